@@ -1,0 +1,49 @@
+# What a newcomer types. Each target sets up what it needs by itself.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev run demo test lint bench soak lock screenshot clean
+
+help:            ## list the targets
+	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+setup: $(VENV)/.run-installed   ## install what the daemon needs into .venv
+
+setup-dev: $(VENV)/.dev-installed   ## install what the tests need too
+
+run: setup   ## start the daemon on http://127.0.0.1:8080
+	$(BIN)/zapwire serve
+
+demo: setup   ## start the daemon against its own sandbox: no phone needed
+	$(BIN)/zapwire serve --sandbox
+
+test: setup-dev lint   ## lint, type-check and run every test
+	$(BIN)/pytest
+
+lint: setup-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup-dev   ## measure, and print the figures as a table
+	$(BIN)/python -m bench
+
+lock: setup-dev   ## resolve the dependencies anew
+	tools/lock $(BIN)
+
+$(VENV)/bin/python:
+	tools/make-venv $(PYTHON) $(VENV)
+
+$(VENV)/.run-installed: $(VENV)/bin/python requirements.lock pyproject.toml
+	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev-installed: $(VENV)/bin/python requirements-dev.lock pyproject.toml
+	$(BIN)/pip install --quiet --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install --quiet --no-deps -e .
+	tools/find-chromium >/dev/null
+	@touch $@ $(VENV)/.run-installed

@@ -1,0 +1,37 @@
+"""What is told to the outside: one journal entry, one WebSocket frame, one webhook body."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from zapwire.model import BotId
+
+
+class EventType(StrEnum):
+    """The catalogue; each member's docstring says when it is emitted and what `data` holds."""
+
+    BOT_STATE = "bot.state"
+    """Emitted when a bot's state, reason or identity changes. Data: the bot, as `GET /v1/bots/{bot}` shows it."""
+    BOT_QR = "bot.qr"
+    """Emitted when a pairing shows a new QR code. Data: `code`, `expires_at`, `attempt`."""
+    MESSAGE_RECEIVED = "message.received"
+    """Emitted once for each message that arrives, also those the account's owner sends from the phone."""
+    MESSAGE_STATUS = "message.status"
+    """Emitted when an outgoing message moves forward. Data: the message, as `GET .../messages/{id}` shows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the journal."""
+
+    seq: int
+    """Position in the journal; grows, may have gaps."""
+    id: str
+    """`evt_...`, the same over all retries."""
+    type: EventType
+    timestamp: datetime
+    bot: BotId
+    data: dict[str, Any]

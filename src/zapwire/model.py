@@ -1,0 +1,156 @@
+"""Values: what the program talks about. Frozen, plain, standard library only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NewType
+
+BotId = NewType("BotId", str)
+"""A slug, `[a-z0-9][a-z0-9-]{0,62}`; never used as a path without that check."""
+
+MessageId = NewType("MessageId", str)
+"""Of a received message WhatsApp's id; of a sent one ours (`msg_...`), as WhatsApp's is not known beforehand."""
+
+
+class BotState(StrEnum):
+    """What a bot is doing, as a user sees it."""
+
+    STOPPED = "stopped"
+    """Nobody wants it connected."""
+    STARTING = "starting"
+    """On its way to a QR code or to a connection."""
+    PAIRING = "pairing"
+    """Shows a QR code or a pairing code and waits for a phone."""
+    PAIRING_TIMED_OUT = "pairing_timed_out"
+    """Nobody scanned; a connect or a QR refresh starts over."""
+    CONNECTED = "connected"
+    """Linked, online, sending and receiving."""
+    RECONNECTING = "reconnecting"
+    """Lost or could not reach WhatsApp; tries again by itself, `reason` says when."""
+    LOGGED_OUT = "logged_out"
+    """The phone removed this device; pair again."""
+    BLOCKED = "blocked"
+    """WhatsApp refuses it; a person has to act."""
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """A chat or a person: the address WhatsApp used, and both of its names as far as they are known."""
+
+    jid: str
+    """`<digits>@s.whatsapp.net`, `<digits>@lid` or `<digits>@g.us`, never with a device part."""
+    phone: str | None = None
+    """E.164 with the plus sign."""
+    lid: str | None = None
+    """`<digits>@lid`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message that came in over a bot's connection (also the account's own, sent from its phone)."""
+
+    id: MessageId
+    chat: Party
+    sender: Party
+    from_me: bool
+    timestamp: datetime
+    type: str
+    """text, image, video, audio, document, sticker, location, contact, reaction, edit, revoke, ... or `unknown`."""
+    content: dict[str, Any]
+    """By type; a text is `{"text": ...}`."""
+    push_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to send."""
+
+    to: str
+    """A JID as in `Party.jid`."""
+    type: str
+    content: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """WhatsApp's server took the message."""
+
+    whatsapp_id: str
+    timestamp: datetime
+
+
+class MessageState(StrEnum):
+    """Where an outgoing message is; it only moves forward."""
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    READ = "read"
+    PLAYED = "played"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    """The daemon died between handing it to WhatsApp and learning the answer; never silently sent again."""
+
+
+@dataclass(frozen=True, slots=True)
+class QrCode:
+    """One QR code of a pairing; a new one follows when it expires."""
+
+    code: str
+    expires_at: datetime
+    attempt: int
+    """1 for the first code since pairing began."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairingCode:
+    """The code to type on the phone under "Link with phone number"."""
+
+    code: str
+    """`ABCD-EFGH`."""
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The account a bot is linked to."""
+
+    phone: str | None = None
+    lid: str | None = None
+    push_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BotView:
+    """A bot as the API shows it."""
+
+    id: BotId
+    name: str
+    autostart: bool
+    state: BotState
+    reason: str | None
+    since: datetime
+    action: str | None
+    """What a person should do next, in plain words; null when nothing."""
+    next_try: datetime | None
+    identity: Identity = field(default_factory=Identity)
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingView:
+    """An outgoing message as the API shows it."""
+
+    id: MessageId
+    bot: BotId
+    to: Party
+    type: str
+    content: dict[str, Any]
+    state: MessageState
+    reason: str | None
+    whatsapp_id: str | None
+    created_at: datetime
+    updated_at: datetime

@@ -1,0 +1,118 @@
+"""The seam between the core and a network: what a transport tells, takes and promises."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol, TypeAlias
+
+from zapwire.model import BotId, Identity, Message, Outgoing, PairingCode, QrCode, Sent
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """Emitted when the bot is linked and online, again after each reconnect."""
+
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """Emitted when the connection was lost and the transport is mending it by itself."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """Emitted when a phone accepted the pairing; the first `Connected` follows."""
+
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """Emitted for each message, in the order the server gave them."""
+
+    message: Message
+
+
+class ReceiptKind(StrEnum):
+    """How far a message got with its recipient."""
+
+    DELIVERED = "delivered"
+    READ = "read"
+    PLAYED = "played"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Emitted when a recipient's device reports about messages we sent."""
+
+    whatsapp_ids: tuple[str, ...]
+    kind: ReceiptKind
+    chat: str
+    """JID."""
+    timestamp: datetime
+
+
+TransportEvent: TypeAlias = QrCode | Paired | Connected | Disconnected | Received | Receipt
+
+Emit: TypeAlias = Callable[[TransportEvent], Awaitable[None]]
+"""Returns once the event is safely stored; awaiting it is the back-pressure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What this transport can do, as data."""
+
+    pairing_qr: bool = False
+    pairing_code: bool = False
+    message_types: frozenset[str] = frozenset({"text"})
+
+
+class Transport(Protocol):
+    """One bot's connection. Made for one bot id; `run` may be called again after it ended."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this transport can do; constant."""
+
+    async def run(self, emit: Emit) -> None:
+        """Pair if need be, connect, and keep going until cancelled.
+
+        Cancelling is the only way to stop it; it returns promptly and leaves nothing running.
+        Raises `NeedsPerson` (PairingTimedOut, LoggedOut, Blocked) or `TransportError` when it cannot go on by itself.
+        """
+
+    async def send(self, message: Outgoing) -> Sent:
+        """Hand one message to the server and wait for its answer.
+
+        Raises `NotConnected` (nothing was sent), `Refused` (never), `TransportError` (not sent, may pass).
+        `TimeoutError` means that nobody knows whether it was sent.
+        """
+
+    async def logout(self) -> None:
+        """Unlink the device at WhatsApp if that is possible, and destroy the auth state in any case."""
+
+
+class PairsByCode(Protocol):
+    """A transport that can link with a phone number; announced as `capabilities.pairing_code`."""
+
+    async def pairing_code(self, phone: str) -> PairingCode:
+        """Ask for a code for *phone* (E.164) while `run` is pairing.
+
+        Raises `Conflict` when no pairing is under way, `Refused` when WhatsApp does not take the number.
+        """
+
+
+class TransportFactory(Protocol):
+    """Makes the transport of a bot; owns what all bots of that transport share."""
+
+    def __call__(self, bot: BotId) -> Transport:
+        """Make the transport of *bot*; does no I/O."""
+
+    async def forget(self, bot: BotId) -> None:
+        """Destroy what is kept for *bot* (its auth state); no error when there is nothing."""
