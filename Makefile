@@ -4,34 +4,34 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run demo test lint bench soak lock screenshot clean
+.PHONY: help setup setup-dev run demo test lint bench lock
 
-help:            ## list the targets
-	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+help: ## list the targets
+	@grep -E '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sed 's/:.* ## /\t/' | expand -t 12
 
-setup: $(VENV)/.run-installed   ## install what the daemon needs into .venv
+setup: $(VENV)/.run-installed ## install what the daemon needs into .venv
 
-setup-dev: $(VENV)/.dev-installed   ## install what the tests need too
+setup-dev: $(VENV)/.dev-installed ## install what the tests need too
 
-run: setup   ## start the daemon on http://127.0.0.1:8080
-	$(BIN)/zapwire serve
+run: setup ## start the daemon on http://127.0.0.1:8080
+	@$(BIN)/zapwire serve
 
-demo: setup   ## start the daemon against its own sandbox: no phone needed
-	$(BIN)/zapwire serve --sandbox
+demo: setup ## start the daemon against its own sandbox: no phone needed
+	@$(BIN)/zapwire serve --sandbox
 
-test: setup-dev lint   ## lint, type-check and run every test
+test: lint ## check the style, the types and the imports, then run every test
 	$(BIN)/pytest
 
-lint: setup-dev
+lint: setup-dev ## only the style, the types and the imports
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup-dev   ## measure, and print the figures as a table
-	$(BIN)/python -m bench
+bench: setup-dev ## measure, and print the figures as a table
+	@$(BIN)/python -m bench
 
-lock: setup-dev   ## resolve the dependencies anew
+lock: setup-dev ## resolve the dependencies anew
 	tools/lock $(BIN)
 
 $(VENV)/bin/python:
@@ -45,5 +45,5 @@ $(VENV)/.run-installed: $(VENV)/bin/python requirements.lock pyproject.toml
 $(VENV)/.dev-installed: $(VENV)/bin/python requirements-dev.lock pyproject.toml
 	$(BIN)/pip install --quiet --require-hashes -r requirements-dev.lock
 	$(BIN)/pip install --quiet --no-deps -e .
-	tools/find-chromium >/dev/null
-	@touch $@ $(VENV)/.run-installed
+	@tools/find-chromium >/dev/null
+	@touch $(VENV)/.run-installed $@
