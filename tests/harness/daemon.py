@@ -1,0 +1,135 @@
+"""The daemon as a subprocess on port 0, and its API."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import signal
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+
+from tests.harness.program import Program
+
+LISTENING = re.compile(r"http://[\d.]+:\d+")
+
+
+class Daemon:
+    """`zapwire serve`; `stop` or `kill`, then `start` again, keeps its folder."""
+
+    def __init__(self, folder: Path, descriptor: Path | None = None, **env: str) -> None:
+        self.folder = folder
+        self.token = secrets.token_urlsafe(32)
+        self.url = ""
+        settings = {
+            "ZAPWIRE_LISTEN": "127.0.0.1:0",
+            "ZAPWIRE_SESSIONS_DIR": str(folder / "sessions"),
+            "ZAPWIRE_ADMIN_TOKEN": self.token,
+            "PYTHONUNBUFFERED": "1",
+            **env,
+        }
+        if descriptor is not None:
+            settings["ZAPWIRE_WHATSAPP_SERVER"] = str(descriptor)
+        self.program = Program(folder / "daemon.log", "zapwire", "serve", env=settings)
+        self._http: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        await self.program.start()
+        match = LISTENING.search(await self.program.line("listening on"))
+        assert match is not None
+        self.url = match[0]
+        self._http = aiohttp.ClientSession(
+            self.url, headers={"Authorization": f"Bearer {self.token}"}, timeout=aiohttp.ClientTimeout(90)
+        )
+
+    async def stop(self) -> int:
+        return await self._end(signal.SIGTERM)
+
+    async def kill(self) -> int:
+        return await self._end(signal.SIGKILL)
+
+    async def _end(self, how: signal.Signals) -> int:
+        if self._http is not None:
+            await self._http.close()
+            self._http = None
+        return await self.program.stop(how)
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "daemon.log").read_text()
+
+    async def ask(self, method: str, path: str, body: Any = None, **query: Any) -> tuple[int, Any]:
+        """One API call; returns the status and the decoded body."""
+        assert self._http is not None
+        async with self._http.request(method, path, json=body, params=query) as answer:
+            text = await answer.text()
+            return answer.status, json.loads(text) if text else None
+
+    async def call(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
+        """One API call that has to work."""
+        status, answer = await self.ask(method, path, body, **query)
+        assert status < 300, f"{method} {path}: {status} {answer}"
+        return answer
+
+    async def add_bot(self, bot: str) -> None:
+        await self.call("POST", "/v1/bots", {"id": bot})
+
+    async def qr(self, bot: str) -> str:
+        return str((await self.call("GET", f"/v1/bots/{bot}/qr", wait=30))["code"])
+
+    async def send(self, bot: str, to: str, text: str, **query: Any) -> Any:
+        return await self.call("POST", f"/v1/bots/{bot}/messages", {"to": to, "type": "text", "text": text}, **query)
+
+    def events(self, *types: str, after: int = 0) -> Events:
+        """The live events, from *after* on; use as an async context manager."""
+        assert self._http is not None
+        return Events(self._http, ",".join(types), after)
+
+    async def until_state(self, bot: str, state: str, after: int = 0) -> dict[str, Any]:
+        """Wait until the bot is in this state; returns the bot."""
+        async with self.events("bot.state", after=after) as events:
+            now = await self.call("GET", f"/v1/bots/{bot}")
+            if now["state"] == state:
+                return dict(now)
+            event = await events.until(lambda e: e["bot"] == bot and e["data"]["state"] == state)
+            return dict(event["data"])
+
+
+class Events:
+    """One WebSocket on `/v1/events`."""
+
+    def __init__(self, http: aiohttp.ClientSession, types: str, after: int) -> None:
+        self._http = http
+        self._query = {"after": str(after), **({"types": types} if types else {})}
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self.seen: list[dict[str, Any]] = []
+
+    async def __aenter__(self) -> Self:
+        self._socket = await self._http.ws_connect("/v1/events", params=self._query)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._socket is not None
+        await self._socket.close()
+
+    async def next(self, within: float = 45) -> dict[str, Any]:
+        assert self._socket is not None
+        event = await self._socket.receive_json(timeout=within)
+        self.seen.append(event)
+        return dict(event)
+
+    async def until(self, wanted: Any, within: float = 45) -> dict[str, Any]:
+        """The first event for which *wanted* is true."""
+        while True:
+            event = await self.next(within)
+            if wanted(event):
+                return event
