@@ -1,0 +1,71 @@
+"""Pairing signatures of the virtual phone."""
+
+import base64
+
+import pytest
+
+import zapwire.protobufs  # noqa: F401
+
+# isort: split
+from neonize.proto.waAdv.WAAdv_pb2 import ADVSignedDeviceIdentity, ADVSignedDeviceIdentityHMAC
+
+from zapwire.sandbox import adv
+from zapwire.sandbox.signal.curve import KeyPair, from_wire, to_wire, verify
+
+
+def encode(key: bytes) -> str:
+    return base64.b64encode(key).decode()
+
+
+@pytest.mark.parametrize("prefix", ["", "https://wa.me/settings/linked_devices#"])
+@pytest.mark.parametrize("suffix", ["", ",1"])
+def test_qr_text_is_read_with_and_without_url_and_platform(prefix: str, suffix: str):
+    keys = [bytes([n]) * 32 for n in range(3)]
+    code = adv.parse_qr(f"{prefix}2@ref,{','.join(map(encode, keys))}{suffix}\n")
+    assert code == adv.QrCode("2@ref", *keys, suffix.strip(","))
+
+
+@pytest.mark.parametrize("text", ["", "a,b,c", ",QQ==,QQ==,QQ==", "ref,QQ==,QQ==,QQ==", "ref,!,!,!", "1,2,3,4,5,6"])
+def test_what_is_no_pairing_code_is_refused(text: str):
+    with pytest.raises(ValueError, match="pairing QR code"):
+        adv.parse_qr(text)
+
+
+def test_a_companion_accepts_the_container_and_its_answer_verifies():
+    account, companion, secret = KeyPair.generate(), KeyPair.generate(), b"s" * 32
+    container = adv.identity_container(account, companion.public, secret, raw_id=7, key_index=2, timestamp=1000)
+    outer = ADVSignedDeviceIdentityHMAC.FromString(container)
+    assert adv.seal_identity(outer.details, secret) == container
+    assert adv.account_key_of(container) == account.public
+
+    signed = ADVSignedDeviceIdentity.FromString(outer.details)
+    subject = signed.details + companion.public
+    assert verify(account.public, b"\x06\x00" + subject, signed.accountSignature)
+    signed.deviceSignature = companion.sign(b"\x06\x01" + subject + account.public)
+    full = signed.SerializeToString()
+    signed.ClearField("accountSignatureKey")
+    assert adv.verify_companion(signed.SerializeToString(), companion.public, account.public)
+    assert adv.verify_companion(full, companion.public, account.public)
+    assert adv.with_account_key(signed.SerializeToString(), account.public) == full
+    assert not adv.verify_companion(full, companion.public, KeyPair.generate().public)
+    assert not adv.verify_companion(full, KeyPair.generate().public, account.public)
+
+
+def test_signatures_have_no_sign_bit_and_notice_changes():
+    pair = KeyPair.generate()
+    for number in range(8):
+        signature = pair.sign(bytes([number]))
+        assert not signature[63] & 0x80
+        assert verify(pair.public, bytes([number]), signature)
+        assert not verify(pair.public, b"other", signature)
+    assert not verify(pair.public, b"", b"short")
+
+
+def test_both_sides_agree_and_wire_keys_have_33_bytes():
+    one, two = KeyPair.generate(), KeyPair.generate()
+    assert one.agree(two.public) == two.agree(one.public)
+    assert from_wire(to_wire(one.public)) == one.public
+    with pytest.raises(ValueError, match="33-byte"):
+        from_wire(one.public)
+    with pytest.raises(ValueError, match="cannot be used"):
+        one.agree(bytes(32))
