@@ -1,0 +1,211 @@
+"""What can be set, in one table.
+
+Options win over `ZAPWIRE_*` variables, then come systemd credentials, the TOML file and the default. `Settings` is the table:
+a field's description is the sentence that `zapwire settings` prints and docs/settings.md repeats.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import platformdirs
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
+
+from zapwire.errors import SettingsError
+
+PREFIX = "ZAPWIRE_"
+CONFIG_VARIABLE = "ZAPWIRE_CONFIG"
+"""Names the TOML file; not a setting itself, as it says where the settings are."""
+
+SANDBOX_SESSIONS_DIR = Path("sessions/demo")
+"""Default of `sessions_dir` under `serve --sandbox`: pairings with the sandbox are worthless elsewhere."""
+
+MIN_TOKEN = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen; *port* 0 lets the system pick one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Read `host:port` or `[ipv6]:port`; raises ValueError."""
+        host, colon, port = text.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
+        if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+            message = "must be host:port, like 127.0.0.1:8080 (port 0 picks a free one)"
+            raise ValueError(message)
+        return cls(host, int(port))
+
+
+class Settings(BaseSettings):
+    """All settings, checked. Times are in seconds, sizes in bytes."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", hide_input_in_errors=True
+    )
+
+    listen: Annotated[Address, NoDecode] = Field(
+        Address("127.0.0.1", 8080), description="Where the API and the page listen, host:port; port 0 picks a free one."
+    )
+    sessions_dir: Path = Field(
+        Path("sessions"), description="Folder of the bots' auth databases; whoever reads it can act as the bots."
+    )
+    database: Path | None = Field(
+        None, description="The daemon's own SQLite file (default: zapwire.db in the sessions folder)."
+    )
+    admin_token: SecretStr | None = Field(
+        None, description="A token that always works, for automation; at least 32 characters."
+    )
+    whatsapp_server: Path | None = Field(
+        None, description="JSON descriptor of another WhatsApp server (a sandbox) to use instead of WhatsApp's own."
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Host names, separated by commas, under which the API may be reached besides its own address."
+    )
+    max_body: int = Field(1 << 20, ge=1024, le=1 << 30, description="Largest request body taken, in bytes.")
+    max_streams: int = Field(
+        100, ge=1, le=10_000, description="Most WebSockets on /v1/events at one time; the next one is refused."
+    )
+    max_pairings: int = Field(
+        16, ge=1, le=200, description="Most bots showing a QR code at one time; the others wait their turn."
+    )
+    stop_timeout: float = Field(
+        20, gt=0, le=600, description="Seconds that a graceful stop may take before the daemon leaves anyway."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least severe log lines to write; DEBUG may show phone numbers."
+    )
+    log_format: Literal["text", "json"] = Field("text", description="How log lines on stderr look: text or json.")
+
+    @field_validator("listen", mode="before")
+    @classmethod
+    def _read_address(cls, value: object) -> object:
+        return Address.parse(value) if isinstance(value, str) else value
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _read_list(cls, value: object) -> object:
+        return (
+            tuple(part.strip().lower() for part in value.split(",") if part.strip())
+            if isinstance(value, str)
+            else value
+        )
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _read_level(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("admin_token")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < MIN_TOKEN:
+            message = f"must have at least {MIN_TOKEN} characters"
+            raise ValueError(message)
+        return value
+
+    @property
+    def database_file(self) -> Path:
+        """The daemon's own database."""
+        return self.database or self.sessions_dir / "zapwire.db"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the base class's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `load` gathered: it keeps track of where each value came from."""
+        return (init_settings,)
+
+
+def load(options: Mapping[str, Any], config: Path | None = None) -> Settings:
+    """Gather the settings from all sources, *options* (None means not given) first.
+
+    Raises `SettingsError` with one line that names the setting and its source.
+    """
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for origin, found in _sources(options, config):
+        for name, value in found.items():
+            if name not in values:
+                values[name], origins[name] = (
+                    value,
+                    origin.format(name=name, NAME=name.upper(), option=name.replace("_", "-")),
+                )
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        name = str(first["loc"][0])
+        sentence = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        problem = "no setting has this name" if first["type"] == "extra_forbidden" else sentence
+        raise SettingsError(f"{name} ({origins.get(name, 'default')}): {problem}", field=name) from None
+
+
+def unknown_variables() -> list[str]:
+    """Names of `ZAPWIRE_*` variables that set nothing: likely typing mistakes, worth a warning."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {CONFIG_VARIABLE}
+    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known and "__" not in name)
+
+
+def table() -> Iterator[tuple[str, str, str]]:
+    """The settings as (name, default as text, sentence)."""
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        if isinstance(default, tuple):
+            default = ",".join(default)
+        yield name, "" if default is None else str(default), field.description or ""
+
+
+def _sources(options: Mapping[str, Any], config: Path | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield "option --{option}", {name: value for name, value in options.items() if value is not None}
+    yield "environment variable ZAPWIRE_{NAME}", EnvSettingsSource(Settings)()
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    if credentials and Path(credentials).is_dir():
+        yield "credential zapwire_{name}", SecretsSettingsSource(Settings, secrets_dir=credentials)()
+    file = _config_file(config)
+    if file is not None:
+        yield f"{file}", _read_toml(file)
+
+
+def _config_file(config: Path | None) -> Path | None:
+    """The file that was named, which has to exist, or the user's own when there is one."""
+    named = config or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
+    if named is not None:
+        return named
+    usual = platformdirs.user_config_path("zapwire") / "zapwire.toml"
+    return usual if usual.is_file() else None
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as content:
+            return tomllib.load(content)
+    except OSError as error:
+        raise SettingsError(f"config ({file}): cannot be read: {error.strerror}", field="config") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"config ({file}): not a TOML file: {error}", field="config") from None
