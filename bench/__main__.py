@@ -1,0 +1,48 @@
+"""`make bench`: the daemon and bare neonize against the same sandbox, one after the other, in one run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import tempfile
+import time
+from pathlib import Path
+
+from bench.engine import BareEngine
+from bench.measure import inbound, memory, pairing, sending
+from bench.table import Table
+from tests.harness.daemon import Daemon
+from tests.harness.sandbox import Sandbox
+
+
+async def measure(folder: Path) -> Table:
+    table = Table()
+    sandbox_folder, daemon_folder = folder / "sandbox", folder / "daemon"
+    sandbox_folder.mkdir()
+    daemon_folder.mkdir()
+    async with Sandbox(sandbox_folder) as sandbox:
+        async with (
+            Daemon(daemon_folder, sandbox.descriptor_file) as daemon,
+            BareEngine(folder / "bare", sandbox.descriptor) as bare,
+        ):
+            await pairing.measure(table, sandbox, daemon, bare)
+            await sending.measure(table, sandbox, daemon, bare)
+            await inbound.measure(table, sandbox, daemon, bare)
+        await memory.measure(
+            table, folder, sandbox, [int(n) for n in os.environ.get("BENCH_BOTS", "1,10,50").split(",")]
+        )
+    return table
+
+
+def main() -> None:
+    print(
+        f"zapwire bench, {time.strftime('%Y-%m-%d %H:%M')}, Python {platform.python_version()}, {os.cpu_count()} cores"
+    )
+    with tempfile.TemporaryDirectory(prefix="zapwire-bench-") as folder:
+        table = asyncio.run(measure(Path(folder)))
+    print("\n" + table.markdown())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""Figures as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure of ours, bare neonize's beside it, and what was hoped for."""
+
+    what: str
+    ours: float
+    bare: float
+    unit: str
+    goal: str = ""
+
+
+@dataclass
+class Table:
+    """Rows in the order they were measured."""
+
+    rows: list[Row] = field(default_factory=list)
+
+    def add(self, what: str, figures: Sequence[float], unit: str, goal: str = "") -> None:
+        """Take in one figure, *figures* being ours and bare neonize's, and print it."""
+        row = Row(what, figures[0], figures[1], unit, goal)
+        self.rows.append(row)
+        print(_line(row), flush=True)
+
+    def markdown(self) -> str:
+        head = ["| figure | zapwire | bare neonize | ratio | goal |", "|---|---|---|---|---|"]
+        return "\n".join([*head, *map(_line, self.rows)])
+
+
+def _line(row: Row) -> str:
+    ratio = f"{row.ours / row.bare:.2f}" if row.bare else "-"
+    return f"| {row.what} | {row.ours:,.1f} {row.unit} | {row.bare:,.1f} {row.unit} | {ratio} | {row.goal} |"
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The value below which this share (0..1) of *values* lies; nearest rank."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
