@@ -1,7 +1,7 @@
 """Bare neonize as a subprocess: its own client, nothing of ours round it. Told what to do by JSON lines on stdin.
 
-Run by bench.engine with SSL_CERT_FILE and HTTPS_PROXY in its environment. Answers are JSON lines on the descriptor named
-in BENCH_ANSWERS, as the engine itself prints to stdout.
+Run by bench.engine with SSL_CERT_FILE and HTTPS_PROXY in its environment. Answers are JSON lines on the descriptor
+named in BENCH_ANSWERS, as the engine itself prints to stdout.
 """
 
 from __future__ import annotations
