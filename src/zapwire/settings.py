@@ -1,7 +1,7 @@
 """What can be set, in one table.
 
-Options win over `ZAPWIRE_*` variables, then come systemd credentials, the TOML file and the default. `Settings` is the table:
-a field's description is the sentence that `zapwire settings` prints and docs/settings.md repeats.
+Options win over `ZAPWIRE_*` variables, then come systemd credentials, the TOML file and the default. `Settings` is the
+table: a description is the sentence that `zapwire settings` prints and docs/settings.md repeats.
 """
 
 from __future__ import annotations

@@ -1,0 +1,63 @@
+"""Bots: create, see, change, delete, and say what they should do."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from zapwire.api.answers import answer, nothing
+from zapwire.api.inputs import read_body
+from zapwire.api.keys import CORE
+from zapwire.api.schemas import CreateBot, UpdateBot
+from zapwire.core.codec import bot_json
+
+
+async def create(request: web.Request) -> web.Response:
+    """`POST /v1/bots`."""
+    body = await read_body(request, CreateBot)
+    bot = await request.app[CORE].fleet.create(body.id, body.name, autostart=body.autostart)
+    made = answer(bot_json(bot), 201)
+    made.headers["Location"] = f"/v1/bots/{bot.id}"
+    return made
+
+
+async def list_all(request: web.Request) -> web.Response:
+    """`GET /v1/bots`."""
+    return answer({"bots": [bot_json(bot) for bot in await request.app[CORE].fleet.list()]})
+
+
+async def get(request: web.Request) -> web.Response:
+    """`GET /v1/bots/{bot}`."""
+    return answer(bot_json(await request.app[CORE].fleet.get(request.match_info["bot"])))
+
+
+async def update(request: web.Request) -> web.Response:
+    """`PATCH /v1/bots/{bot}`."""
+    body = await read_body(request, UpdateBot)
+    bot = await request.app[CORE].fleet.update(request.match_info["bot"], name=body.name, autostart=body.autostart)
+    return answer(bot_json(bot))
+
+
+async def delete(request: web.Request) -> web.Response:
+    """`DELETE /v1/bots/{bot}`."""
+    await request.app[CORE].fleet.delete(request.match_info["bot"])
+    return nothing()
+
+
+async def connect(request: web.Request) -> web.Response:
+    """`POST /v1/bots/{bot}/connect`."""
+    return answer(bot_json(await request.app[CORE].fleet.connect(request.match_info["bot"])), 202)
+
+
+async def disconnect(request: web.Request) -> web.Response:
+    """`POST /v1/bots/{bot}/disconnect`."""
+    return answer(bot_json(await request.app[CORE].fleet.disconnect(request.match_info["bot"])), 202)
+
+
+async def restart(request: web.Request) -> web.Response:
+    """`POST /v1/bots/{bot}/restart`."""
+    return answer(bot_json(await request.app[CORE].fleet.restart(request.match_info["bot"])), 202)
+
+
+async def logout(request: web.Request) -> web.Response:
+    """`POST /v1/bots/{bot}/logout`."""
+    return answer(bot_json(await request.app[CORE].fleet.logout(request.match_info["bot"])), 202)

@@ -1,0 +1,22 @@
+"""Is the process there, and can it do its work."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from zapwire import __version__
+from zapwire.api.answers import answer
+from zapwire.api.keys import CORE, SANDBOX
+
+
+async def live(_: web.Request) -> web.Response:
+    """`GET /livez`: the event loop turns."""
+    return answer({"status": "ok"})
+
+
+async def ready(request: web.Request) -> web.Response:
+    """`GET /readyz`: the database takes and gives; a problem otherwise. Bots without connection do not count."""
+    await request.app[CORE].check()
+    sandbox = request.app[SANDBOX]
+    server = "WhatsApp" if sandbox is None else sandbox.socket_url
+    return answer({"status": "ready", "version": __version__, "whatsapp_server": server})

@@ -1,0 +1,130 @@
+"""Reading requests: bodies through pydantic models, query parameters through small typed readers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from zapwire.api.problems import Problem
+
+M = TypeVar("M", bound=BaseModel)
+
+
+async def read_body(request: web.Request, model: type[M]) -> M:
+    """The JSON body as *model*; raises a problem: 415 content type, 400 not JSON, 413 too large, 422 with the field."""
+    if request.content_type != "application/json":
+        raise Problem(415, "unsupported-media-type", "send the body as Content-Type: application/json")
+    raw = await request.read()
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        raise _body_problem(error) from None
+
+
+def _body_problem(error: ValidationError) -> Problem:
+    found = error.errors(include_url=False, include_input=False)
+    if found[0]["type"] == "json_invalid":
+        return Problem(400, "malformed-json", f"the body is not JSON: {found[0]['ctx']['error']}")
+    faults = [{"field": ".".join(map(str, one["loc"])), "detail": _sentence(one["type"], one["msg"])} for one in found]
+    first = faults[0]
+    return Problem(
+        422,
+        "invalid-input",
+        first["detail"],
+        field=first["field"] or None,
+        title="A value in the request cannot work",
+        faults=faults if len(faults) > 1 else (),
+    )
+
+
+def _sentence(kind: str, message: str) -> str:
+    if kind == "missing":
+        return "is required"
+    if kind == "extra_forbidden":
+        return "is not a field of this call"
+    return message.removeprefix("Value error, ").removeprefix("Input ")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One query parameter."""
+
+    name: str
+    description: str
+
+    def schema(self) -> dict[str, Any]:
+        """Its JSON schema."""
+        return {"type": "string"}
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds(Parameter):
+    """How long a caller is willing to wait; more than *maximum* counts as *maximum*."""
+
+    maximum: float = 60
+
+    def read(self, request: web.Request) -> float:
+        """The value, 0 when absent; raises a 422 problem."""
+        text = request.query.get(self.name, "0")
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not value >= 0:
+            raise _bad(self.name, "must be a number of seconds, 0 or more")
+        return min(value, self.maximum)
+
+    def schema(self) -> dict[str, Any]:
+        """Its JSON schema."""
+        return {"type": "number", "minimum": 0, "default": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Whole(Parameter):
+    """A whole number within limits."""
+
+    minimum: int = 0
+    maximum: int = (1 << 63) - 1
+    default: int | None = None
+
+    def read(self, request: web.Request) -> int | None:
+        """The value or the default; raises a 422 problem."""
+        text = request.query.get(self.name)
+        if text is None:
+            return self.default
+        if not text.isascii() or not text.isdigit() or len(text) > 19 or not self.minimum <= int(text) <= self.maximum:
+            raise _bad(self.name, f"must be a whole number from {self.minimum} to {self.maximum}")
+        return int(text)
+
+    def schema(self) -> dict[str, Any]:
+        """Its JSON schema."""
+        default = {} if self.default is None else {"default": self.default}
+        return {"type": "integer", "minimum": self.minimum, "maximum": self.maximum, **default}
+
+
+@dataclass(frozen=True, slots=True)
+class Words(Parameter):
+    """A list of words, separated by commas."""
+
+    def read(self, request: web.Request) -> list[str] | None:
+        """The words; None when the parameter is absent, empty or `*`."""
+        words = [
+            word.strip() for text in request.query.getall(self.name, []) for word in text.split(",") if word.strip()
+        ]
+        return None if not words or "*" in words else words
+
+
+def refuse_unknown(request: web.Request, known: tuple[Parameter, ...]) -> None:
+    """Raise a 422 problem for a query parameter that the call does not have: most likely a typing mistake."""
+    names = {parameter.name for parameter in known}
+    for name in request.query:
+        if name not in names:
+            raise _bad(name, "is not a parameter of this call")
+
+
+def _bad(field: str, detail: str) -> Problem:
+    return Problem(422, "invalid-input", detail, field=field, title="A value in the request cannot work")

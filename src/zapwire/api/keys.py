@@ -1,0 +1,21 @@
+"""What handlers find in the application, by typed keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from zapwire.api.auth import Auth
+from zapwire.api.sandbox import Sandbox
+from zapwire.core.assembly import Core
+from zapwire.settings import Settings
+
+if TYPE_CHECKING:
+    from zapwire.api.routing import Route
+
+CORE = web.AppKey("core", Core)
+SETTINGS = web.AppKey("settings", Settings)
+AUTH = web.AppKey("auth", Auth)
+SANDBOX: web.AppKey[Sandbox | None] = web.AppKey("sandbox")
+ROUTES: web.AppKey[tuple[Route, ...]] = web.AppKey("routes")

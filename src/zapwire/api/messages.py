@@ -1,0 +1,47 @@
+"""Messages out: hand one in, see how far it got."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from zapwire.api.answers import answer
+from zapwire.api.inputs import Parameter, Seconds, read_body
+from zapwire.api.keys import CORE
+from zapwire.api.schemas import SendMessage
+from zapwire.core.codec import outgoing_json
+
+WAIT = Seconds("wait", "Seconds to wait for `sent` or `failed`, at most 60.")
+IDEMPOTENCY_KEY = Parameter(
+    "Idempotency-Key", "The same key with the same body gives the same message again instead of a second one."
+)
+
+
+async def send(request: web.Request) -> web.Response:
+    """`POST /v1/bots/{bot}/messages`."""
+    sender, bot, wait = request.app[CORE].sender, request.match_info["bot"], WAIT.read(request)
+    body = await read_body(request, SendMessage)
+    message = await sender.submit(bot, body.to, body.type, {"text": body.text}, idempotency_key=_key(request))
+    if wait:
+        message = await sender.wait(bot, message.id, wait)
+    made = answer(outgoing_json(message), 202)
+    made.headers["Location"] = f"/v1/bots/{message.bot}/messages/{message.id}"
+    return made
+
+
+async def get(request: web.Request) -> web.Response:
+    """`GET /v1/bots/{bot}/messages/{message}`."""
+    names, wait, sender = request.match_info, WAIT.read(request), request.app[CORE].sender
+    message = await sender.wait(names["bot"], names["message"], wait) if wait else await sender.get(**_ids(names))
+    return answer(outgoing_json(message))
+
+
+def _ids(names: web.UrlMappingMatchInfo) -> dict[str, str]:
+    return {"bot": names["bot"], "message": names["message"]}
+
+
+def _key(request: web.Request) -> str | None:
+    """The key of the draft standard, a quoted string; most clients send it bare."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and len(key) >= 2 and key[0] == key[-1] == '"':
+        return key[1:-1]
+    return key

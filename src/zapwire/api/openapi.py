@@ -1,0 +1,130 @@
+"""The OpenAPI 3.1 document, made from the table of calls and the pydantic models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from zapwire import __version__, events
+from zapwire.api import problems, schemas
+from zapwire.api.answers import answer
+from zapwire.api.inputs import Parameter
+from zapwire.api.keys import ROUTES
+from zapwire.api.routing import Access, Route
+
+_REF = "#/components/schemas/{model}"
+
+
+async def show(request: web.Request) -> web.Response:
+    """`GET /openapi.json`."""
+    return answer(document(request.app[ROUTES]))
+
+
+def document(routes: Iterable[Route]) -> dict[str, Any]:
+    """The whole document for these calls."""
+    documented = [route for route in routes if route.documented]
+    paths: dict[str, dict[str, Any]] = {}
+    for route in documented:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "zapwire",
+            "version": __version__,
+            "description": "WhatsApp Web connector: bots, messages, events, webhooks. Errors are RFC 9457 problems.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"bearer": []}, {"apiKey": []}],
+        "tags": [{"name": tag} for tag in dict.fromkeys(route.tag for route in documented)],
+        "paths": paths,
+        "webhooks": {kind.value: _webhook(kind) for kind in events.EventType},
+        "components": {
+            "schemas": _schemas(documented),
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "apiKey": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+            },
+        },
+    }
+
+
+def _schemas(routes: Iterable[Route]) -> dict[str, Any]:
+    models: dict[type[BaseModel], None] = dict.fromkeys((schemas.Event, schemas.ReceivedMessage, schemas.Problem))
+    for route in routes:
+        models.update(dict.fromkeys(model for model in (route.body, route.answer) if model is not None))
+    _, made = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
+    found: dict[str, Any] = made["$defs"]
+    return found
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "operationId": re.sub(r"\W+", "_", f"{route.method.lower()}{route.path}").strip("_"),
+        "summary": route.summary,
+        "tags": [route.tag],
+        "parameters": [
+            *(_parameter(Parameter(name, ""), "path") for name in re.findall(r"{(\w+)}", route.path)),
+            *(_parameter(one, "query") for one in route.query),
+            *(_parameter(one, "header") for one in route.headers),
+        ],
+        "responses": _responses(route),
+    }
+    if route.body is not None:
+        made["requestBody"] = {"required": True, "content": _json(route.body)}
+    if route.access is Access.PUBLIC:
+        made["security"] = []
+    return made
+
+
+def _parameter(parameter: Parameter, place: str) -> dict[str, Any]:
+    made = {"name": parameter.name, "in": place, "required": place == "path", "schema": parameter.schema()}
+    return {**made, "description": parameter.description} if parameter.description else made
+
+
+def _responses(route: Route) -> dict[str, Any]:
+    success: dict[str, Any] = {"description": HTTPStatus(route.status).phrase}
+    if route.answer is not None:
+        images = {media: {"schema": {"type": "string"}} for media in route.media}
+        success["content"] = {**_json(route.answer), **images}
+    failures = {*route.problems, *_implied(route)}
+    content = {problems.CONTENT_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}}
+    return {
+        str(route.status): success,
+        **{str(status): {"description": HTTPStatus(status).phrase, "content": content} for status in sorted(failures)},
+    }
+
+
+def _implied(route: Route) -> set[int]:
+    """The problems that follow from what the call takes."""
+    found = set() if route.access is Access.PUBLIC else {401}
+    if "{" in route.path:
+        found.add(404)
+    if route.body is not None:
+        found |= {400, 413, 415, 422}
+    if route.query:
+        found.add(422)
+    return found
+
+
+def _webhook(kind: events.EventType) -> dict[str, Any]:
+    return {
+        "post": {
+            "operationId": "event_" + kind.value.replace(".", "_"),
+            "summary": f"An event `{kind.value}`, signed as Standard Webhooks says",
+            "tags": ["events"],
+            "security": [],
+            "requestBody": {"required": True, "content": _json(schemas.Event)},
+            "responses": {"2XX": {"description": "Taken; anything else is tried again"}},
+        }
+    }
+
+
+def _json(model: type[BaseModel]) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": _REF.format(model=model.__name__)}}}

@@ -1,0 +1,99 @@
+"""What a browser may do: no foreign page acts here, no rebound host name gets here, our pages load nothing foreign."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from zapwire.api.problems import Handler, Problem
+from zapwire.settings import Settings
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cache-Control": "no-store",
+}
+
+
+class OriginGuard:
+    """Refuses foreign `Host` and `Origin` headers.
+
+    On a loopback address any web page could otherwise reach us by DNS rebinding, so there the host names are known ones
+    only. Elsewhere a name is as good as any other unless the setting `allowed_hosts` lists some.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._allowed = frozenset(settings.allowed_hosts)
+        self._loopback = _is_loopback(settings.listen.host)
+
+    def check(self, request: web.Request) -> None:
+        """Raise a problem when the request comes through a foreign name or from a foreign page."""
+        host = _host_name(request.host)
+        if not self._is_ours(host):
+            raise Problem(
+                421,
+                "foreign-origin",
+                f"{host!r} is not a name of this daemon; if it should be: ZAPWIRE_ALLOWED_HOSTS={host}",
+                field="Host",
+                title="Misdirected request",
+            )
+        origin = request.headers.get("Origin")
+        upgrade = request.headers.get("Upgrade", "").lower() == "websocket"
+        acts = request.method not in _SAFE or upgrade
+        if acts and origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
+            raise Problem(403, "foreign-origin", "pages of another origin may not do that", field="Origin")
+
+    def _is_ours(self, host: str) -> bool:
+        if host in self._allowed:
+            return True
+        if self._loopback:
+            return _is_loopback(host)
+        return not self._allowed or _is_address(host)
+
+
+def guard_middleware(guard: OriginGuard) -> Handler:
+    """Check before anything else, and put the headers on every answer."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        guard.check(request)
+        return await handler(request)
+
+    return middleware  # type: ignore[no-any-return]
+
+
+async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
+    """Signal `on_response_prepare`: put the security headers on every answer that does not set its own."""
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers.popall("Server", None)
+
+
+def _host_name(host: str) -> str:
+    return (urlsplit(f"//{host}").hostname or "").lower()
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(host: str) -> bool:
+    return (
+        host == "localhost"
+        or host.endswith(".localhost")
+        or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+    )

@@ -1,0 +1,140 @@
+"""Errors as RFC 9457 problems: one middleware turns whatever a handler raises into `application/problem+json`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+
+from zapwire import errors
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+CONTENT_TYPE = "application/problem+json"
+
+# The first matching class counts, so subclasses stand before their bases.
+_DOMAIN: tuple[tuple[type[errors.ZapwireError], int, str], ...] = (
+    (errors.InvalidInput, 422, "A value in the request cannot work"),
+    (errors.NotFound, 404, "There is no such thing"),
+    (errors.Conflict, 409, "Not possible in the present state"),
+    (errors.IdempotencyMismatch, 422, "The Idempotency-Key was used with another body"),
+    (errors.TooMany, 429, "Too many, or too often"),
+    (errors.NotSupported, 501, "This bot's transport cannot do that"),
+    (errors.Refused, 422, "WhatsApp refuses that"),
+    (errors.NeedsPerson, 409, "A person has to act first"),
+    (errors.TransportError, 503, "WhatsApp cannot be reached"),
+    (errors.StoreError, 503, "The database cannot be used"),
+)
+
+# What the web framework itself answers, under codes of ours.
+_FRAMEWORK = {404: "no-such-path", 405: "method-not-allowed", 413: "body-too-large", 400: "bad-request"}
+
+CODES = {
+    "bad-request": "The request cannot be read.",
+    "malformed-json": "The body is not JSON.",
+    "unsupported-media-type": "The body's content type is not application/json.",
+    "body-too-large": "The body is larger than the setting max_body allows.",
+    "not-acceptable": "None of the content types in Accept can be given.",
+    "unauthorized": "The token is missing or wrong.",
+    "foreign-origin": "A page of another origin may not do that, or the Host name is not one of ours.",
+    "no-such-path": "No call has this path.",
+    "method-not-allowed": "The path exists, but not with this method.",
+    "too-many-streams": "The setting max_streams is reached.",
+    "sandbox": "The sandbox did not do what was asked.",
+    **{error.code: (error.__doc__ or "").split("\n")[0] for error, _, _ in _DOMAIN},
+    "pairing-timed-out": "All pairing codes ran out without a scan.",
+    "logged-out": "The device was removed from the account.",
+    "blocked": "WhatsApp refuses this account or this program.",
+    "not-connected": "Nothing was sent because there is no connection.",
+    "internal-error": "A fault of ours; the log says more.",
+}
+"""Every `code` an answer may carry, with its meaning; docs/api.md lists them."""
+
+
+class Problem(Exception):
+    """An answer other than success, raised by the API layer itself."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        field: str | None = None,
+        title: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        faults: Sequence[Mapping[str, str]] = (),
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.field = field
+        self.title = title or HTTPStatus(status).phrase
+        self.headers = dict(headers or {})
+        self.faults = faults
+        """All faults of a body, as (field, detail), when there are several."""
+
+    def response(self) -> web.Response:
+        """The answer; `type` is a URN because the documentation has no fixed address."""
+        body: dict[str, Any] = {
+            "type": f"urn:zapwire:problem:{self.code}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+        }
+        if self.field is not None:
+            body["field"] = self.field
+        if self.faults:
+            body["errors"] = [dict(fault) for fault in self.faults]
+        return web.Response(status=self.status, text=json.dumps(body), content_type=CONTENT_TYPE, headers=self.headers)
+
+
+def from_domain(error: errors.ZapwireError) -> Problem:
+    """The problem that tells *error*; an error without a row in the table is a fault of ours."""
+    for kind, status, title in _DOMAIN:
+        if isinstance(error, kind):
+            headers = {}
+            if isinstance(error, errors.TooMany) and error.retry_after is not None:
+                headers["Retry-After"] = str(math.ceil(error.retry_after))
+            detail = f"{error.detail}; {error.action}" if isinstance(error, errors.NeedsPerson) else error.detail
+            return Problem(status, error.code, detail, field=error.field, title=title, headers=headers)
+    raise error
+
+
+@web.middleware
+async def problem_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn what was raised into a problem; what nobody raised on purpose is logged and becomes a bare 500."""
+    try:
+        try:
+            return await handler(request)
+        except errors.ZapwireError as error:
+            raise from_domain(error) from error
+    except Problem as problem:
+        return problem.response()
+    except web.HTTPException as error:
+        return _from_framework(request, error)
+    except Exception:
+        logger.exception("the handler of %s %s failed", request.method, request.rel_url.path)
+        return Problem(500, "internal-error", "a fault of ours; the log says more").response()
+
+
+def _from_framework(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
+    if error.status < 400:
+        raise error
+    details = {
+        404: f"there is nothing at {request.path}; /openapi.json lists all calls",
+        405: f"{request.path} does not know {request.method}",
+        413: "the body is larger than the setting max_body allows",
+    }
+    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+    code = _FRAMEWORK.get(error.status, "bad-request")
+    return Problem(error.status, code, details.get(error.status, error.reason), headers=headers).response()

@@ -1,0 +1,94 @@
+"""All calls, as a table."""
+
+from __future__ import annotations
+
+from zapwire.api import bots, events, health, messages, pages, pairing, schemas, virtual_phones, webhooks
+from zapwire.api.openapi import show as show_openapi
+from zapwire.api.routing import Access, Route
+
+_BOT = "/v1/bots/{bot}"
+
+API: tuple[Route, ...] = (
+    Route(
+        "POST", "/v1/bots", bots.create, "Create a bot", 201,
+        body=schemas.CreateBot, answer=schemas.Bot, problems=(409,),
+    ),
+    Route("GET", "/v1/bots", bots.list_all, "List the bots", answer=schemas.BotList),
+    Route("GET", _BOT, bots.get, "See a bot", answer=schemas.Bot),
+    Route("PATCH", _BOT, bots.update, "Change a bot", body=schemas.UpdateBot, answer=schemas.Bot),
+    Route("DELETE", _BOT, bots.delete, "Delete a bot with its auth state and its messages", 204),
+    Route(
+        "POST", f"{_BOT}/connect", bots.connect, "Want it connected; starts a pairing when it is not linked", 202,
+        answer=schemas.Bot, problems=(429,),
+    ),
+    Route(
+        "POST", f"{_BOT}/disconnect", bots.disconnect, "Want it disconnected; it stays linked", 202, answer=schemas.Bot,
+    ),
+    Route(
+        "POST", f"{_BOT}/restart", bots.restart, "Disconnect and connect again", 202,
+        answer=schemas.Bot, problems=(429,),
+    ),
+    Route("POST", f"{_BOT}/logout", bots.logout, "Unlink it from its account", 202, answer=schemas.Bot),
+    Route(
+        "GET", f"{_BOT}/qr", pairing.show_qr, "Get the QR code to scan; waits until there is one",
+        answer=schemas.Qr, query=(pairing.WAIT,), problems=(406, 409), media=pairing.IMAGES, tag="pairing",
+    ),
+    Route(
+        "POST", f"{_BOT}/qr/refresh", pairing.refresh_qr, "Start over with a new set of QR codes", 202,
+        answer=schemas.Bot, problems=(409, 429), tag="pairing",
+    ),
+    Route(
+        "POST", f"{_BOT}/pairing-code", pairing.pairing_code, "Get a code to type on the phone",
+        body=schemas.PairByCode, answer=schemas.PairingCode, problems=(409, 429, 501, 503), tag="pairing",
+    ),
+    Route(
+        "POST", f"{_BOT}/messages", messages.send, "Send a message", 202,
+        body=schemas.SendMessage, answer=schemas.OutgoingMessage, query=(messages.WAIT,),
+        headers=(messages.IDEMPOTENCY_KEY,), problems=(429, 501), tag="messages",
+    ),
+    Route(
+        "GET", f"{_BOT}/messages/{{message}}", messages.get, "See how far a message got",
+        answer=schemas.OutgoingMessage, query=(messages.WAIT,), tag="messages",
+    ),
+    Route(
+        "GET", "/v1/events", events.events, "Follow the events (WebSocket), or read a page of them (JSON)",
+        access=Access.STREAM, answer=schemas.EventPage, tag="events",
+        query=(events.AFTER, events.BOTS, events.TYPES, events.LIMIT), problems=(503,),
+    ),
+    Route(
+        "POST", "/v1/webhooks", webhooks.create, "Add a webhook; its secret is shown only now", 201,
+        body=schemas.CreateWebhook, answer=schemas.CreatedWebhook, tag="webhooks",
+    ),
+    Route("GET", "/v1/webhooks", webhooks.list_all, "List the webhooks", answer=schemas.WebhookList, tag="webhooks"),
+    Route("GET", "/v1/webhooks/{webhook}", webhooks.get, "See a webhook", answer=schemas.Webhook, tag="webhooks"),
+    Route(
+        "PATCH", "/v1/webhooks/{webhook}", webhooks.update, "Change a webhook",
+        body=schemas.UpdateWebhook, answer=schemas.Webhook, tag="webhooks",
+    ),
+    Route("DELETE", "/v1/webhooks/{webhook}", webhooks.delete, "Delete a webhook", 204, tag="webhooks"),
+    Route(
+        "GET", "/livez", health.live, "Is the process there", access=Access.PUBLIC, answer=schemas.Live, tag="health",
+    ),
+    Route(
+        "GET", "/readyz", health.ready, "Can the daemon do its work", access=Access.PUBLIC,
+        answer=schemas.Ready, problems=(503,), tag="health",
+    ),
+)  # fmt: skip
+
+SANDBOX: tuple[Route, ...] = (
+    Route("GET", "/v1/sandbox", virtual_phones.info, "About the sandbox", answer=schemas.SandboxInfo, tag="sandbox"),
+    Route(
+        "POST", "/v1/sandbox/scan", virtual_phones.scan, "Let a virtual phone scan a bot's QR code",
+        body=schemas.Scan, answer=schemas.Scanned, problems=(404, 409, 502), tag="sandbox",
+    ),
+)  # fmt: skip
+
+PAGES: tuple[Route, ...] = (
+    Route("GET", "/", pages.file("index.html"), "The page", access=Access.PUBLIC, documented=False),
+    Route("GET", "/docs", pages.file("docs.html"), "The API's documentation", access=Access.PUBLIC, documented=False),
+    Route("GET", "/openapi.json", show_openapi, "The OpenAPI document", access=Access.PUBLIC, documented=False),
+    *(
+        Route("GET", f"/page/{name}", pages.file(name), "A file of the pages", access=Access.PUBLIC, documented=False)
+        for name in ("app.js", "docs.js", "style.css", "icon.svg")
+    ),
+)

@@ -1,0 +1,250 @@
+"""The JSON of requests and answers as pydantic models: they check requests and make up the OpenAPI document.
+
+Answers are made by `zapwire.core.codec`, so that they agree with events; a test holds these models against it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from zapwire.events import EventType
+from zapwire.model import BotState, MessageState
+
+
+class _Body(BaseModel):
+    """Of a request: an unknown field is an error, and "yes" is not a boolean."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Answer(BaseModel):
+    """Of an answer: exactly these fields."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+Timestamp = str
+
+
+class CreateBot(_Body):
+    """A new bot."""
+
+    id: str | None = Field(None, description="Slug `[a-z0-9][a-z0-9-]{0,62}`; made when absent.")
+    name: str | None = Field(None, description="For people; the id when absent.")
+    autostart: bool = Field(True, description="Connect now and after every start of the daemon.")  # noqa: FBT003
+
+
+class UpdateBot(_Body):
+    """What to change of a bot; absent fields stay."""
+
+    name: str | None = Field(None, description="For people.")
+    autostart: bool | None = Field(None, description="Connect after every start of the daemon.")
+
+
+class Bot(_Answer):
+    """A bot and what it is doing."""
+
+    id: str
+    name: str
+    autostart: bool
+    state: BotState = Field(description="What the bot is doing; docs/events.md explains each state.")
+    reason: str | None = Field(description="Why it is in this state, in words.")
+    since: Timestamp = Field(description="Since when, ISO 8601 in UTC.")
+    action: str | None = Field(description="What a person should do next, in plain words; null when nothing.")
+    next_try: Timestamp | None = Field(description="When it tries again by itself.")
+    phone: str | None = Field(description="E.164 number of the linked account.")
+    lid: str | None = Field(description="Hidden identity of the linked account, `<digits>@lid`.")
+    push_name: str | None
+    created_at: Timestamp | None
+
+
+class BotList(_Answer):
+    """All bots, by creation."""
+
+    bots: list[Bot]
+
+
+class Qr(_Answer):
+    """A QR code to scan under Linked devices; it expires after some 20 to 60 seconds and a new one follows."""
+
+    code: str = Field(description="The QR code's text.")
+    image: str = Field(description="The QR code as a PNG in a data URL.")
+    expires_at: Timestamp
+    attempt: int = Field(description="1 for the first code since pairing began.")
+
+
+class PairByCode(_Body):
+    """The phone to link."""
+
+    phone: str = Field(description="Its number with country code, like +4915123456789.")
+
+
+class PairingCode(_Answer):
+    """The code to type on the phone under Linked devices, Link with phone number instead."""
+
+    code: str
+    expires_at: Timestamp
+
+
+class SendMessage(_Body):
+    """A message to send."""
+
+    to: str = Field(description="`+E.164`, digits with country code, or a JID.")
+    type: str = Field("text", description="Only `text` so far.")
+    text: str = Field(description="1 to 65536 characters.")
+
+
+class Party(_Answer):
+    """A person or a group: the address WhatsApp used, and both names as far as known."""
+
+    jid: str
+    phone: str | None
+    lid: str | None
+
+
+class OutgoingMessage(_Answer):
+    """A message handed in for sending, and how far it got."""
+
+    id: str
+    bot: str
+    to: Party
+    type: str
+    content: dict[str, Any]
+    text: str | None = None
+    state: MessageState
+    reason: str | None = Field(description="Why it failed or waits, in words.")
+    whatsapp_id: str | None
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class ReceivedMessage(_Answer):
+    """A message that came in."""
+
+    id: str
+    chat: Party
+    sender: Party
+    from_me: bool
+    timestamp: Timestamp
+    type: str
+    content: dict[str, Any]
+    text: str | None = None
+    push_name: str | None
+
+
+class Event(_Answer):
+    """One line of the journal: also one WebSocket frame, and one webhook body."""
+
+    id: str = Field(description="The same over all retries.")
+    seq: int = Field(description="Position in the journal; grows, may have gaps.")
+    type: EventType
+    timestamp: Timestamp
+    bot: str
+    data: dict[str, Any] = Field(description="By type: a Bot, a code, a ReceivedMessage or an OutgoingMessage.")
+
+
+class EventPage(_Answer):
+    """Events from the journal, oldest first."""
+
+    events: list[Event]
+    next_after: int = Field(description="Pass this as `after` to go on.")
+    last_seq: int = Field(description="The newest event there is; `after` this one, only new events follow.")
+
+
+class CreateWebhook(_Body):
+    """An endpoint that shall get events."""
+
+    url: str = Field(description="http or https address that takes POST requests.")
+    events: list[str] = Field(["*"], description="Event types; `*` stands for all.")
+    bots: list[str] | None = Field(None, description="Only events of these bots; all when absent.")
+
+
+class UpdateWebhook(_Body):
+    """What to change of an endpoint; absent fields stay."""
+
+    url: str | None = None
+    events: list[str] | None = None
+    bots: list[str] | None = Field(None, description="null stands for all bots.")
+    enabled: bool | None = Field(None, description="false holds deliveries back.")
+
+
+class Webhook(_Answer):
+    """An endpoint and how its deliveries do."""
+
+    id: str
+    url: str
+    events: list[str]
+    bots: list[str] | None
+    enabled: bool
+    created_at: Timestamp
+    cursor: int = Field(description="`seq` of the last event delivered or skipped.")
+    failing_since: Timestamp | None
+    last_error: str | None
+
+
+class CreatedWebhook(Webhook):
+    """A new endpoint with its secret, which is not shown again."""
+
+    secret: str = Field(description="`whsec_...`: verifies the `webhook-signature` header (Standard Webhooks).")
+
+
+class WebhookList(_Answer):
+    """All endpoints."""
+
+    webhooks: list[Webhook]
+
+
+class Live(_Answer):
+    """The process is there."""
+
+    status: Literal["ok"]
+
+
+class Ready(_Answer):
+    """The daemon can do its work."""
+
+    status: Literal["ready"]
+    version: str
+    whatsapp_server: str = Field(description="`WhatsApp`, or the address of another server: then nothing is real.")
+
+
+class SandboxInfo(_Answer):
+    """The sandbox that stands in for WhatsApp."""
+
+    socket_url: str
+    page: str = Field(description="Where the sandbox shows its virtual phones.")
+
+
+class Scan(_Body):
+    """Let a virtual phone scan the bot's present QR code."""
+
+    bot: str
+    phone: str | None = Field(None, description="Digits of the virtual phone; derived from the push name when absent.")
+
+
+class Scanned(_Answer):
+    """The virtual phone scanned it."""
+
+    phone: str | None
+    lid: str | None = None
+
+
+class Fault(_Answer):
+    """One fault of a body that has several."""
+
+    field: str
+    detail: str
+
+
+class Problem(_Answer):
+    """RFC 9457 problem."""
+
+    type: str = Field(description="`urn:zapwire:problem:<code>`")
+    title: str
+    status: int
+    detail: str = Field(description="What is wrong and what to do, in words.")
+    code: str = Field(description="Stable; for programs.")
+    field: str | None = Field(None, description="The input at fault.")
+    errors: list[Fault] | None = Field(None, description="All faults, when there are several.")

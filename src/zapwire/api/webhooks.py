@@ -1,0 +1,46 @@
+"""Outgoing webhooks: who gets which events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from zapwire.api.answers import answer, nothing
+from zapwire.api.inputs import read_body
+from zapwire.api.keys import CORE
+from zapwire.api.schemas import CreateWebhook, UpdateWebhook
+from zapwire.core.codec import endpoint_json
+
+
+async def create(request: web.Request) -> web.Response:
+    """`POST /v1/webhooks`."""
+    body = await read_body(request, CreateWebhook)
+    endpoint, secret = await request.app[CORE].endpoints.create(body.url, events=body.events, bots=body.bots)
+    made = answer({**endpoint_json(endpoint), "secret": secret}, 201)
+    made.headers["Location"] = f"/v1/webhooks/{endpoint.id}"
+    return made
+
+
+async def list_all(request: web.Request) -> web.Response:
+    """`GET /v1/webhooks`."""
+    return answer({"webhooks": [endpoint_json(endpoint) for endpoint in await request.app[CORE].endpoints.list()]})
+
+
+async def get(request: web.Request) -> web.Response:
+    """`GET /v1/webhooks/{webhook}`."""
+    return answer(endpoint_json(await request.app[CORE].endpoints.get(request.match_info["webhook"])))
+
+
+async def update(request: web.Request) -> web.Response:
+    """`PATCH /v1/webhooks/{webhook}`."""
+    body = await read_body(request, UpdateWebhook)
+    # only what the body names: null means "all bots" there, not "leave"
+    changes: dict[str, Any] = {name: getattr(body, name) for name in body.model_fields_set}
+    return answer(endpoint_json(await request.app[CORE].endpoints.update(request.match_info["webhook"], **changes)))
+
+
+async def delete(request: web.Request) -> web.Response:
+    """`DELETE /v1/webhooks/{webhook}`."""
+    await request.app[CORE].endpoints.delete(request.match_info["webhook"])
+    return nothing()
