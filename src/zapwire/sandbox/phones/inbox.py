@@ -1,0 +1,64 @@
+"""What happened on a virtual phone, in order, for whoever asks: received and sent messages, receipts, typing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+CAPACITY: Final = 5_000
+"""Entries kept; the oldest go first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that happened. *kind* is `message` (received), `sent`, `receipt`, `typing`, `presence` or `group`."""
+
+    seq: int
+    kind: str
+    data: dict[str, Any]
+    raw: bytes = b""
+    """The message as protobuf, when there is one."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry for the admin API."""
+        return {"seq": self.seq, "kind": self.kind, **self.data}
+
+
+@dataclass(slots=True)
+class Inbox:
+    """Entries with rising numbers; readers may wait for the next one."""
+
+    entries: deque[Entry] = field(default_factory=lambda: deque(maxlen=CAPACITY))
+    last: int = 0
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def add(self, kind: str, data: dict[str, Any], raw: bytes = b"") -> Entry:
+        """Append an entry and wake the readers."""
+        self.last += 1
+        entry = Entry(self.last, kind, data, raw)
+        self.entries.append(entry)
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+        return entry
+
+    def after(self, seq: int, kinds: Collection[str] = ()) -> list[Entry]:
+        """The entries after number *seq* of these kinds (all when none is named)."""
+        return [entry for entry in self.entries if entry.seq > seq and (not kinds or entry.kind in kinds)]
+
+    async def wait_after(self, seq: int, seconds: float, kinds: Collection[str] = ()) -> list[Entry]:
+        """Like `after`, but waits up to *seconds* until there is one."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not (found := self.after(seq, kinds)):
+                    await self._news.wait()
+                return found
+        except TimeoutError:
+            return self.after(seq, kinds)
+
+    def find(self, message_id: str) -> Entry | None:
+        """The newest message, received or sent, with this id."""
+        wanted = (e for e in reversed(self.entries) if e.kind in {"message", "sent"} and e.data.get("id") == message_id)
+        return next(wanted, None)
