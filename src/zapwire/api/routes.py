@@ -89,6 +89,6 @@ PAGES: tuple[Route, ...] = (
     Route("GET", "/openapi.json", show_openapi, "The OpenAPI document", access=Access.PUBLIC, documented=False),
     *(
         Route("GET", f"/page/{name}", pages.file(name), "A file of the pages", access=Access.PUBLIC, documented=False)
-        for name in ("app.js", "docs.js", "style.css", "icon.svg")
+        for name in ("app.js", "api.js", "view.js", "docs.js", "style.css", "icon.svg")
     ),
 )

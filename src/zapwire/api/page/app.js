@@ -1,0 +1,274 @@
+// The page: what the daemon says is drawn, what is clicked is asked of the daemon.
+
+import { bot as path, call, follow, token } from "./api.js";
+import { $, badge, clock, el, gist, messageWords, partyName, say } from "./view.js";
+
+const HISTORY = 200; // events read from the journal when the page opens
+const SHOWN = 50; // rows and messages kept on the page
+
+const bots = new Map();
+const talks = new Map(); // bot id -> Map(message id -> message), oldest first
+let selected = null;
+let sandbox = null;
+let stopFollowing = null;
+let qrExpires = null;
+let opened = 0; // the journal's end when the page opened
+
+// ---- entering and leaving
+
+async function enter() {
+  say($("notice"), null);
+  let page;
+  try {
+    page = await call("GET", "/v1/events?limit=1");
+  } catch (error) {
+    return leave(error.status === 401 ? "That token does not work." : error.message);
+  }
+  opened = page.last_seq;
+  await loadSandbox();
+  for (const one of (await call("GET", "/v1/bots")).bots) bots.set(one.id, one);
+  $("login").hidden = true;
+  $("desk").hidden = $("forget").hidden = false;
+  select(selected ?? bots.keys().next().value ?? null);
+  stopFollowing = follow(Math.max(0, opened - HISTORY), {
+    onEvent: take,
+    onLive: (live) => {
+      say($("live"), live ? "live" : "connection lost, trying again");
+      $("live").classList.toggle("off", !live);
+    },
+    onRefused: () => leave("The token was revoked."),
+  });
+}
+
+function leave(why) {
+  stopFollowing?.();
+  if (why !== "The daemon does not answer. Is it running?") token.forget();
+  bots.clear();
+  talks.clear();
+  selected = null;
+  $("desk").hidden = $("forget").hidden = true;
+  say($("live"), null);
+  $("login").hidden = false;
+  $("token").value = "";
+  $("token").focus();
+  say($("notice"), why);
+}
+
+async function loadSandbox() {
+  try {
+    sandbox = await call("GET", "/v1/sandbox");
+  } catch {
+    sandbox = null;
+  }
+  const ready = await call("GET", "/readyz").catch(() => null);
+  if (!ready || ready.whatsapp_server === "WhatsApp") return say($("banner"), null);
+  say($("banner"), `Sandbox: this is not WhatsApp. All bots talk to ${ready.whatsapp_server}; nothing leaves this machine. `);
+  if (sandbox) $("banner").append(el("a", { href: sandbox.page, target: "_blank", rel: "noopener" }, "Open the virtual phones"));
+  $("sandbox-scan").hidden = !sandbox;
+}
+
+// ---- events
+
+function take(event) {
+  drawEvent(event);
+  const { type, bot, data } = event;
+  const isNews = event.seq > opened; // what happened before is in the list of bots already
+  if (type === "bot.state" && isNews) takeBot(data);
+  if (type === "bot.qr" && isNews && bot === selected) showQr();
+  if (type === "message.received") remember(bot, { ...data, mine: data.from_me, who: partyName(data.sender) });
+  if (type === "message.status") remember(bot, { ...data, mine: true, timestamp: data.created_at });
+}
+
+// A bot that the page does not know was created elsewhere, or was deleted a moment ago.
+function takeBot(next) {
+  if (!bots.has(next.id)) return refresh(next.id);
+  bots.set(next.id, next);
+  drawBots();
+  if (next.id === selected) drawBot();
+}
+
+async function refresh(id) {
+  try {
+    bots.set(id, await call("GET", path(id)));
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    bots.delete(id);
+    if (id === selected) return select(bots.keys().next().value ?? null);
+  }
+  drawBots();
+  if (id === selected) drawBot();
+}
+
+function remember(id, message) {
+  if (!talks.has(id)) talks.set(id, new Map());
+  const talk = talks.get(id);
+  talk.set(message.id, message);
+  if (talk.size > SHOWN) talk.delete(talk.keys().next().value);
+  if (id === selected) drawTalk();
+}
+
+// ---- drawing
+
+function select(id) {
+  selected = id;
+  say($("code"), null);
+  drawBots();
+  drawBot();
+  drawTalk();
+}
+
+function drawBots() {
+  $("no-bots").hidden = bots.size > 0;
+  const rows = [...bots.values()].map((one) =>
+    el("li", {}, el("button", { type: "button", className: "bot-row", ariaCurrent: one.id === selected ? "true" : null,
+      data: { bot: one.id }, onclick: () => select(one.id) }, el("span", { className: "bot-id" }, one.name), badge(one.state))));
+  const focused = document.activeElement?.dataset?.bot;
+  $("bots").replaceChildren(...rows);
+  if (focused) $("bots").querySelector(`[data-bot="${CSS.escape(focused)}"]`)?.focus();
+}
+
+function drawBot() {
+  const one = bots.get(selected);
+  $("welcome").hidden = Boolean(one);
+  $("bot").hidden = !one;
+  $("talk").hidden = !one || !(one.phone || talks.get(selected)?.size);
+  if (!one) return void ($("pairing").hidden = true);
+  $("bot-name").textContent = one.name;
+  $("bot-account").textContent = [one.id, one.phone, one.push_name].filter((x, i, all) => x && all.indexOf(x) === i).join(" · ");
+  $("bot-state").replaceChildren(badge(one.state));
+  say($("bot-reason"), one.reason && one.reason + (one.next_try ? ` Next try at ${clock(one.next_try)}.` : ""));
+  say($("bot-action"), one.action);
+  const wanted = !["stopped", "logged_out", "pairing_timed_out", "blocked"].includes(one.state);
+  const show = { connect: !wanted, disconnect: wanted, restart: wanted, logout: Boolean(one.phone), delete: true };
+  for (const button of $("bot").querySelectorAll("[data-do]")) button.hidden = !show[button.dataset.do];
+  const pairing = one.state === "pairing";
+  if (pairing && ($("pairing").hidden || $("qr").dataset.bot !== one.id)) showQr();
+  $("pairing").hidden = !pairing;
+}
+
+async function showQr() {
+  const id = selected;
+  if ($("qr").dataset.bot !== id) $("qr").removeAttribute("src");
+  $("qr").dataset.bot = id;
+  try {
+    const qr = await call("GET", path(id, "/qr?wait=5"));
+    if (id !== selected) return;
+    $("qr").src = qr.image;
+    $("qr").classList.remove("old");
+    qrExpires = Date.parse(qr.expires_at);
+  } catch {
+    qrExpires = null; // the state says why there is none
+  }
+  tickQr();
+}
+
+function tickQr() {
+  const left = qrExpires === null ? 0 : Math.ceil((qrExpires - Date.now()) / 1000);
+  $("qr").classList.toggle("old", left <= 0);
+  $("qr-note").textContent = left > 0 ? `Renews itself in ${left} s` : "Waiting for the next code";
+}
+
+function drawTalk() {
+  const talk = [...(talks.get(selected)?.values() ?? [])];
+  $("no-messages").hidden = talk.length > 0;
+  $("messages").replaceChildren(...talk.map((one) =>
+    el("li", { className: one.mine ? "mine" : "theirs", data: { state: one.state ?? "received" } },
+      el("button", { type: "button", title: "Answer", onclick: () => answerTo(one) },
+        el("span", { className: "who" }, one.mine ? `to ${partyName(one.to ?? one.chat)}` : one.push_name || one.who),
+        el("span", { className: "words" }, one.text ?? `(${one.type})`),
+        el("span", { className: "when" }, [clock(one.timestamp), one.state && messageWords(one)].filter(Boolean).join(" · "))))));
+  $("messages").scrollTop = $("messages").scrollHeight;
+  if (talk.length) $("talk").hidden = false;
+}
+
+function answerTo(message) {
+  $("to").value = message.mine && message.to ? message.to.phone ?? message.to.jid : message.chat.phone ?? message.chat.jid;
+  $("text").focus();
+}
+
+function drawEvent(event) {
+  $("events").prepend(el("tr", { data: { type: event.type } }, el("td", {}, String(event.seq)), el("td", {}, clock(event.timestamp)),
+    el("td", {}, event.bot), el("td", {}, el("code", {}, event.type)), el("td", {}, gist(event))));
+  if ($("events").rows.length > SHOWN) $("events").lastElementChild.remove();
+}
+
+// ---- what is clicked
+
+// Run what a button or form asks for: disabled meanwhile, trouble is shown in words.
+async function attempt(control, work) {
+  control.disabled = true;
+  say($("notice"), null);
+  try {
+    return await work();
+  } catch (error) {
+    if (error.status === 401) return leave("The token was revoked.");
+    say($("notice"), error.message);
+  } finally {
+    control.disabled = false;
+  }
+}
+
+function onSubmit(id, work) {
+  $(id).addEventListener("submit", (event) => {
+    event.preventDefault();
+    attempt(event.submitter ?? $(id).querySelector("button"), () => work(Object.fromEntries(new FormData($(id)))));
+  });
+}
+
+onSubmit("login-form", async ({ token: given }) => {
+  token.set(given.trim());
+  await enter();
+});
+
+onSubmit("create", async ({ id }) => {
+  const made = await call("POST", "/v1/bots", { id });
+  $("create").reset();
+  if (!bots.has(made.id)) bots.set(made.id, made);
+  select(made.id);
+});
+
+onSubmit("code-form", async ({ phone }) => {
+  say($("code"), "Asking WhatsApp …");
+  try {
+    const { code } = await call("POST", path(selected, "/pairing-code"), { phone });
+    say($("code"), code);
+  } catch (error) {
+    say($("code"), null);
+    throw error;
+  }
+});
+
+onSubmit("send", async ({ to, text }) => {
+  const message = await call("POST", path(selected, "/messages"), { to, type: "text", text });
+  const known = talks.get(message.bot)?.get(message.id);
+  if (!known) remember(message.bot, { ...message, mine: true, timestamp: message.created_at });
+  $("text").value = "";
+});
+
+$("bot").addEventListener("click", (event) => {
+  const what = event.target.dataset.do;
+  if (!what) return;
+  const id = selected;
+  if (what === "delete" && !confirm(`Delete ${id}, its link to the phone and its messages?`)) return;
+  if (what === "logout" && !confirm(`Unlink ${id} from its account? It has to be paired again afterwards.`)) return;
+  attempt(event.target, async () => {
+    if (what === "delete") {
+      await call("DELETE", path(id));
+      bots.delete(id);
+      talks.delete(id);
+      return select(bots.keys().next().value ?? null);
+    }
+    await call("POST", path(id, `/${what}`));
+    await refresh(id);
+  });
+});
+
+$("scan").addEventListener("click", () =>
+  attempt($("scan"), () => call("POST", "/v1/sandbox/scan", { bot: selected })));
+
+$("forget").addEventListener("click", () => leave(null));
+setInterval(() => $("pairing").hidden || tickQr(), 1000);
+
+token.takeFromAddress();
+if (token.get()) enter();
+else leave(null);

@@ -1,0 +1,81 @@
+// Small pieces of the page.
+
+export const $ = (id) => document.getElementById(id);
+
+// An element with properties, data attributes and children; text is never taken as markup.
+export function el(tag, properties = {}, ...children) {
+  const { data = {}, ...rest } = properties;
+  const made = Object.assign(document.createElement(tag), rest);
+  Object.assign(made.dataset, data);
+  made.append(...children.filter((child) => child !== null && child !== undefined));
+  return made;
+}
+
+// Show text in an element, or hide it when there is none.
+export function say(element, text) {
+  element.textContent = text ?? "";
+  element.hidden = !text;
+}
+
+const WORDS = {
+  stopped: "Stopped",
+  starting: "Starting",
+  pairing: "Waiting for a phone",
+  pairing_timed_out: "Pairing timed out",
+  connected: "Connected",
+  reconnecting: "Reconnecting",
+  logged_out: "Logged out",
+  blocked: "Blocked by WhatsApp",
+};
+
+const TONE = {
+  connected: "good",
+  starting: "busy",
+  pairing: "busy",
+  reconnecting: "busy",
+  pairing_timed_out: "bad",
+  logged_out: "bad",
+  blocked: "bad",
+};
+
+export const stateWords = (state) => WORDS[state] ?? state;
+
+export function badge(state) {
+  return el("span", { className: `badge ${TONE[state] ?? "still"}` }, stateWords(state));
+}
+
+const MESSAGE_WORDS = {
+  queued: "waiting to be sent",
+  sending: "sending",
+  sent: "sent ✓",
+  delivered: "delivered ✓✓",
+  read: "read ✓✓",
+  played: "played ✓✓",
+  failed: "not sent",
+  unknown: "not known whether it was sent",
+};
+
+export const messageWords = (message) =>
+  (MESSAGE_WORDS[message.state] ?? message.state) + (message.reason ? `: ${message.reason}` : "");
+
+export const clock = (iso) => new Date(iso).toLocaleTimeString([], { hour12: false });
+
+// How a person or group is called in short.
+export const partyName = (party) => party?.phone ?? party?.jid?.replace(/@.*/, "") ?? "?";
+
+// What an event says, in a few words.
+export function gist(event) {
+  const data = event.data;
+  switch (event.type) {
+    case "bot.state":
+      return stateWords(data.state) + (data.reason ? `: ${data.reason}` : "");
+    case "bot.qr":
+      return `QR code no. ${data.attempt}`;
+    case "message.received":
+      return `${data.from_me ? "me" : data.push_name || partyName(data.sender)}: ${data.text ?? `(${data.type})`}`;
+    case "message.status":
+      return `to ${partyName(data.to)}: ${messageWords(data)}`;
+    default:
+      return "";
+  }
+}

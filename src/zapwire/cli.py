@@ -1,0 +1,151 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from zapwire import __version__, logs, settings
+from zapwire.errors import SettingsError, ZapwireError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+def main() -> NoReturn:
+    """Run the command line; exits 2 for what is wrong with settings or options, 1 for other errors."""
+    try:
+        commands.main(prog_name="zapwire", standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except ZapwireError as error:
+        click.echo(f"zapwire: {error.detail}", err=True)
+        sys.exit(2 if isinstance(error, SettingsError) else 1)
+    sys.exit(0)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def commands() -> None:
+    """A self-hosted WhatsApp Web connector: bots, messages, events and webhooks."""
+
+
+def _where(command: F) -> F:
+    """The options that say where the data is."""
+    command = click.option("--database", type=_FILE, help="The daemon's SQLite file.")(command)
+    command = click.option("--sessions-dir", type=_FOLDER, help="Folder of the bots' auth databases.")(command)
+    return click.option("--config", type=_FILE, help="TOML file with settings.")(command)
+
+
+@commands.command()
+@_where
+@click.option("--listen", metavar="HOST:PORT", help="Where to listen; port 0 picks a free one.")
+@click.option("--whatsapp-server", type=_FILE, help="Descriptor of another WhatsApp server.")
+@click.option("--log-level", metavar="LEVEL", help="DEBUG, INFO, WARNING or ERROR.")
+@click.option("--sandbox", is_flag=True, help="Start a sandbox and use it instead of WhatsApp: no phone needed.")
+def serve(*, config: Path | None, sandbox: bool, **options: Any) -> None:
+    """Run the daemon until SIGTERM or Ctrl-C. Every setting is listed by `zapwire settings`."""
+    # imported here because the engine takes half a second
+    from zapwire import app  # noqa: PLC0415
+    from zapwire.own_sandbox import own_sandbox  # noqa: PLC0415
+    from zapwire.transport.whatsapp_web import ensure_environment  # noqa: PLC0415
+
+    with ExitStack() as stack:
+        chosen = settings.load(options, config)
+        if sandbox:
+            if chosen.whatsapp_server is not None:
+                raise SettingsError("--sandbox and whatsapp_server exclude each other", field="whatsapp_server")
+            if "sessions_dir" not in chosen.model_fields_set:
+                chosen = settings.load({**options, "sessions_dir": settings.SANDBOX_SESSIONS_DIR}, config)
+            descriptor = stack.enter_context(own_sandbox(chosen.sessions_dir))
+            chosen = chosen.model_copy(update={"whatsapp_server": descriptor})
+        logs.configure(chosen.log_level, chosen.log_format)
+        _warn_of_mistakes()
+        if chosen.whatsapp_server is not None:
+            ensure_environment(chosen.whatsapp_server)
+        app.serve(chosen, _say, demo=sandbox)
+
+
+@commands.command()
+@click.option("--listen", metavar="HOST:PORT", default="127.0.0.1:0", show_default=True, help="Where to listen.")
+@click.option("--state", type=_FILE, help="File that keeps accounts and devices over restarts.")
+def sandbox(listen: str, state: Path | None) -> None:
+    """Run a loopback WhatsApp with virtual phones; prints one JSON line that says where it is."""
+    arguments = ["--listen", listen, *(["--state", str(state)] if state else [])]
+    # its own program: the sandbox and the daemon import nothing of each other
+    os.execv(sys.executable, [sys.executable, "-m", "zapwire.sandbox", *arguments])  # noqa: S606
+
+
+@commands.group()
+def token() -> None:
+    """Make, list and revoke API tokens; works while the daemon runs."""
+
+
+@token.command("create")
+@click.argument("name")
+@_where
+def token_create(name: str, **where: Any) -> None:
+    """Make a token called NAME and print it: it is shown only now."""
+    _, secret = _with_tokens(where, lambda tokens: tokens.create(name))
+    click.echo(secret)
+
+
+@token.command("list")
+@_where
+def token_list(**where: Any) -> None:
+    """Print id, name, creation and last use of every token."""
+    for one in _with_tokens(where, lambda tokens: tokens.list()):
+        used = f"{one.last_used:%Y-%m-%d %H:%M}" if one.last_used else "never"
+        click.echo(f"{one.id}\t{one.name}\tcreated {one.created_at:%Y-%m-%d %H:%M}\tused {used}")
+
+
+@token.command("revoke")
+@click.argument("token")
+@_where
+def token_revoke(token: str, **where: Any) -> None:
+    """Revoke a TOKEN, given by its id or its name: it stops working at once."""
+    _with_tokens(where, lambda tokens: tokens.revoke(token))
+
+
+@commands.command("settings")
+def show_settings() -> None:
+    """Print every setting with its environment variable, its default and what it does."""
+    for name, default, sentence in settings.table():
+        click.echo(f"{settings.PREFIX}{name.upper()}  (in TOML: {name})  default: {default or 'none'}\n    {sentence}")
+
+
+def _with_tokens(where: dict[str, Any], work: Callable[[Any], Any]) -> Any:
+    from zapwire.core.tokens import Tokens  # noqa: PLC0415
+    from zapwire.store.db import Database  # noqa: PLC0415
+
+    config = where.pop("config")
+    chosen = settings.load(where, config)
+
+    async def run() -> Any:
+        chosen.sessions_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        async with Database.open(chosen.database_file, shared=True) as database:
+            return await work(Tokens(database))
+
+    return asyncio.run(run())
+
+
+def _warn_of_mistakes() -> None:
+    for name in settings.unknown_variables():
+        click.echo(f"zapwire: the environment variable {name} is no setting; `zapwire settings` lists all", err=True)
+
+
+def _say(line: str) -> None:
+    click.echo(line)
+    sys.stdout.flush()
