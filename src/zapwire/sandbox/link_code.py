@@ -1,8 +1,8 @@
 """The phone's half of pairing by code ("link with phone number").
 
-Protocol source: whatsmeow's pair-code.go, which holds the companion's half. Both sides make an ephemeral key and send it
-encrypted with the code that the person copies from one to the other; the companion then sends its identity under a key that only
-the two ephemeral keys give. A wrong code shows when that cannot be decrypted.
+Protocol source: whatsmeow's pair-code.go, which holds the companion's half. Both sides make an ephemeral key and send
+it encrypted with the code that the person copies from one to the other; the companion then sends its identity under a
+key that only the two ephemeral keys give. A wrong code shows when that cannot be decrypted.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class Sending:
 
     def __init__(self, line: Line, keys: KeyStore, devices: Devices) -> None:
         self._line = line
-        self._keys = keys
+        self.keys = keys
         self._devices = devices
         self._turn = asyncio.Lock()
         self._kept: OrderedDict[str, tuple[Jid, E2EMessage]] = OrderedDict()
@@ -89,11 +89,11 @@ class Sending:
 
     async def _to_group(self, chat: Jid, message: E2EMessage, message_id: str) -> Node:
         devices = await self._devices.of(await self.members(chat))
-        key = self._keys.own_sender_key(str(chat))
+        key = self.keys.own_sender_key(str(chat))
         if key.given_to - {str(device) for device in devices}:
             # Somebody who has the key is gone and must not read on.
-            self._keys.renew_sender_key(str(chat))
-            key = self._keys.own_sender_key(str(chat))
+            self.keys.renew_sender_key(str(chat))
+            key = self.keys.own_sender_key(str(chat))
         new = await self._devices.ready(device for device in devices if str(device) not in key.given_to)
         key_message = self._key_message(chat).SerializeToString()
         nodes = [Node("to", {"jid": device}, [self._encrypt(device, key_message)]) for device in new]
@@ -113,7 +113,7 @@ class Sending:
     def _key_message(self, group: Jid) -> E2EMessage:
         message = Message()
         message.senderKeyDistributionMessage.groupID = str(group)
-        distribution = self._keys.own_sender_key(str(group)).distribution
+        distribution = self.keys.own_sender_key(str(group)).distribution
         message.senderKeyDistributionMessage.axolotlSenderKeyDistributionMessage = distribution
         return message
 
@@ -126,7 +126,7 @@ class Sending:
         return Node("to", {"jid": device}, [enc])
 
     def _encrypt(self, device: Jid, plain: bytes) -> Node:
-        kind, data = self._keys.encrypt(str(device), plain)
+        kind, data = self.keys.encrypt(str(device), plain)
         return Node("enc", {"v": "2", "type": kind}, data)
 
     # ---- again
@@ -152,7 +152,7 @@ class Sending:
         attrs: dict[str, Attr] = {**_attrs(chat, message, receipt.text("id")), "to": receipt.attrs["from"]}
         if chat.server == GROUP_SERVER:
             again.MergeFrom(self._key_message(chat))
-            self._keys.own_sender_key(str(chat)).given_to.add(str(device))
+            self.keys.own_sender_key(str(chat)).given_to.add(str(device))
             attrs["participant"] = device
         else:
             attrs["device_fanout"] = "false"

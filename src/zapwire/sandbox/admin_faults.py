@@ -1,0 +1,127 @@
+"""The admin API's part about the server itself: faults on demand, statistics, the trace of stanzas."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from zapwire.sandbox.faults import LoginFailure, stream_error
+from zapwire.sandbox.problems import Handler, guarded, query_of
+from zapwire.sandbox.world import World
+
+
+class Body(BaseModel):
+    """A request's body or query; unknown names are errors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Refuse(Body):
+    """Cut every new connection (`on`: false ends it)."""
+
+    kind: Literal["refuse"]
+    on: bool = True
+
+
+class Freeze(Body):
+    """Answer nothing any more but keep the sockets, until `thaw`."""
+
+    kind: Literal["freeze", "thaw"]
+    phone: str = ""
+
+
+class Drop(Body):
+    """Cut sockets without a word."""
+
+    kind: Literal["drop"]
+    phone: str = ""
+    device: int | None = None
+
+
+class FailLogins(Body):
+    """Answer logins with `<failure reason>`: 401, 402 (temporary ban: `code`, `expire` in seconds), 405 ..."""
+
+    kind: Literal["failure"]
+    reason: int
+    phone: str = ""
+    code: int | None = None
+    expire: int | None = None
+    times: int | None = Field(default=None, ge=1)
+
+
+class StreamError(Body):
+    """End connections with `<stream:error>`: a code, a conflict (`device_removed`, `replaced`), or both."""
+
+    kind: Literal["stream-error"]
+    code: int | None = None
+    conflict: str = ""
+    phone: str = ""
+    device: int | None = None
+
+
+class Clear(Body):
+    """End all faults."""
+
+    kind: Literal["clear"]
+
+
+FAULT: TypeAdapter[Refuse | Freeze | Drop | FailLogins | StreamError | Clear] = TypeAdapter(
+    Annotated[Refuse | Freeze | Drop | FailLogins | StreamError | Clear, Field(discriminator="kind")]
+)
+
+
+class TraceQuery(Body):
+    """`GET /admin/trace`."""
+
+    direction: Literal["in", "out"]
+    tag: Literal["message", "receipt"] = "message"
+    since: float = 0
+
+
+class ServerApi:
+    """Handlers for the server of one sandbox."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def routes(self) -> list[web.RouteDef]:
+        """All routes, ready for `add_routes`."""
+        table: list[tuple[str, str, Handler]] = [
+            ("POST", "/admin/faults", self.fault),
+            ("GET", "/admin/statistics", self.statistics),
+            ("GET", "/admin/trace", self.trace),
+        ]
+        return [web.route(method, path, guarded(handler)) for method, path, handler in table]
+
+    async def fault(self, request: web.Request) -> web.Response:
+        """Make the server misbehave; answers how many connections it hit, where that is known."""
+        fault, faults, hit = FAULT.validate_json(await request.read()), self._world.faults, 0
+        match fault:
+            case Refuse():
+                faults.refuse(fault.on)
+            case Freeze(kind="freeze"):
+                faults.freeze(fault.phone)
+            case Freeze():
+                faults.thaw(fault.phone)
+            case Drop():
+                hit = faults.drop(fault.phone, fault.device)
+            case FailLogins():
+                attrs = {name: str(value) for name in ("code", "expire") if (value := getattr(fault, name)) is not None}
+                faults.fail_logins(LoginFailure(fault.reason, attrs, fault.times), fault.phone)
+            case StreamError():
+                node = stream_error(fault.code, fault.conflict)
+                hit = await faults.send_stream_error(node, fault.phone, fault.device)
+            case Clear():
+                faults.clear()
+        return web.json_response({"hit": hit})
+
+    async def statistics(self, _: web.Request) -> web.Response:
+        """Stanzas by kind, those that nothing here understands, connections, pairings, logins."""
+        return web.json_response(self._world.statistics.to_json())
+
+    async def trace(self, request: web.Request) -> web.Response:
+        """When the server read and wrote which stanza."""
+        query = query_of(request, TraceQuery)
+        return web.json_response(self._world.trace.to_json(query.direction, query.tag, query.since))

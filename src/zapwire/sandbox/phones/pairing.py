@@ -1,0 +1,148 @@
+"""How a virtual phone gets companions: by scanning a QR code or by typing a code, and what it tells them afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from typing import TYPE_CHECKING, Final, Protocol
+
+from zapwire.sandbox import adv
+from zapwire.sandbox.app_state_patch import CRITICAL_BLOCK, AppStateKey
+from zapwire.sandbox.link_code import CodePairing, WrongCode
+from zapwire.sandbox.node import Jid, Node
+from zapwire.sandbox.pairing import PairingFailed
+from zapwire.sandbox.phones.content import E2EMessage
+from zapwire.sandbox.phones.errors import BadRequest, PhoneError, ServerRefused
+from zapwire.sandbox.phones.line import Line
+from zapwire.sandbox.phones.sending import Sending, new_message_id
+
+if TYPE_CHECKING:
+    from zapwire.sandbox.accounts import Account
+    from zapwire.sandbox.pairing import CodeRequest
+
+FINISH_WITHIN: Final = 20.0
+LINK_CODE: Final = "link_code_companion_reg"
+
+log = logging.getLogger(__name__)
+
+
+class PairingNetwork(Protocol):
+    """The part of the world that pairs."""
+
+    async def pair(self, ref: str, account: Account, key_index: int, identity_container: bytes) -> int:
+        """Make the companion that waits under *ref* a device of the account."""
+
+    def code_requests(self, phone: str) -> list[CodeRequest]:
+        """The companions that wait for this phone to type their code."""
+
+    async def primary_hello(self, ref: str, wrapped_ephemeral: bytes, identity_public: bytes) -> None:
+        """Pass the phone's answer on to a companion."""
+
+
+class Pairing:
+    """One phone's companions."""
+
+    def __init__(
+        self, world: PairingNetwork, line: Line, sending: Sending, *, app_state: AppStateKey, raw_id: int
+    ) -> None:
+        self._world = world
+        self._line = line
+        self._keys = sending.keys
+        self._sending = sending
+        self.app_state = app_state
+        self.raw_id = raw_id
+        self._finishing: dict[str, asyncio.Future[Node]] = {}
+
+    async def scan(self, text: str) -> int:
+        """Pair with the client that shows this QR text; returns its device number. Raises PhoneError."""
+        try:
+            code = adv.parse_qr(text)
+        except ValueError as error:
+            raise BadRequest(str(error)) from error
+        return await self._pair(code.ref, code.identity_public, code.adv_secret)
+
+    async def enter_code(self, code: str) -> int:
+        """Pair with the client that shows this code for our number; returns its device number. Raises PhoneError."""
+        waiting = self._world.code_requests(self._line.account.phone)
+        if not waiting:
+            raise PhoneError("no client waits for a pairing code of this number")
+        request = waiting[-1]
+        try:
+            # The code is stretched on purpose (50 ms); the loop has other things to do meanwhile.
+            pairing = await asyncio.to_thread(CodePairing.begin, self._keys.identity, code, request.wrapped_ephemeral)
+            finish = await self._hello(request.ref, pairing)
+            identity = _data(finish, "companion_identity_public")
+            secret = pairing.finish(_data(finish, "link_code_pairing_wrapped_key_bundle"), identity)
+        except WrongCode as error:
+            raise BadRequest(str(error)) from error
+        return await self._pair(request.ref, identity, secret)
+
+    async def _hello(self, ref: str, pairing: CodePairing) -> Node:
+        self._finishing[ref] = asyncio.get_running_loop().create_future()
+        try:
+            await self._world.primary_hello(ref, pairing.wrapped_ephemeral, self._keys.identity.public)
+            async with asyncio.timeout(FINISH_WITHIN):
+                return await self._finishing[ref]
+        except LookupError as error:
+            raise PhoneError("the client that asked for a code is gone") from error
+        except TimeoutError as error:
+            raise PhoneError("the client did not answer; is the code the one that it shows?") from error
+        finally:
+            del self._finishing[ref]
+
+    def notified(self, notification: Node) -> None:
+        """Take a notification about code pairing from the server."""
+        part = notification.child(LINK_CODE)
+        if part is not None and part.text("stage") == "companion_finish":
+            waiting = self._finishing.get(_data(part, "link_code_pairing_ref").decode(errors="replace"))
+            if waiting is not None and not waiting.done():
+                waiting.set_result(part)
+
+    async def _pair(self, ref: str, companion_identity: bytes, secret: bytes) -> int:
+        account = self._line.account
+        key_index = 1 + max(device.key_index for device in account.devices.values())
+        container = adv.identity_container(
+            self._keys.identity,
+            companion_identity,
+            secret,
+            raw_id=self.raw_id,
+            key_index=key_index,
+            timestamp=int(time.time()),
+        )
+        try:
+            number = await self._world.pair(ref, account, key_index, container)
+        except (LookupError, PairingFailed) as error:
+            raise PhoneError(str(error)) from error
+        await self._welcome(account.lid_jid.with_device(number))
+        return number
+
+    async def _welcome(self, companion: Jid) -> None:
+        """Give a new companion the key of the account's settings, and see that the push name is among them."""
+        await self._publish_push_name()
+        await self._sending.send_to_companion(companion, self.app_state.share(), new_message_id())
+
+    async def _publish_push_name(self) -> None:
+        account = self._line.account
+        patch = self.app_state.push_name_patch(account.push_name or account.phone)
+        collection = Node("collection", {"name": CRITICAL_BLOCK, "version": "0"}, [Node("patch", content=patch)])
+        try:
+            await self._line.ask("w:sync:app:state", "set", Node("sync", content=[collection]))
+        except ServerRefused as error:
+            log.debug("the push name was published before: %s", error)
+
+    async def asked_by_companion(self, companion: Jid, message: E2EMessage) -> None:
+        """Answer what a companion asks its phone for; only the key of the settings can be had here."""
+        if message.protocolMessage.HasField("appStateSyncKeyRequest"):
+            await self._sending.send_to_companion(companion, self.app_state.share(), new_message_id())
+
+
+def new_raw_id() -> int:
+    """A number for the account's signed lists."""
+    return secrets.randbits(31)
+
+
+def _data(node: Node, tag: str) -> bytes:
+    part = node.child(tag)
+    return part.data if part else b""

@@ -1,0 +1,238 @@
+"""A virtual phone: device 0 of an account, which does what a person does with a phone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
+from typing import Any, Final
+
+from zapwire.sandbox.accounts import Account
+from zapwire.sandbox.app_state_patch import AppStateKey
+from zapwire.sandbox.node import Jid, Node
+from zapwire.sandbox.phones.compose import Composer, Outgoing
+from zapwire.sandbox.phones.devices import Devices
+from zapwire.sandbox.phones.errors import NotOnWhatsApp, PhoneError, UnknownPhone
+from zapwire.sandbox.phones.files import Files
+from zapwire.sandbox.phones.groups import GroupActions
+from zapwire.sandbox.phones.inbox import Entry, Inbox
+from zapwire.sandbox.phones.keys import upload_nodes
+from zapwire.sandbox.phones.line import PHONE, Line
+from zapwire.sandbox.phones.pairing import LINK_CODE, Pairing, new_raw_id
+from zapwire.sandbox.phones.receiving import Receiving
+from zapwire.sandbox.phones.sending import GROUP_SERVER, Sending, new_message_id
+from zapwire.sandbox.signal.keystore import KeyStore
+from zapwire.sandbox.world import World
+
+QUEUE: Final = 10_000
+"""Stanzas that may wait to be read by one phone; whoever sends more waits."""
+
+TYPING: Final = {"composing": {}, "recording": {"media": "audio"}, "paused": {}}
+
+log = logging.getLogger(__name__)
+
+
+class Phone:
+    """One virtual phone. `start` puts it online, `aclose` ends it; what it did is in `inbox`."""
+
+    def __init__(self, world: World, account: Account, keys: KeyStore, *, app_state: AppStateKey, raw_id: int) -> None:
+        self.world = world
+        self.account = account
+        self.keys = keys
+        self.inbox = Inbox()
+        self._line = Line(world, account)
+        self._devices = Devices(self._line, keys)
+        self.sending = Sending(self._line, keys, self._devices)
+        self.pairing = Pairing(world, self._line, self.sending, app_state=app_state, raw_id=raw_id)
+        self.groups = GroupActions(self._line)
+        self.files = Files(world.media)
+        self._composer = Composer(self._line, self.inbox)
+        self._receiving = Receiving(self._line, keys, self.inbox, self.pairing.asked_by_companion)
+        self._queue: asyncio.Queue[Node] = asyncio.Queue(QUEUE)
+        self._task: asyncio.Task[None] | None = None
+        self._available = False
+
+    @classmethod
+    def new(cls, world: World, account: Account) -> Phone:
+        """A phone with fresh keys."""
+        return cls(world, account, KeyStore.generate(), app_state=AppStateKey(), raw_id=new_raw_id())
+
+    async def start(self) -> None:
+        """Go online, and publish the keys if that was not done before."""
+        self._task = asyncio.create_task(self._read(), name=f"phone {self.account.lid}")
+        self.world.attach(self.account, PHONE, self)
+        if self.account.devices[PHONE].keys is None:
+            await self.upload_prekeys()
+
+    async def aclose(self) -> None:
+        """Go offline; what has arrived is read first."""
+        self.world.detach(self.account, PHONE, self)
+        if self._task is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(2):
+                    await self._queue.join()
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def upload_prekeys(self) -> None:
+        """Publish new one-time prekeys with the identity and the signed prekey."""
+        await self._line.ask("encrypt", "set", *upload_nodes(self.keys))
+
+    # ---- stanzas from the server
+
+    async def deliver(self, node: Node) -> None:
+        """Take a stanza: answers at once, everything else in its turn."""
+        if not self._line.take(node):
+            await self._queue.put(node)
+
+    async def _read(self) -> None:
+        handlers: dict[str, Callable[[Node], Awaitable[None]]] = {
+            "message": self._receiving.message,
+            "receipt": self._receipt,
+            "notification": self._notification,
+            "chatstate": self._receiving.chat_state,
+            "presence": self._receiving.presence,
+            "call": self._line.acknowledge,
+        }
+        while True:
+            node = await self._queue.get()
+            try:
+                handler = handlers.get(node.tag)
+                if handler is not None:
+                    await handler(node)
+            except Exception:  # one bad stanza must not end the phone
+                log.exception("a virtual phone could not handle a <%s>", node.tag)
+            finally:
+                self._queue.task_done()
+                self.world.changed()
+
+    async def _receipt(self, node: Node) -> None:
+        if node.text("type") == "retry":
+            again = await self.sending.retry(node)
+            log.debug("a device asked for a message again; sent: %s", again)
+            await self._line.acknowledge(node)
+        else:
+            await self._receiving.receipt(node)
+
+    async def _notification(self, node: Node) -> None:
+        if node.text("type") == LINK_CODE:
+            self.pairing.notified(node)
+        elif node.text("type") == "encrypt":
+            await self.upload_prekeys()
+        await self._receiving.notification(node)
+
+    # ---- what a person does
+
+    def chat(self, to: str) -> Jid:
+        """The address of a phone number or of an address; raises NotOnWhatsApp."""
+        try:
+            jid = Jid.parse(to) if "@" in to else Jid(to.removeprefix("+"), "s.whatsapp.net")
+        except ValueError as error:
+            raise NotOnWhatsApp(f"{to} is no phone number and no address") from error
+        if jid.server == GROUP_SERVER:
+            return jid
+        account = self.world.account_of(jid)
+        if account is None:
+            raise NotOnWhatsApp(f"{to} is not on WhatsApp")
+        return account.lid_jid
+
+    async def send(self, body: Outgoing) -> str:
+        """Send a message (`times` copies of it) and return the id of the last one. Raises PhoneError."""
+        chat = self.chat(body.to)
+        message = self.files.compose(body.media) if body.media else self._composer.compose(chat, body)
+        number = ""
+        for count in range(body.times):
+            number = body.id if body.id and not count else new_message_id()
+            timestamp = int(time.time())
+            try:
+                await self.sending.send(chat, message, number)
+            except TimeoutError as error:
+                raise PhoneError("the server did not take the message in time") from error
+            data = self._composer.described(chat, message, number, timestamp)
+            self.inbox.add("sent", data, message.SerializeToString())
+        return number
+
+    async def read(self, ids: Collection[str] = (), chat: str = "", *, played: bool = False) -> int:
+        """Mark messages read (or played): these, those of one chat, or all that are unread; returns how many."""
+        name = self._line.number(self.chat(chat)) if chat else ""
+        marked: dict[tuple[str, str], list[str]] = {}
+        for entry in self.inbox.after(0, {"message"}):
+            if not _concerned(entry, ids, name, played=played):
+                continue
+            entry.data["read"] = True
+            marked.setdefault((entry.data["chat"], entry.data["from_lid"]), []).append(entry.data["id"])
+        for (where, sender), messages in marked.items():
+            await self._line.send(self._read_receipt(where, Jid.parse(sender), messages, played=played))
+        return sum(map(len, marked.values()))
+
+    def _read_receipt(self, where: str, sender: Jid, messages: list[str], *, played: bool) -> Node:
+        chat = self.chat(where)
+        receipt = Node("receipt", {"id": messages[0], "to": chat, "type": "played" if played else "read"})
+        receipt.attrs["t"] = str(int(time.time()))
+        if chat.server == GROUP_SERVER:
+            receipt.attrs["participant"] = sender.bare
+        if len(messages) > 1:
+            receipt.content = [Node("list", content=[Node("item", {"id": number}) for number in messages[1:]])]
+        return receipt
+
+    async def typing(self, to: str, state: str = "composing") -> None:
+        """Show the other side that we type (`composing`), record (`recording`) or stopped (`paused`)."""
+        if state not in TYPING:
+            raise PhoneError(f"the state of typing is one of {', '.join(TYPING)}")
+        if not self._available:
+            await self.presence(available=True)
+        tag = "paused" if state == "paused" else "composing"
+        await self._line.send(Node("chatstate", {"to": self.chat(to)}, [Node(tag, dict(TYPING[state]))]))
+
+    async def presence(self, *, available: bool) -> None:
+        """Come online for those who watch, or go."""
+        self._available = available
+        name = self.account.push_name or self.account.phone
+        await self._line.send(Node("presence", {"type": "available" if available else "unavailable", "name": name}))
+
+    async def block(self, number: str, *, on: bool = True) -> None:
+        """Block an account or let it write again."""
+        account = self.world.account_of(self.chat(number))
+        if account is None:
+            raise NotOnWhatsApp(f"{number} is not on WhatsApp")
+        item = Node(
+            "item", {"action": "block" if on else "unblock", "jid": account.lid_jid, "pn_jid": account.phone_jid}
+        )
+        await self._line.ask("blocklist", "set", item)
+
+    async def set_picture(self, jpeg: bytes) -> None:
+        """Set the profile picture."""
+        await self._line.ask("w:profile:picture", "set", Node("picture", {"type": "image"}, jpeg))
+
+    async def unlink(self, device: int) -> None:
+        """Log a companion out; raises UnknownPhone when there is none of this number."""
+        try:
+            await self.world.remove_device(self.account, device)
+        except LookupError as error:
+            raise UnknownPhone(f"this phone has no linked device {device}") from error
+
+    def file_of(self, message_id: str) -> tuple[str, bytes]:
+        """The MIME type and the decrypted file of a media message. Raises PhoneError."""
+        entry = self.inbox.find(message_id)
+        if entry is None:
+            raise UnknownPhone(f"this phone has neither got nor sent a message {message_id}")
+        return self.files.open(entry.raw)
+
+    def to_json(self) -> dict[str, Any]:
+        """Who this is, for the admin API."""
+        return {
+            "phone": self.account.phone,
+            "lid": f"{self.account.lid}@lid",
+            "push_name": self.account.push_name,
+            "devices": sorted(self.account.devices),
+        }
+
+
+def _concerned(entry: Entry, ids: Collection[str], chat: str, *, played: bool) -> bool:
+    data = entry.data
+    if data["from_me"] or (chat and data["chat"] != chat):
+        return False
+    return data["id"] in ids if ids else (played or not data["read"])

@@ -1,0 +1,135 @@
+"""All virtual phones of a sandbox."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from zapwire.sandbox.app_state_patch import AppStateKey
+from zapwire.sandbox.phones.errors import BadRequest, PhoneError, UnknownPhone
+from zapwire.sandbox.phones.inbox import Entry
+from zapwire.sandbox.phones.phone import Phone
+from zapwire.sandbox.signal.keystore import KeyStore
+from zapwire.sandbox.world import World
+
+MIN_DIGITS: Final = 7
+DERIVED_PREFIX: Final = "49155"
+DERIVED_DIGITS: Final = 8
+
+
+class Phones:
+    """Creates phones, finds them, keeps them over a restart."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._phones: dict[str, Phone] = {}
+
+    def __iter__(self) -> Iterator[Phone]:
+        return iter(list(self._phones.values()))
+
+    def get(self, number: str) -> Phone:
+        """The phone with this number; raises UnknownPhone."""
+        phone = self._phones.get(number.removeprefix("+"))
+        if phone is None:
+            raise UnknownPhone(f"there is no virtual phone {number}")
+        return phone
+
+    async def ensure(self, number: str, push_name: str = "") -> tuple[Phone, bool]:
+        """The phone with this number, and whether it is new. Raises BadRequest when it is no number."""
+        digits = number.removeprefix("+")
+        if digits in self._phones:
+            phone = self._phones[digits]
+            phone.account.push_name = push_name or phone.account.push_name
+            return phone, False
+        account = self.world.accounts.get(digits)
+        if account is None:
+            try:
+                account = self.world.create_account(digits, push_name)
+            except ValueError as error:
+                raise BadRequest(str(error)) from error
+        phone = self._phones[digits] = Phone.new(self.world, account)
+        await phone.start()
+        return phone, True
+
+    def push_name_of(self, ref: str) -> str:
+        """What the client that waits under this reference calls itself; raises PhoneError when none waits."""
+        try:
+            return self.world.pairings.get(ref).push_name
+        except LookupError as error:
+            raise PhoneError(str(error)) from error
+
+    async def aclose(self) -> None:
+        """Put all phones offline."""
+        for phone in self:
+            await phone.aclose()
+
+    # ---- state
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Everything that the phones keep, secrets included."""
+        return [_Saved.of(phone).model_dump(mode="json") for phone in self]
+
+    async def restore(self, saved: list[dict[str, Any]]) -> None:
+        """Bring phones back whose accounts the world has; raises pydantic.ValidationError."""
+        for item in saved:
+            state = _Saved.model_validate(item)
+            account = self.world.accounts.get(state.phone)
+            if account is not None:
+                phone = self._phones[state.phone] = state.phone_of(self.world)
+                await phone.start()
+
+
+def number_from(push_name: str) -> str:
+    """A phone number for a client that only has a name: the digits in it, else always the same for the same name."""
+    digits = "".join(character for character in push_name if character in "0123456789")
+    if MIN_DIGITS <= len(digits) <= 15:
+        return digits
+    number = int.from_bytes(hashlib.sha256(push_name.encode()).digest()[:8], "big") % 10**DERIVED_DIGITS
+    return f"{DERIVED_PREFIX}{number:0{DERIVED_DIGITS}}"
+
+
+class _SavedEntry(BaseModel):
+    seq: int
+    kind: str
+    data: dict[str, Any]
+    raw: str = ""
+
+
+class _Saved(BaseModel):
+    phone: str
+    keys: dict[str, Any]
+    app_state: tuple[str, str, int]
+    raw_id: int
+    inbox: list[_SavedEntry]
+    last: int
+    kept: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, phone: Phone) -> _Saved:
+        key = phone.pairing.app_state
+        return cls(
+            phone=phone.account.phone,
+            keys=phone.keys.to_json(),
+            app_state=(key.key_id.hex(), key.secret.hex(), key.timestamp),
+            raw_id=phone.pairing.raw_id,
+            inbox=[
+                _SavedEntry(seq=e.seq, kind=e.kind, data=e.data, raw=base64.b64encode(e.raw).decode())
+                for e in phone.inbox.entries
+            ],
+            last=phone.inbox.last,
+            kept=phone.sending.to_json(),
+        )
+
+    def phone_of(self, world: World) -> Phone:
+        key_id, secret, timestamp = self.app_state
+        app_state = AppStateKey(bytes.fromhex(key_id), bytes.fromhex(secret), timestamp)
+        keys = KeyStore.from_json(self.keys)
+        phone = Phone(world, world.accounts[self.phone], keys, app_state=app_state, raw_id=self.raw_id)
+        phone.inbox.entries.extend(Entry(e.seq, e.kind, e.data, base64.b64decode(e.raw)) for e in self.inbox)
+        phone.inbox.last = self.last
+        phone.sending.load(self.kept)
+        return phone
