@@ -1,0 +1,83 @@
+"""The core, put together: what the API and the program itself hold on to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from zapwire.core.deliverer import Deliverer
+from zapwire.core.endpoints import Endpoints
+from zapwire.core.fleet import Fleet
+from zapwire.core.limits import Limits
+from zapwire.core.live import Live
+from zapwire.core.sender import Sender
+from zapwire.core.tokens import Tokens
+from zapwire.errors import StoreError
+from zapwire.store import journal
+from zapwire.store.db import Database
+from zapwire.transport.base import TransportFactory
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """Everything that can be asked of the daemon."""
+
+    database: Database
+    fleet: Fleet
+    sender: Sender
+    live: Live
+    endpoints: Endpoints
+    tokens: Tokens
+
+    async def check(self) -> None:
+        """Is the daemon able to work? Raises `StoreError` when the database cannot be written."""
+        await self.database.write(lambda _: None)
+
+
+@asynccontextmanager
+async def open_core(
+    database: Database,
+    transports: TransportFactory,
+    *,
+    limits: Limits | None = None,
+    chance: random.Random | None = None,
+) -> AsyncIterator[Core]:
+    """Start the core on an open database: deliveries first, so that nothing waits for them, then the bots.
+
+    At the end the bots stop first. *limits* and *chance* are for tests.
+    """
+    bounds = limits or Limits()
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(_end, asyncio.create_task(_keep_house(database, bounds), name="housekeeping"))
+        deliverer = await stack.enter_async_context(Deliverer(database, bounds))
+        sender = Sender(database, bounds)
+        fleet = await stack.enter_async_context(Fleet(database, transports, sender, bounds, chance))
+        yield Core(
+            database=database,
+            fleet=fleet,
+            sender=sender,
+            live=Live(database),
+            endpoints=Endpoints(database, deliverer.changed),
+            tokens=Tokens(database),
+        )
+
+
+async def _keep_house(database: Database, limits: Limits) -> None:
+    """Keep the journal within its bound."""
+    while True:
+        try:
+            await database.write(lambda transaction: journal.prune(transaction, limits.journal_kept))
+        except StoreError as error:
+            log.warning("the journal could not be pruned: %s", error)
+        await asyncio.sleep(limits.housekeeping)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])

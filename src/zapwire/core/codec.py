@@ -1,0 +1,120 @@
+"""Values as JSON, the same in API answers, journal entries and webhook bodies."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from zapwire.events import Event
+from zapwire.model import BotView, Message, OutgoingView, Party, QrCode
+from zapwire.store.tokens import Token
+from zapwire.store.webhooks import Endpoint
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC with milliseconds: `2026-01-31T12:00:00.000Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def timestamp_or_none(moment: datetime | None) -> str | None:
+    """`timestamp` of a moment that may not be."""
+    return None if moment is None else timestamp(moment)
+
+
+def event_json(event: Event) -> dict[str, Any]:
+    """An event as it is told."""
+    return {
+        "id": event.id,
+        "seq": event.seq,
+        "type": event.type.value,
+        "timestamp": timestamp(event.timestamp),
+        "bot": event.bot,
+        "data": event.data,
+    }
+
+
+def bot_json(bot: BotView) -> dict[str, Any]:
+    """A bot; also the data of `bot.state`."""
+    return {
+        "id": bot.id,
+        "name": bot.name,
+        "autostart": bot.autostart,
+        "state": bot.state.value,
+        "reason": bot.reason,
+        "since": timestamp(bot.since),
+        "action": bot.action,
+        "next_try": timestamp_or_none(bot.next_try),
+        "phone": bot.identity.phone,
+        "lid": bot.identity.lid,
+        "push_name": bot.identity.push_name,
+        "created_at": timestamp_or_none(bot.created_at),
+    }
+
+
+def qr_json(code: QrCode) -> dict[str, Any]:
+    """A QR code without its image; the data of `bot.qr`."""
+    return {"code": code.code, "expires_at": timestamp(code.expires_at), "attempt": code.attempt}
+
+
+def party_json(party: Party) -> dict[str, Any]:
+    """A chat or a person."""
+    return {"jid": party.jid, "phone": party.phone, "lid": party.lid}
+
+
+def message_json(message: Message) -> dict[str, Any]:
+    """A received message; the data of `message.received`."""
+    return {
+        "id": message.id,
+        "chat": party_json(message.chat),
+        "sender": party_json(message.sender),
+        "from_me": message.from_me,
+        "timestamp": timestamp(message.timestamp),
+        "type": message.type,
+        **_content(message.type, message.content),
+        "push_name": message.push_name,
+    }
+
+
+def outgoing_json(message: OutgoingView) -> dict[str, Any]:
+    """An outgoing message; also the data of `message.status`."""
+    return {
+        "id": message.id,
+        "bot": message.bot,
+        "to": party_json(message.to),
+        "type": message.type,
+        **_content(message.type, message.content),
+        "state": message.state.value,
+        "reason": message.reason,
+        "whatsapp_id": message.whatsapp_id,
+        "created_at": timestamp(message.created_at),
+        "updated_at": timestamp(message.updated_at),
+    }
+
+
+def _content(kind: str, content: dict[str, Any]) -> dict[str, Any]:
+    """The content as it is, and of a text the text itself beside it, as that is all most bots read."""
+    return {"text": content.get("text"), "content": content} if kind == "text" else {"content": content}
+
+
+def endpoint_json(endpoint: Endpoint) -> dict[str, Any]:
+    """A webhook endpoint, without its secret."""
+    return {
+        "id": endpoint.id,
+        "url": endpoint.url,
+        "events": list(endpoint.events),
+        "bots": None if endpoint.bots is None else list(endpoint.bots),
+        "enabled": endpoint.enabled,
+        "failing_since": timestamp_or_none(endpoint.failing_since),
+        "last_error": endpoint.last_error,
+        "created_at": timestamp(endpoint.created_at),
+    }
+
+
+def token_json(token: Token) -> dict[str, Any]:
+    """An API token, without its secret."""
+    return {
+        "id": token.id,
+        "name": token.name,
+        "created_at": timestamp(token.created_at),
+        "last_used": timestamp_or_none(token.last_used),
+    }

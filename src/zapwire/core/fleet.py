@@ -1,0 +1,180 @@
+"""All bots: makes and removes them, starts those that are wanted when the daemon starts, and passes orders on."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import logging
+import random
+import re
+import secrets
+from types import TracebackType
+from typing import Self
+
+from zapwire.core import intake
+from zapwire.core.bot import Bot
+from zapwire.core.limits import Limits
+from zapwire.core.sender import Sender
+from zapwire.errors import Conflict, InvalidInput, NotFound
+from zapwire.jid import parse_phone
+from zapwire.model import BotId, BotView, PairingCode, QrCode
+from zapwire.store import bots, outbox, times
+from zapwire.store.bots import BotRow
+from zapwire.store.db import Database, Transaction
+from zapwire.transport.base import TransportFactory
+
+log = logging.getLogger(__name__)
+
+_SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_NAME_LONGEST = 100
+_DRAIN = 5.0
+"""Seconds that messages under way get when the daemon stops."""
+_CRASHED = "zapwire stopped while it was being sent: it may have been sent or not"
+
+
+class Fleet:
+    """The bots; an async context manager. Every *bot* argument may be any text: what is no bot is `NotFound`."""
+
+    def __init__(
+        self,
+        database: Database,
+        transports: TransportFactory,
+        sender: Sender,
+        limits: Limits | None = None,
+        chance: random.Random | None = None,
+    ) -> None:
+        self._database = database
+        self._transports = transports
+        self._sender = sender
+        self._limits = limits or Limits()
+        self._chance = chance or random.Random()  # noqa: S311 - spreads load, keeps no secret
+        self._bots: dict[BotId, Bot] = {}
+        self._supervisors: dict[BotId, asyncio.Task[None]] = {}
+        self._steps: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        rows = await self._database.read(bots.all_bots)
+        await self._database.write(lambda transaction: _settle(transaction, rows))
+        for row in rows:
+            await self._add(row)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._sender.drain(_DRAIN)
+        supervisors = [*self._supervisors.values(), *self._steps]
+        for supervisor in supervisors:
+            supervisor.cancel()
+        await asyncio.gather(*supervisors, return_exceptions=True)
+        await self._sender.close()
+
+    async def create(self, bot: str | None = None, name: str | None = None, *, autostart: bool = True) -> BotView:
+        """Make a bot, and start it with *autostart*. Without an id it gets one, without a name its id is the name.
+
+        Raises `InvalidInput` (id, name) and `Conflict` when the id is taken.
+        """
+        slug = _slug(bot)
+        row = BotRow(slug, _name(slug if name is None else name), autostart, times.now())
+        if not await self._database.write(lambda transaction: bots.insert(transaction, row)):
+            raise Conflict("there is a bot with this id already", field="id")
+        return (await self._add(row)).view
+
+    async def list(self) -> list[BotView]:
+        """All bots, oldest first."""
+        return [bot.view for bot in self._bots.values()]
+
+    async def get(self, bot: str) -> BotView:
+        """One bot. Raises `NotFound`."""
+        return self._find(bot).view
+
+    async def update(self, bot: str, *, name: str | None = None, autostart: bool | None = None) -> BotView:
+        """Change what is given. Raises `NotFound`, `InvalidInput` (name)."""
+        found = self._find(bot)
+        return await found.change(name=None if name is None else _name(name), autostart=autostart)
+
+    async def delete(self, bot: str) -> None:
+        """Unlink the device, destroy the auth state, and forget the bot with all its messages. Raises `NotFound`."""
+        found = self._find(bot)
+        await found.leave()
+        step = asyncio.create_task(self._remove(found.row.id))
+        self._steps.add(step)
+        step.add_done_callback(self._steps.discard)
+        await asyncio.shield(step)
+
+    async def connect(self, bot: str) -> BotView:
+        """Want it connected; returns at once. Raises `NotFound`, `TooMany`."""
+        return await self._find(bot).connect()
+
+    async def disconnect(self, bot: str) -> BotView:
+        """Want it disconnected; returns at once. Raises `NotFound`."""
+        return await self._find(bot).disconnect()
+
+    async def restart(self, bot: str) -> BotView:
+        """Connect anew; returns at once. Raises `NotFound`, `TooMany`."""
+        return await self._find(bot).restart()
+
+    async def logout(self, bot: str) -> BotView:
+        """Unlink the device; returns at once. Raises `NotFound`."""
+        return await self._find(bot).logout()
+
+    async def qr(self, bot: str, wait: float = 0.0) -> QrCode:
+        """A QR code that can be scanned now; waits for it up to *wait* seconds. Raises `NotFound`, `Conflict`."""
+        return await self._find(bot).qr(wait)
+
+    async def refresh_qr(self, bot: str) -> BotView:
+        """A new set of codes; returns at once. Raises `NotFound`, `Conflict` when linked, `TooMany`."""
+        return await self._find(bot).restart(pairing=True)
+
+    async def pairing_code(self, bot: str, phone: str) -> PairingCode:
+        """A code to type on the phone. Raises `NotFound`, `InvalidInput` (phone), `Conflict`, `Refused`, `TooMany`."""
+        found = self._find(bot)
+        return await found.pairing_code(parse_phone(phone))
+
+    def _find(self, bot: str) -> Bot:
+        found = self._bots.get(BotId(bot))
+        if found is None:
+            raise NotFound("no such bot")
+        return found
+
+    async def _add(self, row: BotRow) -> Bot:
+        bot = Bot(row, self._transports, self._database, self._sender, limits=self._limits, chance=self._chance)
+        await self._sender.attach(row.id, bot.transport)
+        self._bots[row.id] = bot
+        self._supervisors[row.id] = asyncio.create_task(bot.run(), name=f"supervisor-{row.id}")
+        return bot
+
+    async def _remove(self, bot: BotId) -> None:
+        await self._supervisors[bot]
+        await self._sender.detach(bot)
+        try:
+            await self._transports.forget(bot)
+            await self._database.write(lambda transaction: bots.delete(transaction, bot))
+        except Exception:  # a new bot of that name must not come up as the old account, so it stays
+            log.exception("bot %s: could not be deleted", bot)
+            await self._add(self._bots[bot].row)
+            raise
+        self._database.tail.forget(bot)
+        del self._bots[bot], self._supervisors[bot]
+
+
+def _settle(transaction: Transaction, rows: builtins.list[BotRow]) -> None:
+    """After a crash: tell of each message that was being sent that nobody knows."""
+    for row in rows:
+        for message in outbox.interrupted(transaction, row.id, _CRASHED):
+            intake.tell(transaction, row.id, message)
+
+
+def _slug(bot: str | None) -> BotId:
+    if bot is None:
+        return BotId(f"bot-{secrets.token_hex(4)}")
+    if _SLUG.fullmatch(bot) is None:
+        raise InvalidInput("1 to 63 of a-z, 0-9 and -, not beginning with -", field="id")
+    return BotId(bot)
+
+
+def _name(name: str) -> str:
+    name = name.strip()
+    if not name or len(name) > _NAME_LONGEST or not name.isprintable():
+        raise InvalidInput(f"1 to {_NAME_LONGEST} printable characters", field="name")
+    return name

@@ -1,0 +1,49 @@
+"""What the network tells about messages, stored first and told then: one transaction each, safe to repeat."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from zapwire.core import codec
+from zapwire.events import EventType
+from zapwire.model import BotId, Message, MessageId, MessageState
+from zapwire.store import addresses, journal, messages, outbox
+from zapwire.store.db import Database, Transaction
+from zapwire.transport.base import Receipt
+
+
+async def received(database: Database, bot: BotId, message: Message) -> bool:
+    """Store a message and tell it; False when it came before."""
+
+    def work(transaction: Transaction) -> bool:
+        complete = replace(
+            message,
+            chat=addresses.learn(transaction, bot, message.chat),
+            sender=addresses.learn(transaction, bot, message.sender),
+        )
+        if not messages.insert(transaction, bot, complete):
+            return False
+        journal.append(transaction, EventType.MESSAGE_RECEIVED, bot, codec.message_json(complete))
+        return True
+
+    return await database.write(work)
+
+
+async def receipt(database: Database, bot: BotId, told: Receipt) -> None:
+    """Move the messages a receipt is about forward and tell each step; older news changes nothing."""
+    state = MessageState(told.kind.value)
+
+    def work(transaction: Transaction) -> None:
+        for whatsapp_id in told.whatsapp_ids:
+            message = outbox.advance(transaction, bot, whatsapp_id, state)
+            if message is not None:
+                tell(transaction, bot, message)
+
+    await database.write(work)
+
+
+def tell(transaction: Transaction, bot: BotId, message: MessageId) -> None:
+    """Append `message.status` with an outgoing message as it is now."""
+    view = outbox.get(transaction.sql, bot, message)
+    if view is not None:
+        journal.append(transaction, EventType.MESSAGE_STATUS, bot, codec.outgoing_json(view))

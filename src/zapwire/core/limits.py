@@ -1,0 +1,59 @@
+"""The core's numbers, each with what it bounds. Seconds unless said otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Tests and benchmarks give their own; the defaults are for a real WhatsApp."""
+
+    backoff_first: float = 1.0
+    """Before the first new attempt to connect; doubles from there."""
+    backoff_most: float = 300.0
+    jitter: float = 0.2
+    """Share by which each delay varies up and down, so that many bots do not come back in one moment."""
+    good_connection: float = 60.0
+    """A connection that lasted this long makes the next failure the first one again."""
+    starts_per_minute: int = 10
+    """How often a person may start or renew a bot's connection: WhatsApp bans numbers that hammer it."""
+    logout_time: float = 20.0
+    """For telling WhatsApp that a device is removed; then the local state is destroyed anyway."""
+    pairing_wait: float = 30.0
+    """How long a request for a pairing code waits until a pairing is under way."""
+
+    queued_per_bot: int = 10_000
+    """Messages waiting for one bot; a caller beyond that is told to come back later."""
+    sends_at_once: int = 4
+    """Chats of one bot that are sent to at the same time."""
+    send_time: float = 90.0
+    """For one message's answer from WhatsApp (the engine gives up after 75); beyond it nobody knows."""
+    send_attempts: int = 5
+    """Failures of the network after which a message is failed."""
+    send_lifetime: float = 24 * 3600.0
+    """How long a message waits for its bot before it is failed: late answers help nobody."""
+    reply_after: float = 0.05
+    """Least time between a message from a chat and one to it: see engine hazard E12 in `core/pacing.py`."""
+    lively_chat: float = 1.0
+    """For this long after a message from a chat, messages to it keep `reply_after` between each other."""
+    reply_at_most: float = 0.5
+    """Longest delay by those two rules: a chat that never pauses is answered all the same."""
+
+    webhook_schedule: tuple[float, ...] = (5, 30, 120, 600, 1800, 7200, 18_000, 36_000)
+    """Delays after each failed delivery; after the last the event becomes a dead letter (about 19 hours)."""
+    webhook_time: float = 15.0
+    """For one whole delivery."""
+    webhook_posts: int = 16
+    """Deliveries to one endpoint at the same time, each of another chat."""
+    webhook_window: int = 512
+    """Events of one endpoint in memory; beyond it the journal is not read on."""
+    retry_after_most: float = 3600.0
+    """The longest `Retry-After` of an endpoint that is obeyed."""
+    cursor_saved: float = 0.25
+    """How far the stored cursor may lag; after a crash these deliveries are repeated with the same ids."""
+
+    journal_kept: int = 100_000
+    """Events kept for readers that come late."""
+    housekeeping: float = 600.0
+    """Between two prunings."""

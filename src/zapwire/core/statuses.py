@@ -1,0 +1,70 @@
+"""What a bot is doing, in words: how failures and orders become a state, a reason and what a person should do."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from zapwire.core.limits import Limits
+from zapwire.errors import Conflict, LoggedOut, NeedsPerson, PairingTimedOut, TransportError
+from zapwire.model import BotState
+from zapwire.store import times
+
+HALTED = frozenset({BotState.PAIRING_TIMED_OUT, BotState.LOGGED_OUT, BotState.BLOCKED})
+"""States that only a person ends."""
+
+_NO_QR = {
+    BotState.CONNECTED: "the bot is connected and needs no QR code; log it out first to link another account",
+    BotState.RECONNECTING: "the bot is linked and reconnecting by itself; log it out first to link another account",
+    BotState.STOPPED: "the bot is not started: connect it first",
+    BotState.PAIRING_TIMED_OUT: "pairing timed out: connect the bot or refresh the QR code to start over",
+    BotState.LOGGED_OUT: "the bot is logged out: connect it to pair again",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The observed half of a bot."""
+
+    state: BotState
+    reason: str | None = None
+    action: str | None = None
+    next_try: datetime | None = None
+
+
+def halted(error: NeedsPerson) -> Status:
+    """The state that an error leaves, which only a person can end."""
+    if isinstance(error, PairingTimedOut):
+        return Status(BotState.PAIRING_TIMED_OUT, "pairing timed out", error.action)
+    state = BotState.LOGGED_OUT if isinstance(error, LoggedOut) else BotState.BLOCKED
+    return Status(state, error.detail, error.action)
+
+
+def logged_out() -> Status:
+    """The state after a person logged the bot out here."""
+    return Status(BotState.LOGGED_OUT, "logged out on request", "connect the bot to pair it again")
+
+
+def retrying(error: TransportError, delay: float) -> Status:
+    """The state between two attempts, *delay* seconds apart."""
+    moment = times.now() + timedelta(seconds=delay)
+    reason = f"{error.detail}; next try in {max(1, round(delay))} s, at {moment:%H:%M:%S} UTC"
+    return Status(BotState.RECONNECTING, reason, next_try=moment)
+
+
+def backoff(failures: int, limits: Limits, chance: random.Random) -> float:
+    """Seconds before attempt number *failures* + 1."""
+    doubled = limits.backoff_first * 2.0 ** min(failures - 1, 30)
+    return min(doubled, limits.backoff_most) * chance.uniform(1 - limits.jitter, 1 + limits.jitter)
+
+
+def no_qr(status: Status, *, linked: bool) -> Conflict | None:
+    """Why there is and will be no QR code in this state; None when waiting for one makes sense."""
+    if status.state is BotState.BLOCKED:
+        return Conflict(f"WhatsApp refuses this bot: {status.reason}; {status.action}")
+    if status.state in {BotState.STARTING, BotState.PAIRING}:
+        return None
+    if status.state is BotState.RECONNECTING and not linked:
+        return None
+    return Conflict(_NO_QR[status.state])

@@ -1,0 +1,107 @@
+"""Bots as they are kept: name, what is wanted of them, whom they are linked to. What they are doing is not stored."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from zapwire.model import BotId, BotState, Identity
+from zapwire.store import journal, times
+from zapwire.store.db import Transaction
+
+_COLUMNS = (
+    "id, name, autostart, wanted, phone, lid, push_name, halt_state, halt_reason, halt_action, halt_at, created_at"
+)
+
+
+class Wanted(StrEnum):
+    """What a person last asked for."""
+
+    CONNECTED = "connected"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """A state that outlives the daemon, because only a person can end it."""
+
+    state: BotState
+    reason: str
+    action: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BotRow:
+    """One bot."""
+
+    id: BotId
+    name: str
+    autostart: bool
+    created_at: datetime
+    wanted: Wanted | None = None
+    """None: nobody said; `autostart` decides."""
+    identity: Identity = field(default_factory=Identity)
+    halt: Halt | None = None
+
+    @property
+    def starts(self) -> bool:
+        """Is it to be connected when the daemon starts?"""
+        if self.halt is not None:
+            return False
+        return self.autostart if self.wanted is None else self.wanted is Wanted.CONNECTED
+
+
+def insert(transaction: Transaction, row: BotRow) -> bool:
+    """Store a new bot; False when its id is taken."""
+    done = transaction.sql.execute(
+        "INSERT INTO bots (id, name, autostart, wanted, created_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (row.id, row.name, row.autostart, row.wanted, times.to_ms(row.created_at)),
+    )
+    return done.rowcount == 1
+
+
+def update(transaction: Transaction, row: BotRow) -> None:
+    """Store all that can change of a bot."""
+    halt, identity = row.halt, row.identity
+    transaction.sql.execute(
+        "UPDATE bots SET name = ?, autostart = ?, wanted = ?, phone = ?, lid = ?, push_name = ?, "
+        "halt_state = ?, halt_reason = ?, halt_action = ?, halt_at = ? WHERE id = ?",
+        (
+            *(row.name, row.autostart, row.wanted, identity.phone, identity.lid, identity.push_name),
+            *((halt.state, halt.reason, halt.action, times.to_ms(halt.since)) if halt else (None,) * 4),
+            row.id,
+        ),
+    )
+
+
+def all_bots(sql: sqlite3.Connection) -> list[BotRow]:
+    """All bots, oldest first."""
+    rows = sql.execute(f"SELECT {_COLUMNS} FROM bots ORDER BY created_at, rowid")  # noqa: S608 - constant
+    return [_row(row) for row in rows]
+
+
+def exists(sql: sqlite3.Connection, bot: str) -> bool:
+    """Is there a bot of that id?"""
+    return sql.execute("SELECT 1 FROM bots WHERE id = ?", (bot,)).fetchone() is not None
+
+
+def delete(transaction: Transaction, bot: BotId) -> None:
+    """Delete a bot with its messages, its outbox and its events."""
+    transaction.sql.execute("DELETE FROM bots WHERE id = ?", (bot,))
+    journal.forget(transaction, bot)
+
+
+def _row(row: sqlite3.Row) -> BotRow:
+    bot, name, autostart, wanted, phone, lid, push_name, state, reason, action, since, created = row
+    return BotRow(
+        id=BotId(bot),
+        name=name,
+        autostart=bool(autostart),
+        created_at=times.from_ms(created),
+        wanted=None if wanted is None else Wanted(wanted),
+        identity=Identity(phone, lid, push_name),
+        halt=None if state is None else Halt(BotState(state), reason, action, times.from_ms(since)),
+    )

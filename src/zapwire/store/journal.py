@@ -1,0 +1,92 @@
+"""The journal: every event once, numbered in the order of its commit. Everything told outside is read from here.
+
+Numbers (`seq`) only grow and are never used twice, not even after the newest rows were deleted; they may have gaps.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+from collections.abc import Collection
+from typing import Any
+
+from zapwire.events import Event, EventType
+from zapwire.model import BotId
+from zapwire.store import times
+from zapwire.store.db import Transaction
+
+_COLUMNS = "seq, id, type, timestamp, bot, data"
+
+
+def append(transaction: Transaction, kind: EventType, bot: BotId, data: dict[str, Any]) -> Event:
+    """Write an event; it is published when the transaction is committed."""
+    moment, event_id = times.now(), f"evt_{secrets.token_hex(12)}"
+    cursor = transaction.sql.execute(
+        "INSERT INTO journal (id, type, timestamp, bot, data) VALUES (?, ?, ?, ?, ?)",
+        (event_id, kind, times.to_ms(moment), bot, json.dumps(data, ensure_ascii=False, separators=(",", ":"))),
+    )
+    assert cursor.lastrowid is not None  # noqa: S101 - an INSERT always has one
+    event = Event(cursor.lastrowid, event_id, kind, moment, bot, data)
+    transaction.told.append(event)
+    return event
+
+
+def read(
+    sql: sqlite3.Connection,
+    after: int,
+    limit: int,
+    *,
+    bots: Collection[str] | None = None,
+    types: Collection[str] | None = None,
+) -> tuple[list[Event], int]:
+    """Up to *limit* events after *after* that match, and the cursor from which to read on.
+
+    The cursor also moves past what does not match, but never past what was not yet committed.
+    """
+    last = last_seq(sql)
+    where, arguments = "seq > ? AND seq <= ?", [after, last, *(bots or ()), *(types or ())]
+    if bots is not None:
+        where += f" AND bot IN ({_marks(bots)})"
+    if types is not None:
+        where += f" AND type IN ({_marks(types)})"
+    query = f"SELECT {_COLUMNS} FROM journal WHERE {where} ORDER BY seq LIMIT ?"  # noqa: S608 - only question marks
+    events = [_event(row) for row in sql.execute(query, (*arguments, limit))]
+    if len(events) < limit:
+        return events, max(after, last)
+    return events, events[-1].seq if events else after
+
+
+def by_seq(sql: sqlite3.Connection, seq: int) -> Event | None:
+    """One event, or None when the journal no longer has it."""
+    row = sql.execute(f"SELECT {_COLUMNS} FROM journal WHERE seq = ?", (seq,)).fetchone()  # noqa: S608 - constant
+    return None if row is None else _event(row)
+
+
+def last_seq(sql: sqlite3.Connection) -> int:
+    """The highest number ever given, 0 when there was none."""
+    row = sql.execute("SELECT seq FROM sqlite_sequence WHERE name = 'journal'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def prune(transaction: Transaction, keep: int) -> int:
+    """Delete all but the newest *keep* numbers and those an endpoint still has to get; returns how many went."""
+    floor = last_seq(transaction.sql) - keep
+    done = transaction.sql.execute(
+        "DELETE FROM journal WHERE seq <= ? AND seq NOT IN (SELECT seq FROM parked)", (floor,)
+    )
+    return done.rowcount
+
+
+def forget(transaction: Transaction, bot: BotId) -> None:
+    """Delete the events of a deleted bot."""
+    transaction.sql.execute("DELETE FROM journal WHERE bot = ?", (bot,))
+
+
+def _marks(values: Collection[str]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _event(row: tuple[int, str, str, int, str, str]) -> Event:
+    seq, event_id, kind, timestamp, bot, data = row
+    return Event(seq, event_id, EventType(kind), times.from_ms(timestamp), BotId(bot), json.loads(data))

@@ -1,0 +1,204 @@
+"""Outgoing messages and how far each has got.
+
+States: queued -> sending -> sent -> delivered -> read -> played, and `failed` or `unknown` as other ends of the first
+two. Only queued <-> sending goes back and forth; from `sent` on a state never goes back, whatever order receipts come.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from zapwire.model import BotId, MessageId, MessageState, OutgoingView, Party
+from zapwire.store import addresses, times
+from zapwire.store.db import Transaction
+
+_COLUMNS = "id, bot, chat, type, content, state, reason, whatsapp_id, created_at, updated_at"
+_PROGRESS = (MessageState.SENT, MessageState.DELIVERED, MessageState.READ, MessageState.PLAYED)
+_EARLY_KEPT_MS = 600_000
+"""How long a receipt may wait for the message it belongs to; the answer to a send takes 75 s at the very most."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message to store."""
+
+    id: MessageId
+    bot: BotId
+    chat: str
+    type: str
+    content: dict[str, Any]
+    digest: bytes
+    """SHA-256 of the request, to tell a repetition from another message under the same key."""
+    created_at: datetime
+    deadline: datetime
+    key: str | None = None
+
+
+@dataclass(slots=True)
+class Waiting:
+    """What a sender's lane keeps in memory of a message that is not sent yet."""
+
+    id: MessageId
+    chat: str
+    deadline: datetime
+    due: datetime
+    attempts: int = 0
+    since: float = 0.0
+    """When it came into its lane, on the event loop's clock."""
+    ready: float = 0.0
+    """`due` on the event loop's clock."""
+
+
+def insert(transaction: Transaction, message: NewMessage, state: MessageState) -> None:
+    """Store a new message."""
+    created = times.to_ms(message.created_at)
+    transaction.sql.execute(
+        "INSERT INTO outbox (id, bot, chat, type, content, key, digest, state, attempts, due, deadline, "
+        "created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?)",
+        (
+            *(message.id, message.bot, message.chat, message.type, json.dumps(message.content, ensure_ascii=False)),
+            *(message.key, message.digest, state, created, times.to_ms(message.deadline), created, created),
+        ),
+    )
+
+
+def by_key(sql: sqlite3.Connection, bot: BotId, key: str) -> tuple[OutgoingView, bytes] | None:
+    """The message submitted under an idempotency key, and the digest of its request."""
+    row = sql.execute("SELECT id, digest FROM outbox WHERE bot = ? AND key = ?", (bot, key)).fetchone()
+    if row is None:
+        return None
+    view = get(sql, bot, row[0])
+    assert view is not None  # noqa: S101 - same connection, same snapshot
+    return view, row[1]
+
+
+def get(sql: sqlite3.Connection, bot: str, message: str) -> OutgoingView | None:
+    """One message as the API shows it."""
+    query = f"SELECT {_COLUMNS} FROM outbox WHERE id = ? AND bot = ?"  # noqa: S608 - constant
+    row = sql.execute(query, (message, bot)).fetchone()
+    if row is None:
+        return None
+    ours, owner, chat, kind, content, state, reason, whatsapp_id, created, updated = row
+    return OutgoingView(
+        id=MessageId(ours),
+        bot=BotId(owner),
+        to=addresses.complete(sql, BotId(owner), Party(chat)),
+        type=kind,
+        content=json.loads(content),
+        state=MessageState(state),
+        reason=reason,
+        whatsapp_id=whatsapp_id,
+        created_at=times.from_ms(created),
+        updated_at=times.from_ms(updated),
+    )
+
+
+def waiting(sql: sqlite3.Connection, bot: BotId) -> list[Waiting]:
+    """The queued messages of a bot in the order of their submission."""
+    rows = sql.execute(
+        "SELECT id, chat, deadline, due, attempts FROM outbox "
+        "WHERE bot = ? AND state IN ('queued', 'sending') AND state = 'queued' ORDER BY n",
+        (bot,),
+    )
+    return [Waiting(MessageId(i), c, times.from_ms(deadline), times.from_ms(d), a) for i, c, deadline, d, a in rows]
+
+
+def take(transaction: Transaction, bot: BotId, message: MessageId) -> OutgoingView | None:
+    """Mark a queued message as being sent; None when it is not queued (any more)."""
+    if not _move(transaction, message, MessageState.SENDING, (MessageState.QUEUED,)):
+        return None
+    return get(transaction.sql, bot, message)
+
+
+def requeue(transaction: Transaction, message: MessageId, attempts: int, due: datetime, reason: str) -> None:
+    """Put a message back that was surely not sent, to be tried again from *due* on."""
+    if _move(transaction, message, MessageState.QUEUED, (MessageState.SENDING,), reason=reason):
+        transaction.sql.execute(
+            "UPDATE outbox SET attempts = ?, due = ? WHERE id = ?", (attempts, times.to_ms(due), message)
+        )
+
+
+def finish(transaction: Transaction, message: MessageId, state: MessageState, reason: str) -> bool:
+    """End a message that was not sent as `failed` or `unknown`; False when it is past that."""
+    return _move(transaction, message, state, (MessageState.QUEUED, MessageState.SENDING), reason=reason)
+
+
+def sent(transaction: Transaction, bot: BotId, message: MessageId, whatsapp_id: str) -> list[MessageState]:
+    """Record WhatsApp's answer; returns the steps made, more than one when a receipt was faster than the answer."""
+    before = (MessageState.QUEUED, MessageState.SENDING, MessageState.UNKNOWN)
+    if not _move(transaction, message, MessageState.SENT, before):
+        return []
+    transaction.sql.execute("UPDATE outbox SET whatsapp_id = ? WHERE id = ?", (whatsapp_id, message))
+    early = transaction.sql.execute(
+        "DELETE FROM early_receipts WHERE bot = ? AND whatsapp_id = ? RETURNING state", (bot, whatsapp_id)
+    ).fetchall()
+    return [MessageState.SENT, *(MessageState(state) for (state,) in early)]
+
+
+def advance(transaction: Transaction, bot: BotId, whatsapp_id: str, state: MessageState) -> MessageId | None:
+    """Take in a receipt; returns our id when it moved a message forward.
+
+    A receipt for a message whose sending is not recorded yet is kept for `sent`.
+    """
+    row = transaction.sql.execute(
+        "SELECT id FROM outbox WHERE bot = ? AND whatsapp_id = ?", (bot, whatsapp_id)
+    ).fetchone()
+    if row is None:
+        _keep_early(transaction, bot, whatsapp_id, state)
+        return None
+    message = MessageId(row[0])
+    return message if _move(transaction, message, state, _PROGRESS[: _PROGRESS.index(state)]) else None
+
+
+def apply_step(transaction: Transaction, message: MessageId, state: MessageState) -> bool:
+    """Move a sent message forward to *state*; False when it is already there or further."""
+    return _move(transaction, message, state, _PROGRESS[: _PROGRESS.index(state)])
+
+
+def interrupted(transaction: Transaction, bot: BotId, reason: str) -> list[MessageId]:
+    """After a crash: what was being sent becomes `unknown`. Returns whom that concerns, in order."""
+    transaction.sql.execute("DELETE FROM early_receipts WHERE bot = ?", (bot,))
+    rows = transaction.sql.execute(
+        "SELECT id FROM outbox WHERE bot = ? AND state IN ('queued', 'sending') AND state = 'sending' ORDER BY n",
+        (bot,),
+    ).fetchall()
+    found = [MessageId(row[0]) for row in rows]
+    for message in found:
+        _move(transaction, message, MessageState.UNKNOWN, (MessageState.SENDING,), reason=reason)
+    return found
+
+
+def _keep_early(transaction: Transaction, bot: BotId, whatsapp_id: str, state: MessageState) -> None:
+    sql, now = transaction.sql, times.to_ms(times.now())
+    under_way = sql.execute(
+        "SELECT 1 FROM outbox WHERE bot = ? AND state IN ('queued', 'sending') AND state = 'sending' LIMIT 1", (bot,)
+    ).fetchone()
+    if under_way is None:
+        return  # of a message that another device of the account sent
+    sql.execute("DELETE FROM early_receipts WHERE bot = ? AND at < ?", (bot, now - _EARLY_KEPT_MS))
+    known = sql.execute(
+        "SELECT state FROM early_receipts WHERE bot = ? AND whatsapp_id = ?", (bot, whatsapp_id)
+    ).fetchone()
+    if known is not None and _PROGRESS.index(MessageState(known[0])) >= _PROGRESS.index(state):
+        return
+    sql.execute("INSERT OR REPLACE INTO early_receipts VALUES (?, ?, ?, ?)", (bot, whatsapp_id, state, now))
+
+
+def _move(
+    transaction: Transaction,
+    message: MessageId,
+    state: MessageState,
+    before: Iterable[MessageState],
+    *,
+    reason: str | None = None,
+) -> bool:
+    allowed = tuple(before)
+    marks = ", ".join("?" * len(allowed))
+    update = f"UPDATE outbox SET state = ?, reason = ?, updated_at = ? WHERE id = ? AND state IN ({marks})"  # noqa: S608
+    done = transaction.sql.execute(update, (state, reason, times.to_ms(times.now()), message, *allowed))
+    return done.rowcount == 1

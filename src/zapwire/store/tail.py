@@ -1,0 +1,58 @@
+"""The newest events in memory, and the wake-up for everybody who follows the journal.
+
+Every follower keeps a cursor of its own and asks "what is after it". Those who keep up are answered from here without
+touching the database; the others read the journal's table. The wake-up carries no data: it only says "look again".
+Not thread-safe: everything happens on the event loop, after the commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+from zapwire.events import Event
+from zapwire.model import BotId
+
+KEPT = 2000
+"""How many events are kept in memory."""
+
+
+class Tail:
+    """All events after `floor`, at most *kept* of them."""
+
+    def __init__(self, last_seq: int, kept: int = KEPT) -> None:
+        self._events: deque[Event] = deque()
+        self._kept = kept
+        self._floor = last_seq
+        self.last_seq = last_seq
+        """The newest event's number, also when it is no longer kept."""
+        self.wake = asyncio.Event()
+        """Set once, at the next commit with events; take it *before* reading, then wait for it."""
+
+    def publish(self, events: Sequence[Event]) -> None:
+        """Take in events that were just committed, in order, and wake everybody."""
+        if not events:
+            return
+        self._events.extend(events)
+        self.last_seq = events[-1].seq
+        while len(self._events) > self._kept:
+            self._floor = self._events.popleft().seq
+        wake, self.wake = self.wake, asyncio.Event()
+        wake.set()
+
+    def after(self, cursor: int) -> list[Event] | None:
+        """The events after *cursor* in order, or None when some of them are only in the database."""
+        if cursor < self._floor:
+            return None
+        found: list[Event] = []
+        for event in reversed(self._events):
+            if event.seq <= cursor:
+                break
+            found.append(event)
+        found.reverse()
+        return found
+
+    def forget(self, bot: BotId) -> None:
+        """Drop the events of a deleted bot."""
+        self._events = deque(event for event in self._events if event.bot != bot)

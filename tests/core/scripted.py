@@ -1,0 +1,167 @@
+"""A transport that does what the test says, and the core on top of it with a real database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from zapwire.core.assembly import Core, open_core
+from zapwire.core.limits import Limits
+from zapwire.errors import NotConnected
+from zapwire.events import Event
+from zapwire.model import BotId, BotState, BotView, Identity, Message, MessageId, Outgoing, PairingCode, Party, QrCode, Sent
+from zapwire.store.db import Database
+from zapwire.transport.base import Capabilities, Connected, Emit, Paired, Receipt, ReceiptKind, Received
+
+ALICE = Identity("+4915100000001", "9000000000001@lid", "Alice")
+PHONE = "+4915123456789"
+CHAT = "4915123456789@s.whatsapp.net"
+QUICK = Limits(backoff_first=0.01, backoff_most=0.02, logout_time=2, reply_after=0.01, cursor_saved=0.01)
+
+
+@dataclass
+class ScriptedTransport:
+    """`run` waits for what the test puts into `script`: events to emit, or an error to raise."""
+
+    bot: BotId
+    linked: bool = False
+    """Connect at once when run."""
+    runs: int = 0
+    running: int = 0
+    logouts: int = 0
+    sent: list[Outgoing] = field(default_factory=list)
+    answer: Callable[[Outgoing], Any] | None = None
+    """Makes (or raises, or awaits) what `send` returns."""
+    capabilities: Capabilities = Capabilities(pairing_qr=True, pairing_code=True)
+    at_once: int = 0
+    most_at_once: int = 0
+
+    def __post_init__(self) -> None:
+        self.script: asyncio.Queue[Any] = asyncio.Queue()
+        self.started = asyncio.Event()
+        self.emit: Emit | None = None
+
+    async def run(self, emit: Emit) -> None:
+        assert self.running == 0, "two connections of one bot"
+        self.running += 1
+        self.runs += 1
+        self.emit = emit
+        self.started.set()
+        try:
+            if self.linked:
+                await emit(Connected(ALICE))
+            while True:
+                step = await self.script.get()
+                if isinstance(step, Exception):
+                    raise step
+                await emit(step)
+        finally:
+            await asyncio.sleep(0)  # stopping takes a moment, as it does for real
+            self.running -= 1
+            self.emit = None
+            self.started.clear()
+
+    async def send(self, message: Outgoing) -> Sent:
+        if self.running == 0:
+            raise NotConnected("not connected")
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            if self.answer is not None:
+                result = self.answer(message)
+                if asyncio.iscoroutine(result):
+                    result = await result
+                if result is not None:
+                    self.sent.append(message)
+                    return result
+            self.sent.append(message)
+            return Sent(f"WA{len(self.sent)}", datetime.now(UTC))
+        finally:
+            self.at_once -= 1
+
+    async def logout(self) -> None:
+        self.logouts += 1
+        self.linked = False
+
+    async def pairing_code(self, phone: str) -> PairingCode:
+        return PairingCode("ABCD-EFGH", datetime.now(UTC) + timedelta(minutes=2))
+
+
+class ScriptedTransports:
+    """Makes them, and remembers which are linked, as a sessions folder would."""
+
+    def __init__(self, *, linked: bool = False) -> None:
+        self.made: dict[str, ScriptedTransport] = {}
+        self.forgotten: list[str] = []
+        self.linked = linked
+
+    def __call__(self, bot: BotId) -> ScriptedTransport:
+        self.made[bot] = ScriptedTransport(bot, linked=self.linked)
+        return self.made[bot]
+
+    async def forget(self, bot: BotId) -> None:
+        self.forgotten.append(bot)
+        if bot in self.made:
+            self.made[bot].linked = False
+
+    def __getitem__(self, bot: str) -> ScriptedTransport:
+        return self.made[bot]
+
+
+@dataclass
+class World:
+    core: Core
+    transports: ScriptedTransports
+    database: Database
+
+    async def until(self, bot: str, state: BotState) -> BotView:
+        """Wait until *bot* is in *state*."""
+        async with asyncio.timeout(10):
+            while True:
+                wake = self.database.tail.wake
+                view = await self.core.fleet.get(bot)
+                if view.state is state:
+                    return view
+                await wake.wait()
+
+    async def tell(self, bot: str, event: Any) -> None:
+        """Let the connection of *bot* emit *event*, and wait until it is stored."""
+        transport = self.transports[bot]
+        async with asyncio.timeout(10):
+            await transport.started.wait()
+        assert transport.emit is not None
+        await transport.emit(event)
+
+    async def events(self, kind: str | None = None) -> list[Event]:
+        page = await self.core.live.page(0, types=None if kind is None else [kind], limit=1000)
+        return page.events
+
+
+@asynccontextmanager
+async def world(path: Path, *, linked: bool = False, limits: Limits = QUICK) -> AsyncIterator[World]:
+    transports = ScriptedTransports(linked=linked)
+    async with Database.open(path) as database, open_core(database, transports, limits=limits) as core:
+        yield World(core, transports, database)
+
+
+def qr(attempt: int = 1, seconds: float = 60) -> QrCode:
+    return QrCode(f"2@code{attempt}", datetime.now(UTC) + timedelta(seconds=seconds), attempt)
+
+
+def paired() -> Paired:
+    return Paired(ALICE)
+
+
+def text(whatsapp_id: str, body: str = "hello", *, chat: Party | None = None, from_me: bool = False) -> Received:
+    party = chat or Party("8000000000001@lid", PHONE, "8000000000001@lid")
+    content = {"text": body}
+    return Received(Message(MessageId(whatsapp_id), party, party, from_me, datetime.now(UTC), "text", content, "Bob"))
+
+
+def receipt(kind: ReceiptKind, *whatsapp_ids: str) -> Receipt:
+    return Receipt(whatsapp_ids, kind, CHAT, datetime.now(UTC))
