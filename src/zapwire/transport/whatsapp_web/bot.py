@@ -1,0 +1,216 @@
+"""One bot's connection: the transport `whatsapp_web`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from zapwire.errors import Conflict, LoggedOut, NotConnected, NotSupported, TransportError
+from zapwire.model import BotId, Identity, Outgoing, PairingCode, Sent
+from zapwire.transport.base import Capabilities, Connected, Disconnected, Emit, Paired, Received
+from zapwire.transport.whatsapp_web import codes, conditions, reach
+from zapwire.transport.whatsapp_web.devices import Device
+from zapwire.transport.whatsapp_web.messages import jid_bytes, read_message, read_receipt
+from zapwire.transport.whatsapp_web.pairing import Pairing
+from zapwire.transport.whatsapp_web.protos import e2e, neonize
+from zapwire.transport.whatsapp_web.session import Session
+from zapwire.transport.whatsapp_web.shared import Shared
+
+CAPABILITIES: Final = Capabilities(pairing_qr=True, pairing_code=True, message_types=frozenset({"text"}))
+
+SEND_DEADLINE: Final = 30.0
+LOGOUT_DEADLINE: Final = 10.0
+PROBE_DEADLINE: Final = 10.0
+LOGIN_DEADLINE: Final = 60.0
+CHECK_EVERY: Final = 15.0
+
+
+class WhatsAppWebBot:
+    """Implements `zapwire.transport.base.Transport` and `PairsByCode`."""
+
+    capabilities = CAPABILITIES
+
+    def __init__(self, shared: Shared, bot: BotId) -> None:
+        self._shared = shared
+        self._bot = bot
+        self._file = shared.file(bot)
+        self._running = False
+        self._pairing: Pairing | None = None
+        self._session: Session | None = None
+        self._identity = Identity()
+        self._online = False
+        self._suspicion = asyncio.Event()
+
+    async def run(self, emit: Emit) -> None:
+        """See `Transport.run`."""
+        if self._running:
+            raise Conflict("this bot is running already")
+        self._running = True
+        try:
+            await self._shared.let_go(self._bot)
+            await self._pair_if_needed(emit)
+            await reach.check(self._shared.proxy)
+            await self._connect(emit)
+        finally:
+            self._running = False
+
+    async def send(self, message: Outgoing) -> Sent:
+        """See `Transport.send`."""
+        if message.type not in CAPABILITIES.message_types:
+            raise NotSupported(f"messages of type {message.type} cannot be sent yet", field="type")
+        session = self._session
+        if session is None or not self._online:
+            raise NotConnected("the bot is not connected to WhatsApp")
+        user, _, server = message.to.partition("@")
+        body = e2e.Message(conversation=message.content["text"]).SerializeToString()
+        library = self._shared.engine.library
+        try:
+            async with asyncio.timeout(SEND_DEADLINE):
+                raw = await session.call(library.send_message, jid_bytes(user, server), body)
+        except TimeoutError:
+            self._suspicion.set()
+            raise
+        answer = neonize.SendMessageReturnFunction.FromString(raw)
+        if answer.Error:
+            raise conditions.from_send_error(answer.Error)
+        return Sent(answer.SendResponse.ID, datetime.fromtimestamp(answer.SendResponse.Timestamp, UTC))
+
+    async def pairing_code(self, phone: str) -> PairingCode:
+        """See `PairsByCode.pairing_code`."""
+        if self._pairing is None:
+            raise Conflict("no pairing is under way: connect the bot first")
+        return await self._pairing.code(phone)
+
+    async def logout(self) -> None:
+        """See `Transport.logout`. A `run` under way ends with `LoggedOut`."""
+        session = self._session
+        if session is not None and self._online:
+            # A device that cannot be unlinked now shows on the phone until a person removes it there.
+            with contextlib.suppress(TimeoutError, TransportError):
+                async with asyncio.timeout(LOGOUT_DEADLINE):
+                    await session.call(self._shared.engine.library.logout)
+        if session is not None:
+            session.fail(LoggedOut("the bot was logged out", action="Connect the bot and scan the new QR code."))
+            await session.stop()
+        self._file.destroy()
+
+    async def _pair_if_needed(self, emit: Emit) -> None:
+        device = await self._file.device()
+        if device is None:
+            device = await self._pair(emit)
+            await emit(Paired(device.identity))
+        self._identity = device.identity
+
+    async def _pair(self, emit: Emit) -> Device:
+        async with self._shared.pairings:
+            # What is left of an earlier account or of an unfinished pairing is worth nothing.
+            self._file.destroy()
+            self._file.prepare()
+            self._pairing = self._shared.pairing(self._bot)
+            try:
+                await self._pairing.run(emit)
+            finally:
+                self._pairing = None
+        device = await self._file.device()
+        if device is None:
+            raise TransportError("the pairing was not stored; scan a new code")
+        return device
+
+    async def _connect(self, emit: Emit) -> None:
+        self._file.opened_by_engine()
+        session = Session(self._shared.engine, self._bot, self._file.dsn)
+        self._shared.sessions[self._bot] = session
+        self._suspicion.clear()
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            # Events are taken in from the beginning to the very end of the session, so that none is left behind.
+            tasks.append(asyncio.create_task(self._take_events(session, emit), name=f"events of {self._bot}"))
+            await session.start()
+            self._session = session
+            tasks.append(asyncio.create_task(self._watch(session), name=f"watch of {self._bot}"))
+            ends: list[asyncio.Future[Any]] = [*tasks, session.failed]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            raise _outcome(tasks, session)
+        finally:
+            self._online = False
+            self._session = None
+            await asyncio.shield(_take_down(session, tasks))
+
+    async def _take_events(self, session: Session, emit: Emit) -> None:
+        while True:
+            code, data = await session.incoming.get()
+            await self._take(session, code, data, emit)
+
+    async def _take(self, session: Session, code: int, data: bytes, emit: Emit) -> None:
+        if code == codes.MESSAGE:
+            message = read_message(neonize.Message.FromString(data), self._identity)
+            if message is not None:
+                await emit(Received(message))
+        elif code == codes.RECEIPT:
+            receipt = read_receipt(neonize.Receipt.FromString(data))
+            if receipt is not None:
+                await emit(receipt)
+        elif code == codes.CONNECTED:
+            await self._connected(session, emit)
+        elif code == codes.DISCONNECTED:
+            self._online = False
+            await emit(Disconnected(session.last_problem or "the connection to WhatsApp was lost"))
+        elif code == codes.KEEPALIVE_TIMEOUT:
+            self._suspicion.set()
+
+    async def _connected(self, session: Session, emit: Emit) -> None:
+        with contextlib.suppress(NotConnected):  # being stopped: what is known already will do
+            self._identity = await session.identity()
+        session.last_problem = None
+        self._online = True
+        await emit(Connected(self._identity))
+
+    async def _watch(self, session: Session) -> None:
+        """Notice what the engine does not tell in time (engine.md's E9 and E13). Raises `TransportError`."""
+        loop = asyncio.get_running_loop()
+        login_until = loop.time() + LOGIN_DEADLINE
+        seen_online = False
+        misses = 0
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CHECK_EVERY):
+                    await self._suspicion.wait()
+            if self._suspicion.is_set():
+                self._suspicion.clear()
+                await self._probe(session)
+            seen_online = seen_online or self._online
+            if not seen_online and loop.time() > login_until:
+                raise TransportError("WhatsApp took the connection but did not answer the login")
+            down = self._online and not await session.call(self._shared.engine.library.is_connected)
+            misses = misses + 1 if down else 0
+            if misses > 1:
+                raise TransportError("the connection to WhatsApp ended without notice")
+
+    async def _probe(self, session: Session) -> None:
+        """Ask the server for something small; no answer means that it, or the way to it, is frozen."""
+        frozen = TransportError("WhatsApp stopped answering")
+        if not self._online:
+            return
+        try:
+            async with asyncio.timeout(PROBE_DEADLINE):
+                raw = await session.call(self._shared.engine.library.blocklist)
+        except TimeoutError:
+            raise frozen from None
+        if "timed out" in neonize.GetBlocklistReturnFunction.FromString(raw).Error:
+            raise frozen
+
+
+def _outcome(tasks: list[asyncio.Task[None]], session: Session) -> BaseException:
+    if session.failed.done():
+        return session.failed.result()
+    errors = [error for task in tasks if task.done() and (error := task.exception()) is not None]
+    return errors[0] if errors else TransportError("the connection ended without a reason")
+
+
+async def _take_down(session: Session, tasks: list[asyncio.Task[None]]) -> None:
+    await session.stop()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,114 @@
+"""What all bots of the process share of the engine: the library, the gate, the call threads, the callbacks."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol, TypeVar
+
+from zapwire.errors import SettingsError
+from zapwire.protobufs import NEONIZE_FOLDER
+from zapwire.transport.whatsapp_web.gate import Gate
+from zapwire.transport.whatsapp_web.library import EVENT_CALLBACK, LOG_CALLBACK, TEXT_CALLBACK, Library
+from zapwire.transport.whatsapp_web.noise_root import NoiseRootError
+from zapwire.transport.whatsapp_web.protos import neonize
+from zapwire.transport.whatsapp_web.threads import CallThreads
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+CALL_THREADS: Final = 32
+
+
+class Listener(Protocol):
+    """Takes what the engine tells about one bot; called on the engine's threads."""
+
+    def on_event(self, code: int, data: bytes) -> None:
+        """An event; may block, which holds up the events behind it."""
+
+    def on_log(self, level: str, text: str) -> None:
+        """A log line; must not block."""
+
+    def on_qr(self) -> None:
+        """The engine wants to pair inside the daemon, which must never happen."""
+
+
+class Callbacks:
+    """The four functions that the engine calls for one bot.
+
+    Kept for the life of the process: the engine's goroutines may call them after a stop, and a freed one would crash.
+    """
+
+    def __init__(self) -> None:
+        self.listener: Listener | None = None
+        self.functions = (
+            TEXT_CALLBACK(self._qr),
+            TEXT_CALLBACK(lambda _bot, _text: None),
+            EVENT_CALLBACK(self._event),
+            LOG_CALLBACK(self._log),
+        )
+
+    def _qr(self, _bot: int, _text: bytes) -> None:
+        if (listener := self.listener) is not None:
+            listener.on_qr()
+
+    def _event(self, _bot: int, data: int, size: int, code: int) -> None:
+        if (listener := self.listener) is not None:
+            listener.on_event(code, ctypes.string_at(data, size))
+
+    def _log(self, data: int, size: int) -> None:
+        entry = neonize.LogEntry.FromString(ctypes.string_at(data, size))
+        log.debug("engine: %s %s: %s", entry.Level, entry.Name, entry.Message)
+        if (listener := self.listener) is not None:
+            listener.on_log(entry.Level, entry.Message)
+
+
+class Engine:
+    """The engine of this process; made once, its library stays loaded."""
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+        self.gate = Gate()
+        self._threads = CallThreads(CALL_THREADS)
+        self._callbacks: dict[str, Callbacks] = {}
+
+    @classmethod
+    async def load(cls, noise_root: bytes | None) -> Engine:
+        """Load the library, some 0.2 s in a thread. Raises `SettingsError` when it cannot be used here."""
+        try:
+            return cls(await asyncio.to_thread(Library, library_path(), noise_root))
+        except (OSError, NoiseRootError) as error:
+            message = f"the WhatsApp engine cannot be used: {error}"
+            raise SettingsError(message) from error
+
+    def callbacks(self, bot: str) -> Callbacks:
+        """The callbacks of *bot*, the same ones at every start."""
+        return self._callbacks.setdefault(bot, Callbacks())
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """Run *function*, which calls the library for a running client, in a thread and under the gate's rules."""
+
+        def job() -> T:
+            with self.gate.call():
+                return function()
+
+        return await self._threads.run(job)
+
+    def close(self) -> None:
+        """Let the call threads go."""
+        self._threads.close()
+
+
+def library_path() -> Path:
+    """The engine's library for this machine, as the neonize wheel carries it. Raises `SettingsError`."""
+    found = [path for pattern in ("*.so", "*.dylib") for path in NEONIZE_FOLDER.glob("neonize-" + pattern)]
+    if len(found) != 1:
+        message = (
+            f"found {len(found)} engine libraries in {NEONIZE_FOLDER} instead of one; install neonize from its wheel"
+        )
+        raise SettingsError(message)
+    return found[0]

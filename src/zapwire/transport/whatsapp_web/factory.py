@@ -1,0 +1,75 @@
+"""Where the rest of the program takes hold of this transport."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from zapwire.errors import TransportError
+from zapwire.model import BotId
+from zapwire.transport.whatsapp_web import stdout
+from zapwire.transport.whatsapp_web.bot import WhatsAppWebBot
+from zapwire.transport.whatsapp_web.engine import Engine
+from zapwire.transport.whatsapp_web.server_override import ServerOverride, hide_environment, read_descriptor
+from zapwire.transport.whatsapp_web.shared import Shared
+
+CLOSE_DEADLINE: Final = 5.0
+
+
+class WhatsAppWeb:
+    """Makes the bots' transports; implements `zapwire.transport.base.TransportFactory`.
+
+    An async context manager: entering loads the engine, leaving waits a little for what is still ending.
+    """
+
+    def __init__(self, sessions_dir: Path, server: Path | ServerOverride | None = None, max_pairings: int = 20) -> None:
+        """*server* is a server in WhatsApp's place, or the file that describes it; raises `SettingsError` about that
+        file.
+
+        This process' environment has to fit it: see `server_override.ensure_environment`.
+        """
+        self._folder = sessions_dir.absolute()
+        self.server = read_descriptor(server) if isinstance(server, Path) else server
+        """The server in WhatsApp's place, or None; to be said loudly."""
+        self._max_pairings = max_pairings
+        self._shared: Shared | None = None
+
+    async def __aenter__(self) -> Self:
+        """Load the engine. Raises `SettingsError` when it cannot be used."""
+        stdout.divert()
+        engine = await Engine.load(self.server.noise_root if self.server is not None else None)
+        self._shared = Shared(engine, self._folder, self.server, self._max_pairings)
+        hide_environment()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shared = self._entered
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_DEADLINE):
+                for session in list(shared.sessions.values()):
+                    await session.gone.wait()
+        shared.engine.close()
+        self._shared = None
+
+    def __call__(self, bot: BotId) -> WhatsAppWebBot:
+        """Make the transport of *bot*; does no I/O."""
+        return WhatsAppWebBot(self._entered, bot)
+
+    async def forget(self, bot: BotId) -> None:
+        """Destroy the auth state of *bot*, whose transport must not be running; no error when there is none."""
+        # An engine that does not let go keeps the deleted file for itself; nobody finds it again.
+        with contextlib.suppress(TransportError):
+            await self._entered.let_go(bot)
+        self._entered.file(bot).destroy()
+
+    @property
+    def _entered(self) -> Shared:
+        if self._shared is None:
+            message = "WhatsAppWeb is used outside its context"
+            raise RuntimeError(message)
+        return self._shared

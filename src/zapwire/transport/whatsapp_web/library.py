@@ -1,0 +1,138 @@
+"""The engine's shared library: which of its exports are used, with their types.
+
+Standard library only, as the pairing child loads it too and has to be quick. neonize's own `_binder` is not used
+because it declares all 130 exports and treats some that return nothing (`Stop`) as if they returned a string to be
+freed. Sources: neonize 0.5.2, goneonize/main.go and goneonize/header/cstruct.h. Strings and structs that the library
+returns are freed here (`FreeString`, `FreeBytesStruct`)."""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import CFUNCTYPE, POINTER, c_bool, c_char_p, c_int, c_size_t, c_void_p
+from pathlib import Path
+from typing import Any
+
+from zapwire.transport.whatsapp_web.noise_root import replace_noise_root
+
+TEXT_CALLBACK = CFUNCTYPE(None, c_void_p, c_char_p)
+"""(bot, text): a QR code, or how a login ended."""
+EVENT_CALLBACK = CFUNCTYPE(None, c_void_p, c_void_p, c_size_t, c_int)
+"""(bot, protobuf, its size, event code); called on the thread that is parked in `Neonize`."""
+LOG_CALLBACK = CFUNCTYPE(None, c_void_p, c_size_t)
+"""(protobuf LogEntry, its size); called on any thread of the engine."""
+
+
+class BytesReturn(ctypes.Structure):
+    """`struct BytesReturn` of cstruct.h."""
+
+    _fields_ = (("data", c_void_p), ("size", c_size_t))
+
+
+class Library:
+    """The loaded engine; all methods block, and may only be called under the gate's rules."""
+
+    def __init__(self, path: Path, noise_root: bytes | None = None) -> None:
+        """Load *path*; with *noise_root* servers are judged by that key instead of WhatsApp's.
+
+        Raises OSError when the library cannot be loaded and `NoiseRootError` when the key cannot be replaced.
+        """
+        self._code = ctypes.CDLL(str(path))
+        self._declare()
+        if noise_root is not None:
+            replace_noise_root(path, noise_root)
+
+    def _declare(self) -> None:
+        code = self._code
+        buffer = (c_char_p, c_int)
+        code.Neonize.argtypes = [
+            c_char_p, c_char_p, *buffer, c_int, c_char_p,
+            TEXT_CALLBACK, TEXT_CALLBACK, EVENT_CALLBACK, LOG_CALLBACK,
+            *buffer, *buffer, *buffer, c_void_p,
+        ]  # fmt: skip
+        for name, arguments, result in (
+            ("Neonize", None, c_void_p),
+            ("Logout", [c_char_p], c_void_p),
+            ("Stop", [c_char_p], None),
+            ("Disconnect", [c_char_p], None),
+            ("IsConnected", [c_char_p], c_bool),
+            ("GetMe", [c_char_p], POINTER(BytesReturn)),
+            ("GetBlocklist", [c_char_p], POINTER(BytesReturn)),
+            ("SendMessage", [c_char_p, *buffer, *buffer], POINTER(BytesReturn)),
+            ("GetPNFromLID", [c_char_p, *buffer], POINTER(BytesReturn)),
+            ("GetLIDFromPN", [c_char_p, *buffer], POINTER(BytesReturn)),
+            ("PairPhone", [c_char_p, *buffer], POINTER(BytesReturn)),
+            ("FreeString", [c_void_p], None),
+            ("FreeBytesStruct", [POINTER(BytesReturn)], None),
+        ):
+            export = getattr(code, name)
+            export.restype = result
+            if arguments is not None:
+                export.argtypes = arguments
+
+    def start(
+        self, database: bytes, bot: bytes, events: bytes, device: bytes, callbacks: tuple[Any, Any, Any, Any]
+    ) -> str:
+        """`Neonize`: run a client until it is stopped; returns the error that ended it, or an empty string.
+
+        *database* is a DSN as in `devices.dsn`, *callbacks* are (QR, login end, event, log) and must outlive the
+        process' use of the library, as late goroutines may still call them."""
+        texts = (b"", 0, 0, b"INFO", *callbacks)
+        buffers = (events, len(events), device, len(device), b"", 0)
+        return self._text(self._code.Neonize(database, bot, *texts, *buffers, None))
+
+    def stop(self, bot: bytes) -> None:
+        """Take the client out of the table; its `start` returns soon after."""
+        self._code.Stop(bot)
+
+    def disconnect(self, bot: bytes) -> None:
+        """Close the connection; up to 5 s, or as long as a dial that is under way."""
+        self._code.Disconnect(bot)
+
+    def logout(self, bot: bytes) -> str:
+        """Unlink the device and delete its row; returns the error or an empty string."""
+        return self._text(self._code.Logout(bot))
+
+    def is_connected(self, bot: bytes) -> bool:
+        """Is the socket up; says nothing about being logged in."""
+        return bool(self._code.IsConnected(bot))
+
+    def me(self, bot: bytes) -> bytes:
+        """A `Device`."""
+        return self._bytes(self._code.GetMe(bot))
+
+    def blocklist(self, bot: bytes) -> bytes:
+        """A `GetBlocklistReturnFunction`; asks the server."""
+        return self._bytes(self._code.GetBlocklist(bot))
+
+    def send_message(self, bot: bytes, to: bytes, message: bytes) -> bytes:
+        """Send a waE2E `Message` to a `JID`; a `SendMessageReturnFunction`."""
+        return self._bytes(self._code.SendMessage(bot, to, len(to), message, len(message)))
+
+    def phone_of_lid(self, bot: bytes, lid: bytes) -> bytes:
+        """From the store, without the network; a `GetJIDFromStoreReturnFunction`."""
+        return self._bytes(self._code.GetPNFromLID(bot, lid, len(lid)))
+
+    def lid_of_phone(self, bot: bytes, phone: bytes) -> bytes:
+        """From the store, without the network; a `GetJIDFromStoreReturnFunction`."""
+        return self._bytes(self._code.GetLIDFromPN(bot, phone, len(phone)))
+
+    def pair_phone(self, bot: bytes, parameters: bytes) -> bytes:
+        """Ask for a pairing code; takes `PairPhoneParams`, returns a `PairPhoneReturnFunction`."""
+        return self._bytes(self._code.PairPhone(bot, parameters, len(parameters)))
+
+    def _text(self, pointer: int | None) -> str:
+        if not pointer:
+            return ""
+        try:
+            return ctypes.string_at(pointer).decode(errors="replace")
+        finally:
+            self._code.FreeString(pointer)
+
+    def _bytes(self, pointer: Any) -> bytes:
+        if not pointer:
+            return b""
+        try:
+            result = pointer.contents
+            return ctypes.string_at(result.data, result.size) if result.data and result.size else b""
+        finally:
+            self._code.FreeBytesStruct(pointer)

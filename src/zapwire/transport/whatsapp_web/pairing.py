@@ -1,0 +1,202 @@
+"""Pairing a bot, seen from the daemon: talks to the child process of `pairing_child`."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import logging
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from zapwire.errors import Blocked, Conflict, PairingTimedOut, TransportError, ZapwireError
+from zapwire.model import PairingCode, QrCode
+from zapwire.transport.base import Emit
+from zapwire.transport.whatsapp_web import conditions
+from zapwire.transport.whatsapp_web.engine import library_path
+from zapwire.transport.whatsapp_web.protos import companion, neonize
+
+log = logging.getLogger(__name__)
+
+DEVICE_NAME: Final = "zapwire"
+FIRST_QR_LASTS: Final = timedelta(seconds=60)
+NEXT_QR_LASTS: Final = timedelta(seconds=20)
+"""whatsmeow, qrchan.go."""
+PAIRING_LASTS: Final = timedelta(seconds=160)
+"""The server closes a pairing connection when its six codes are used up; a pairing code lives no longer."""
+FIRST_QR_DEADLINE: Final = 40.0
+CODE_DEADLINE: Final = 30.0
+CLIENT_CHROME: Final = 1
+_LINE_LIMIT: Final = 1 << 20
+
+
+_REFUSALS: Final = {
+    "err-client-outdated": ("WhatsApp no longer accepts this version of the client", "Update zapwire."),
+    "err-scanned-without-multidevice": (
+        "the phone has multi-device switched off",
+        "Update WhatsApp on the phone, then connect the bot again.",
+    ),
+    "passkey": (
+        "WhatsApp asks for a passkey",
+        "This account can only be linked with a passkey, which the engine cannot do yet.",
+    ),
+}
+"""By the status that ends a login: what it means, what to do (whatsmeow, qrchan.go)."""
+
+
+def _device_props() -> bytes:
+    data: bytes = companion.DeviceProps(os=DEVICE_NAME).SerializeToString()
+    return data
+
+
+class Pairing:
+    """One attempt to pair one bot: `run` once, `code` meanwhile."""
+
+    def __init__(self, bot: str, dsn: str, noise_root: bytes | None, environment: dict[str, str]) -> None:
+        self._bot = bot
+        self._dsn = dsn
+        self._noise_root = noise_root
+        self._environment = environment
+        self._process: asyncio.subprocess.Process | None = None
+        self._began = asyncio.get_running_loop().create_future()
+        self._asking = asyncio.Lock()
+        self._code: asyncio.Future[bytes] | None = None
+        self._attempt = 0
+        self._expires_at = datetime.now(UTC)
+        self._ends_at = datetime.now(UTC) + PAIRING_LASTS
+        self._refusal: ZapwireError | None = None
+
+    async def run(self, emit: Emit) -> None:
+        """Show QR codes through *emit* until a phone has paired; then the auth database holds the device.
+
+        Raises `PairingTimedOut`, `TransportError`, or what the server refused with. Cancelling ends the attempt.
+        """
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "zapwire.transport.whatsapp_web.pairing_child",
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=_LINE_LIMIT, env=self._environment,
+        )  # fmt: skip
+        try:
+            await self._tell({
+                "library": str(library_path()),
+                "noise_root": self._noise_root.hex() if self._noise_root else None,
+                "dsn": self._dsn,
+                "bot": self._bot,
+                "device": base64.b64encode(_device_props()).decode(),
+            })  # fmt: skip
+            await self._converse(emit)
+        finally:
+            self._close_code()
+            await asyncio.shield(_end(self._process))
+
+    async def code(self, phone: str) -> PairingCode:
+        """Ask for a code for *phone* (E.164).
+
+        Raises `Conflict` when the pairing is over, `Refused` when WhatsApp does not take the number, `TransportError`.
+        """
+        async with self._asking:
+            try:
+                async with asyncio.timeout(CODE_DEADLINE):
+                    await asyncio.shield(self._began)
+                    answer = neonize.PairPhoneReturnFunction.FromString(await self._ask(phone))
+            except TimeoutError:
+                message = "WhatsApp gave no pairing code in time"
+                raise TransportError(message) from None
+        if answer.Error:
+            raise conditions.from_pair_phone_error(answer.Error)
+        return PairingCode(answer.Code, self._ends_at)
+
+    async def _ask(self, phone: str) -> bytes:
+        parameters = neonize.PairPhoneParams(
+            phone=phone, showPushNotification=True, clientType=CLIENT_CHROME, clientDisplayName="Chrome (Linux)"
+        )
+        self._code = asyncio.get_running_loop().create_future()
+        await self._tell({"pair_phone": base64.b64encode(parameters.SerializeToString()).decode()})
+        return await self._code
+
+    async def _tell(self, request: dict[str, Any]) -> None:
+        if self._process is None or self._process.stdin is None:
+            raise Conflict("no pairing is under way")
+        # A child that is gone is noticed, with its reason, where its answers are read.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            await self._process.stdin.drain()
+
+    async def _converse(self, emit: Emit) -> None:
+        if self._process is None or self._process.stdout is None:
+            raise Conflict("no pairing is under way")
+        while True:
+            line = await self._next_line(self._process.stdout)
+            if not line:
+                raise await self._died()
+            answer = json.loads(line)
+            if "paired" in answer:
+                return
+            await self._take(answer, emit)
+
+    async def _next_line(self, lines: asyncio.StreamReader) -> bytes:
+        try:
+            async with asyncio.timeout(None if self._attempt else FIRST_QR_DEADLINE):
+                return await lines.readline()
+        except TimeoutError:
+            message = "WhatsApp cannot be reached: it did not answer in time"
+            raise TransportError(message) from None
+
+    async def _take(self, answer: dict[str, Any], emit: Emit) -> None:
+        if "qr" in answer:
+            await self._show(answer["qr"], emit)
+        elif "pair_phone" in answer:
+            if self._code is not None and not self._code.done():
+                self._code.set_result(base64.b64decode(answer["pair_phone"]))
+        elif "log" in answer:
+            entry = neonize.LogEntry.FromString(base64.b64decode(answer["log"]))
+            log.debug("pairing engine: %s %s: %s", entry.Level, entry.Name, entry.Message)
+            self._refusal = self._refusal or conditions.from_log_line(entry.Message)
+        elif "error" in answer:
+            raise self._refusal or conditions.unreachable(answer["error"])
+        elif answer.get("status") != "success":
+            raise self._ended(answer.get("status", ""))
+
+    async def _show(self, code: str, emit: Emit) -> None:
+        now = datetime.now(UTC)
+        self._attempt += 1
+        if self._attempt == 1:
+            self._ends_at = now + PAIRING_LASTS
+        self._expires_at = now + (FIRST_QR_LASTS if self._attempt == 1 else NEXT_QR_LASTS)
+        if not self._began.done():
+            self._began.set_result(None)
+        await emit(QrCode(code, self._expires_at, self._attempt))
+
+    def _ended(self, status: str) -> ZapwireError:
+        if self._refusal is not None:
+            return self._refusal
+        if status == "timeout" and datetime.now(UTC) >= self._expires_at - timedelta(seconds=1):
+            return PairingTimedOut("nobody scanned a QR code", action="Connect the bot to get new codes.")
+        if status == "timeout":
+            return TransportError("the connection to WhatsApp was lost while pairing")
+        refusal = _REFUSALS.get(status.partition("-request")[0].partition("-response")[0])
+        if refusal is not None:
+            return Blocked(refusal[0], action=refusal[1])
+        return TransportError("the pairing failed on the way; scan a new code")
+
+    async def _died(self) -> TransportError:
+        code = await self._process.wait() if self._process is not None else None
+        return TransportError(f"the pairing process ended by itself (exit status {code})")
+
+    def _close_code(self) -> None:
+        over = Conflict("the pairing is over")
+        for future in (self._code, self._began):
+            if future is not None and not future.done():
+                future.set_exception(over)
+                future.exception()  # nobody may be waiting
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+    if process.stdin is not None:
+        process.stdin.close()
+    # Reads to the end, so that the pipe's transport is closed too.
+    await process.communicate()

@@ -1,0 +1,120 @@
+"""The short-lived process in which a bot is paired.
+
+An unfinished pairing never leaves the engine (engine.md's E3), so it gets a process of its own that can be killed.
+Standard library only, and no protobuf: it has to be quick. Requests come as JSON lines on stdin, answers go as JSON
+lines to what was stdout at the start; fd 1 itself is closed to the engine, which prints secrets there (E14).
+
+Requests: {"library", "noise_root" (hex or null), "dsn", "bot", "device" (base64)} once, then {"pair_phone": base64}.
+Answers: {"qr": code}, {"pair_phone": base64}, {"status": how the login ended}, {"log": base64 LogEntry}, {"error":
+text}, and {"paired": true} as the last one.
+
+The process ends itself as soon as WhatsApp has confirmed the pairing and before it logs in: the daemon's own first
+login is to get what waits. WhatsApp confirms with stream error 515, and the engine logs that line before it acts on
+it."""
+
+from __future__ import annotations
+
+import base64
+import ctypes
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from zapwire.transport.whatsapp_web.library import EVENT_CALLBACK, LOG_CALLBACK, TEXT_CALLBACK, Library
+from zapwire.transport.whatsapp_web.noise_root import NoiseRootError
+
+PR_SET_PDEATHSIG = 1
+CONFIRMED = b"Got 515 code, reconnecting"
+CONFIRMATION_DEADLINE = 10.0
+"""Seconds after the device was stored in which the confirmation should come; without it the daemon tries the login
+anyway."""
+
+
+class Child:
+    """The conversation with the daemon, and the engine's callbacks."""
+
+    def __init__(self, answers: BinaryIO) -> None:
+        self._answers = answers
+        self._lock = threading.Lock()
+        self.callbacks = (
+            TEXT_CALLBACK(lambda _bot, code: self.answer({"qr": code.decode()})),
+            TEXT_CALLBACK(self._on_status),
+            EVENT_CALLBACK(lambda _bot, _data, _size, _code: None),
+            LOG_CALLBACK(self._on_log),
+        )
+
+    def answer(self, answer: dict[str, Any]) -> None:
+        """Write one line to the daemon."""
+        with self._lock:
+            self._answers.write(json.dumps(answer).encode() + b"\n")
+            self._answers.flush()
+
+    def _on_status(self, _bot: int, status: bytes) -> None:
+        self.answer({"status": status.decode(errors="replace")})
+        if status == b"success":
+            timer = threading.Timer(CONFIRMATION_DEADLINE, self._finish)
+            timer.daemon = True
+            timer.start()
+
+    def _on_log(self, data: int, size: int) -> None:
+        entry = ctypes.string_at(data, size)
+        if CONFIRMED in entry:
+            self._finish()
+        self.answer({"log": base64.b64encode(entry).decode()})
+
+    def _finish(self) -> None:
+        self.answer({"paired": True})
+        os._exit(0)
+
+
+def main() -> None:
+    """Pair one bot, as the first line on stdin says."""
+    answers = _keep_stdout()
+    _die_with_parent()
+    child = Child(answers)
+    requests = sys.stdin.buffer
+    request = json.loads(requests.readline() or b"{}")
+    if not request:
+        return
+    root = request["noise_root"]
+    try:
+        library = Library(Path(request["library"]), bytes.fromhex(root) if root else None)
+    except (OSError, NoiseRootError) as error:
+        child.answer({"error": f"the WhatsApp engine cannot be used: {error}"})
+        return
+    bot = request["bot"].encode()
+    threading.Thread(target=_serve, args=(requests, child, library, bot), daemon=True).start()
+    device = base64.b64decode(request["device"])
+    child.answer({"error": library.start(request["dsn"].encode(), bot, b"", device, child.callbacks)})
+    os._exit(0)
+
+
+def _keep_stdout() -> BinaryIO:
+    answers = os.fdopen(os.dup(1), "wb")
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)
+    return answers
+
+
+def _die_with_parent() -> None:
+    parent = os.getppid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _serve(requests: BinaryIO, child: Child, library: Library, bot: bytes) -> None:
+    for line in requests:
+        parameters = base64.b64decode(json.loads(line)["pair_phone"])
+        child.answer({"pair_phone": base64.b64encode(library.pair_phone(bot, parameters)).decode()})
+    os._exit(0)  # the daemon is gone, or has closed the conversation
+
+
+if __name__ == "__main__":
+    main()

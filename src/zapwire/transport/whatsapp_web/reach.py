@@ -1,0 +1,43 @@
+"""Is there a way to WhatsApp at all?
+
+Asked before the engine's first dial: each of its starts leaks file descriptors (engine.md's E8), and a bot without
+network tries for days. Only a TCP connection to the server, or to the proxy that leads to it, is made."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from zapwire.transport.whatsapp_web import conditions
+
+HOST: Final = "web.whatsapp.com"
+PORT: Final = 443
+DEADLINE: Final = 10.0
+
+
+def way(proxy: str | None) -> tuple[str, int]:
+    """Host and port that the engine dials: *proxy*, the environment's proxy, or WhatsApp itself."""
+    if proxy is None and not proxy_bypass(HOST):
+        proxy = getproxies().get("https")
+    if not proxy:
+        return HOST, PORT
+    parts = urlsplit(proxy if "//" in proxy else "//" + proxy)
+    return parts.hostname or HOST, parts.port or (443 if parts.scheme == "https" else 80)
+
+
+async def check(proxy: str | None) -> None:
+    """Raise `TransportError` in plain words when there is no way to WhatsApp."""
+    host, port = way(proxy)
+    try:
+        async with asyncio.timeout(DEADLINE):
+            _, writer = await asyncio.open_connection(host, port)
+    except TimeoutError:
+        raise conditions.unreachable("timeout") from None
+    except socket.gaierror:
+        raise conditions.unreachable("no such host") from None
+    except OSError as error:
+        raise conditions.unreachable(error.strerror or str(error)) from None
+    writer.close()

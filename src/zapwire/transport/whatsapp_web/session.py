@@ -1,0 +1,179 @@
+"""One run of the engine for one bot: from the start of its client to the end of its thread."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from zapwire.errors import LoggedOut, NotConnected, TransportError, ZapwireError
+from zapwire.model import Identity
+from zapwire.transport.whatsapp_web import codes, conditions
+from zapwire.transport.whatsapp_web.engine import Engine
+from zapwire.transport.whatsapp_web.gate import Change
+from zapwire.transport.whatsapp_web.incoming import Incoming
+from zapwire.transport.whatsapp_web.messages import read_identity
+from zapwire.transport.whatsapp_web.threads import in_thread, tell_loop
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+DIAL_DEADLINE: Final = 30.0
+STOP_PROMPT: Final = 8.0
+"""How long `stop` is waited for; what takes longer ends by itself (`Session.gone`)."""
+CALLS_PER_BOT: Final = 4
+"""So that one bot whose server hangs cannot take all call threads (engine.md's E9)."""
+DRAIN_QUIET: Final = 0.1
+DRAIN_DEADLINE: Final = 2.0
+
+
+class Session:
+    """A client in the engine. `start`, use, `stop`; never started again."""
+
+    def __init__(self, engine: Engine, bot: str, dsn: str) -> None:
+        self._engine = engine
+        self._bot = bot.encode()
+        self._dsn = dsn.encode()
+        self._loop = asyncio.get_running_loop()
+        self._callbacks = engine.callbacks(bot)
+        self._change: Change | None = None
+        self._registered = False
+        """Calls may be made: without a client in its table the engine would crash."""
+        self._stuck = False
+        """The client's thread will never end."""
+        self._calls = asyncio.Semaphore(CALLS_PER_BOT)
+        self._settled = threading.Event()
+        """The start is over: the client runs, or its thread has ended."""
+        self._parked: threading.Thread | None = None
+        self.incoming = Incoming(self._loop)
+        self.running: asyncio.Future[None] = self._loop.create_future()
+        """Done when the client runs."""
+        self.failed: asyncio.Future[ZapwireError] = self._loop.create_future()
+        """Holds why the session cannot go on, once it cannot."""
+        self.gone = asyncio.Event()
+        """The engine has let go of the client and its thread has ended."""
+        self.last_problem: str | None = None
+        """The latest dial error the engine logged."""
+
+    async def start(self) -> None:
+        """Start the client and wait until it has dialled.
+
+        Raises `TransportError` when WhatsApp cannot be reached, or what the server said instead (`NeedsPerson`).
+        """
+        self._callbacks.listener = self
+        self._parked = in_thread(f"engine-{self._bot.decode()}", self._park)
+        done, _ = await asyncio.wait(
+            (self.running, self.failed), timeout=DIAL_DEADLINE, return_when=asyncio.FIRST_COMPLETED
+        )
+        if self.failed in done:
+            raise self.failed.result()
+        if not done:
+            message = "WhatsApp cannot be reached: it did not answer in time"
+            raise TransportError(message)
+
+    async def call(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Run a method of the library for this client. Raises `NotConnected` unless the client runs."""
+
+        def checked() -> T:
+            if not self._registered:
+                message = "the bot is not connected to WhatsApp"
+                raise NotConnected(message)
+            return function(self._bot, *arguments)
+
+        async with self._calls:
+            return await self._engine.call(checked)
+
+    async def identity(self) -> Identity:
+        """The account as the engine knows it now."""
+        return read_identity(await self.call(self._engine.library.me))
+
+    async def stop(self) -> None:
+        """Disconnect, let what came in be dealt with, and stop the client.
+
+        The caller keeps on emptying `incoming` meanwhile. Returns within `STOP_PROMPT`; `gone` tells the real end.
+        """
+        if self._parked is None:
+            self.gone.set()
+            return
+        in_thread(f"engine-stop-{self._bot.decode()}", self._take_down)
+        try:
+            async with asyncio.timeout(STOP_PROMPT):
+                await self.gone.wait()
+        except TimeoutError:
+            log.warning("the engine is slow to let a bot go; waiting in the background")
+
+    # The engine's threads, from here on.
+
+    def _park(self) -> None:
+        """Body of the thread that the client lives in."""
+        self._change = self._engine.gate.begin_start()
+        error = self._engine.library.start(self._dsn, self._bot, codes.SUBSCRIBED, b"", self._callbacks.functions)
+        self._engine.gate.end(self._change)
+        started = self._settled.is_set()
+        self._settled.set()
+        if started:
+            self.fail(TransportError(f"the engine stopped telling events ({error or 'without a reason'})"))
+        else:
+            self.fail(conditions.unreachable(error))
+
+    def on_event(self, code: int, data: bytes) -> None:
+        """Take an event; the first one says that the client runs."""
+        if code == codes.DEVICE:
+            self._registered = True
+            self._engine.gate.end(self._change)
+            self._settled.set()
+            tell_loop(self._loop, _finish, self.running, None)
+            return
+        if code == codes.LOGGED_OUT:
+            self.fail(LoggedOut("WhatsApp logged this device out", action="Connect the bot and scan the new QR code."))
+            return
+        self.incoming.put((code, data))
+
+    def on_log(self, level: str, text: str) -> None:
+        """Judge a log line: the most reliable news of the connection's end."""
+        error = conditions.from_log_line(text)
+        if error is not None:
+            self.fail(error)
+        elif level == "ERROR" and "reconnect" in text:
+            self.last_problem = conditions.unreachable(text.partition(": ")[2]).detail
+
+    def on_qr(self) -> None:
+        """A device row vanished between the check and the start."""
+        self._stuck = True
+        self._settled.set()
+        self._engine.gate.end(self._change)
+        self.fail(LoggedOut("the auth state is gone", action="Connect the bot and scan the new QR code."))
+
+    def fail(self, error: ZapwireError) -> None:
+        """End the session for *error*; the first one counts. From any thread."""
+        tell_loop(self._loop, _finish, self.failed, error)
+
+    def _take_down(self) -> None:
+        engine = self._engine
+        # A dial holds whatsmeow's socket lock: nothing can be stopped before it is over.
+        self._settled.wait()
+        with engine.gate.call():
+            engine.library.disconnect(self._bot)
+        self._drain()
+        self.incoming.close()
+        with engine.gate.stop():
+            self._registered = False
+            engine.library.stop(self._bot)
+        if self._parked is not None and not self._stuck:
+            self._parked.join()
+        tell_loop(self._loop, self.gone.set)
+
+    def _drain(self) -> None:
+        # These messages are acknowledged to WhatsApp already (E11); what a cancelled bot does not take in now is lost.
+        deadline = time.monotonic() + DRAIN_DEADLINE
+        while self.incoming.quiet_for() < DRAIN_QUIET and time.monotonic() < deadline:
+            time.sleep(DRAIN_QUIET / 4)
+
+
+def _finish(future: asyncio.Future[Any], result: Any) -> None:
+    if not future.done():
+        future.set_result(result)

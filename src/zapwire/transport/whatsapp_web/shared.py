@@ -1,0 +1,60 @@
+"""What the bots of this transport share."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Final
+
+from zapwire.errors import TransportError
+from zapwire.model import BotId
+from zapwire.transport.whatsapp_web.devices import DeviceFile
+from zapwire.transport.whatsapp_web.engine import Engine
+from zapwire.transport.whatsapp_web.pairing import Pairing
+from zapwire.transport.whatsapp_web.server_override import ServerOverride
+from zapwire.transport.whatsapp_web.session import Session
+
+LET_GO_DEADLINE: Final = 60.0
+
+
+class Shared:
+    """The engine, the auth files, and the sessions that may still be ending."""
+
+    def __init__(self, engine: Engine, folder: Path, override: ServerOverride | None, max_pairings: int) -> None:
+        self.engine = engine
+        self.pairings = asyncio.Semaphore(max_pairings)
+        self.sessions: dict[BotId, Session] = {}
+        self._folder = folder
+        self._files: dict[BotId, DeviceFile] = {}
+        self._override = override
+        # Taken before the override's variables are hidden from Python: the pairing children need them.
+        self._environment = dict(os.environ) if override is None else override.environment(os.environ)
+
+    @property
+    def proxy(self) -> str | None:
+        """The override's proxy; None means the environment's, if any."""
+        return self._override.proxy if self._override is not None else None
+
+    def file(self, bot: BotId) -> DeviceFile:
+        """The auth file of *bot*; always the same object, as it knows whether the engine has the file open."""
+        return self._files.setdefault(bot, DeviceFile(self._folder, bot))
+
+    def pairing(self, bot: BotId) -> Pairing:
+        """A new attempt to pair *bot*."""
+        root = self._override.noise_root if self._override is not None else None
+        return Pairing(bot, self.file(bot).dsn, root, self._environment)
+
+    async def let_go(self, bot: BotId) -> None:
+        """Wait until the engine is done with the last session of *bot*. Raises `TransportError` when it is not in
+        time."""
+        session = self.sessions.get(bot)
+        if session is None:
+            return
+        try:
+            async with asyncio.timeout(LET_GO_DEADLINE):
+                await session.gone.wait()
+        except TimeoutError:
+            message = "the engine has not let go of this bot's last connection yet"
+            raise TransportError(message) from None
+        self.sessions.pop(bot, None)
