@@ -1,0 +1,152 @@
+"""Accounts and their devices: what the server knows of everybody."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from zapwire.sandbox.mailbox import Mailbox
+from zapwire.sandbox.node import Jid, Node
+
+PHONE_SERVER: Final = "s.whatsapp.net"
+LID_SERVER: Final = "lid"
+PHONE_SERVERS: Final = frozenset({PHONE_SERVER, "c.us"})
+MAX_DEVICE: Final = 255
+
+
+class Endpoint(Protocol):
+    """Anything that plays one device: a client's socket, or a virtual phone."""
+
+    async def deliver(self, node: Node) -> None:
+        """Take a stanza from the server; returns soon, raises nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SignedPreKey:
+    """A device's medium-term Signal key."""
+
+    number: int
+    public: bytes
+    signature: bytes
+
+
+@dataclass(slots=True)
+class KeyBundle:
+    """The public Signal keys that a device has uploaded."""
+
+    registration_id: int
+    identity: bytes
+    signed_prekey: SignedPreKey
+    one_time: dict[int, bytes] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Device:
+    """One device of an account; number 0 is the phone."""
+
+    number: int
+    key_index: int = 0
+    keys: KeyBundle | None = None
+    device_identity: bytes = b""
+    noise_public: bytes = b""
+    mailbox: Mailbox = field(default_factory=Mailbox)
+    endpoint: Endpoint | None = None
+    available: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A profile or group picture."""
+
+    number: str
+    data: bytes
+
+
+@dataclass(slots=True)
+class Account:
+    """A phone number that is on WhatsApp."""
+
+    phone: str
+    lid: str
+    push_name: str = ""
+    devices: dict[int, Device] = field(default_factory=dict)
+    about: str = ""
+    about_time: int = 0
+    picture: Picture | None = None
+    blocked: list[str] = field(default_factory=list)
+    privacy: dict[str, str] = field(default_factory=dict)
+    last_seen: int = 0
+    last_device: int = 0
+    seen_by: set[str] = field(default_factory=set)
+    """LIDs of the accounts that asked for this one's devices, and have them cached."""
+    presence_to: dict[str, Jid] = field(default_factory=dict)
+    """LIDs of the accounts that subscribed to this one's presence, with the address under which they know it."""
+
+    @property
+    def phone_jid(self) -> Jid:
+        """The phone number as an address."""
+        return Jid(self.phone, PHONE_SERVER)
+
+    @property
+    def lid_jid(self) -> Jid:
+        """The LID as an address."""
+        return Jid(self.lid, LID_SERVER)
+
+    @property
+    def online(self) -> bool:
+        """Is one of the devices connected and marked available?"""
+        return any(device.endpoint and device.available for device in self.devices.values())
+
+    def new_device_number(self) -> int:
+        """The number of the next companion; numbers of removed ones come back only after all others."""
+        free = [number for number in range(1, MAX_DEVICE + 1) if number not in self.devices]
+        return next((number for number in free if number > self.last_device), free[0])
+
+
+class Directory:
+    """All accounts, found by phone number or LID."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[str, Account] = {}
+        self._by_lid: dict[str, Account] = {}
+
+    def create(self, phone: str, push_name: str = "") -> Account:
+        """A new account with its phone as device 0; raises ValueError when the number is none or is taken."""
+        if not phone.isdecimal() or not 5 <= len(phone) <= 15:
+            raise ValueError("a phone number is 5 to 15 digits")
+        if phone in self.accounts:
+            raise ValueError("this phone number has an account already")
+        account = Account(phone, self._new_lid(phone), push_name, last_seen=int(time.time()))
+        account.devices[0] = Device(0)
+        self.add(account)
+        return account
+
+    def add(self, account: Account) -> None:
+        """Take in an account that was saved."""
+        self.accounts[account.phone] = account
+        self._by_lid[account.lid] = account
+
+    def find(self, jid: Jid) -> Account | None:
+        """The account behind a phone number or LID, whatever the device."""
+        if jid.server == LID_SERVER:
+            return self._by_lid.get(jid.user)
+        return self.accounts.get(jid.user.removeprefix("+")) if jid.server in PHONE_SERVERS else None
+
+    def by_lid(self, lid: str) -> Account | None:
+        """The account of a LID's user part."""
+        return self._by_lid.get(lid)
+
+    def __iter__(self) -> Iterator[Account]:
+        return iter(list(self.accounts.values()))
+
+    def _new_lid(self, phone: str) -> str:
+        # The same number gets the same LID in every sandbox, which makes logs of two runs comparable.
+        digest = hashlib.sha256(b"lid" + phone.encode()).digest()
+        number = 10**14 + int.from_bytes(digest[:8], "big") % 10**14
+        while str(number) in self._by_lid:
+            number += 1
+        return str(number)

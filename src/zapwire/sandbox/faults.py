@@ -1,0 +1,108 @@
+"""Faults on demand: what a tester can make the server do wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from zapwire.sandbox.node import Attr, Node
+
+if TYPE_CHECKING:
+    from zapwire.sandbox.connection import Connection
+
+EVERYBODY: Final = ""
+
+
+@dataclass(slots=True)
+class LoginFailure:
+    """What a login is answered with: `<failure reason=..>` and more (402 has `code` and `expire` in seconds)."""
+
+    reason: int
+    attrs: dict[str, str] = field(default_factory=dict)
+    times: int | None = None
+    """After how many logins it is over; None for never."""
+
+    def node(self) -> Node:
+        """The stanza."""
+        return Node("failure", {"reason": str(self.reason), "location": "sandbox", **self.attrs})
+
+
+def stream_error(code: int | None = None, conflict: str = "") -> Node:
+    """`<stream:error>`: 515, 503, 401 with conflict `device_removed`, or conflict `replaced` alone."""
+    attrs: dict[str, Attr] = {"code": str(code)} if code else {}
+    return Node("stream:error", attrs, [Node("conflict", {"type": conflict})] if conflict else [])
+
+
+class Faults:
+    """The faults in force. A target is a phone number, or nothing for everybody."""
+
+    def __init__(self) -> None:
+        self.connections: set[Connection] = set()
+        self.refusing = False
+        self.frozen: set[str] = set()
+        self.login_failures: dict[str, LoginFailure] = {}
+
+    def refuse(self, on: bool) -> None:
+        """Cut every new connection before it says anything; those that exist go on."""
+        self.refusing = on
+
+    def freeze(self, phone: str = EVERYBODY) -> None:
+        """Answer nothing any more and send nothing, but keep the sockets."""
+        self.frozen.add(phone)
+        for connection in self._of(phone):
+            connection.freeze()
+
+    def thaw(self, phone: str = EVERYBODY) -> None:
+        """Go on where `freeze` stopped; for everybody, all freezes end."""
+        self.frozen = self.frozen - {phone} if phone else set()
+        for connection in self._of(phone):
+            if not self.is_frozen(connection.phone):
+                connection.thaw()
+
+    def is_frozen(self, phone: str) -> bool:
+        """Does the server act dead towards this phone's devices?"""
+        return EVERYBODY in self.frozen or phone in self.frozen
+
+    def drop(self, phone: str = EVERYBODY, device: int | None = None) -> int:
+        """Cut the sockets as a broken network does, without a word; gives how many."""
+        hit = [c for c in self._of(phone) if device is None or c.device_number == device]
+        for connection in hit:
+            connection.abort()
+        return len(hit)
+
+    async def send_stream_error(self, node: Node, phone: str = EVERYBODY, device: int | None = None) -> int:
+        """Send a stream error and end those connections; gives how many."""
+        hit = [c for c in self._of(phone) if device is None or c.device_number == device]
+        for connection in hit:
+            await connection.end(node)
+        return len(hit)
+
+    def fail_logins(self, failure: LoginFailure, phone: str = EVERYBODY) -> None:
+        """Answer logins with a failure from now on."""
+        self.login_failures[phone] = failure
+
+    def clear_login_failures(self, phone: str = EVERYBODY) -> None:
+        """Let them in again; for everybody, all failures end."""
+        if phone:
+            self.login_failures.pop(phone, None)
+        else:
+            self.login_failures.clear()
+
+    def login_failure(self, phone: str) -> LoginFailure | None:
+        """The failure that this login is to get, counted down."""
+        key = phone if phone in self.login_failures else EVERYBODY
+        failure = self.login_failures.get(key)
+        if failure is not None and failure.times is not None:
+            failure.times -= 1
+            if failure.times <= 0:
+                del self.login_failures[key]
+        return failure
+
+    def clear(self) -> None:
+        """Be a good server again."""
+        self.refusing = False
+        self.login_failures.clear()
+        self.thaw()
+
+    def _of(self, phone: str) -> list[Connection]:
+        return [c for c in self.connections if not phone or c.phone == phone]

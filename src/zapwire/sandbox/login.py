@@ -1,0 +1,137 @@
+"""What happens after the handshake: a client without an account registers, one with an account logs in.
+
+Source: whatsmeow's `connectionevents.go` and Baileys' `validate-connection.ts`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from zapwire.sandbox.accounts import Account, Device
+from zapwire.sandbox.caller import SERVER, now
+from zapwire.sandbox.faults import LoginFailure, stream_error
+from zapwire.sandbox.node import Attr, Node
+from zapwire.sandbox.pairing import Registration, keys_of_registration
+from zapwire.sandbox.statistics import kind_of
+from zapwire.sandbox.world import UnknownDevice
+
+if TYPE_CHECKING:
+    from zapwire.sandbox.connection import Connection
+    from zapwire.sandbox.noise import Cipher
+
+log = logging.getLogger(__name__)
+
+LOGGED_OUT: Final = 401
+
+
+async def enter(connection: Connection, static: bytes, payload: Any, read: Cipher, registration_seconds: float) -> None:
+    """Serve the client as what its payload says it is, until it is gone."""
+    if payload.HasField("devicePairingData"):
+        await _register(connection, static, payload, read, registration_seconds)
+    else:
+        await _log_in(connection, static, payload, read)
+
+
+async def _register(connection: Connection, static: bytes, payload: Any, read: Cipher, seconds: float) -> None:
+    world = connection.world
+    failure = world.faults.login_failure("")
+    if failure is not None:
+        await _refuse(connection, read, failure)
+        return
+    data = payload.devicePairingData
+    try:
+        keys = keys_of_registration(data.eRegid, data.eIdent, data.eSkeyID, data.eSkeyVal, data.eSkeySig)
+    except ValueError:
+        await _refuse(connection, read, LoginFailure(400))
+        return
+    registration = Registration(keys, static, payload.pushName, connection.deliver, connection.end)
+    world.pairings.add(registration)
+    try:
+        async with asyncio.timeout(seconds):
+            await registration.offer_refs()
+            await _serve_registration(connection, registration, read)
+    except TimeoutError:
+        # The references are used up: the real server closes the socket, too.
+        log.debug("nobody scanned in time")
+    finally:
+        world.pairings.remove(registration)
+
+
+async def _serve_registration(connection: Connection, registration: Registration, read: Cipher) -> None:
+    world = connection.world
+    while True:
+        node = await connection.next_node(read)
+        world.statistics.count(world.statistics.received, kind_of(node))
+        answer = await world.pairings.handle(world, registration, node)
+        if answer is not None:
+            answer.attrs = {"from": SERVER, "type": "result", "id": node.text("id"), **answer.attrs}
+            await connection.deliver(answer)
+
+
+async def _log_in(connection: Connection, static: bytes, payload: Any, read: Cipher) -> None:
+    world = connection.world
+    account = world.accounts.get(str(payload.username))
+    device = account.devices.get(payload.device) if account else None
+    connection.phone = account.phone if account else ""
+    if world.faults.is_frozen(connection.phone):
+        connection.freeze()
+    failure = world.faults.login_failure(connection.phone)
+    if failure is None and (account is None or device is None or not _same_key(device, static)):
+        failure = LoginFailure(LOGGED_OUT)
+    if failure is not None or account is None or device is None:
+        await _refuse(connection, read, failure or LoginFailure(LOGGED_OUT))
+        return
+    connection.device_number = device.number
+    await _replace(connection, device)
+    world.statistics.logins += 1
+    await connection.deliver(_success(account, device))
+    world.attach(account, device.number, connection, hold=True)
+    try:
+        await _serve(connection, account, device, read)
+    finally:
+        world.detach(account, device.number, connection)
+
+
+def _same_key(device: Device, static: bytes) -> bool:
+    return hmac.compare_digest(device.noise_public, static)
+
+
+async def _refuse(connection: Connection, read: Cipher, failure: LoginFailure) -> None:
+    log.debug("login refused: %s", failure.reason)
+    await connection.end(failure.node())
+    while True:  # until the client or the delayed close ends it
+        await connection.next_node(read)
+
+
+async def _replace(connection: Connection, device: Device) -> None:
+    """The same device on another socket: the older one is told and closed."""
+    for other in list(connection.world.faults.connections):
+        if other is not connection and other is device.endpoint:
+            await other.end(stream_error(conflict="replaced"))
+
+
+def _success(account: Account, device: Device) -> Node:
+    attrs: dict[str, Attr] = {
+        "t": now(),
+        "props": "27",
+        "location": "sandbox",
+        "lid": account.lid_jid.with_device(device.number),
+        "companion_enc_static": "",
+        "display_name": account.push_name,
+        "abprops": "1",
+    }
+    return Node("success", attrs)
+
+
+async def _serve(connection: Connection, account: Account, device: Device, read: Cipher) -> None:
+    while True:
+        node = await connection.next_node(read)
+        if account.devices.get(device.number) is not device:
+            continue  # unlinked while it still talks; the stream error is on its way
+        try:
+            await connection.world.handle(account, device.number, node)
+        except UnknownDevice:
+            return

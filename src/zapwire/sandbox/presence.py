@@ -1,0 +1,80 @@
+"""Who is online, and who is typing. Neither is kept for devices that are away."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from zapwire.sandbox.caller import Caller, now
+from zapwire.sandbox.node import Attr, Jid, Node
+
+if TYPE_CHECKING:
+    from zapwire.sandbox.accounts import Account
+    from zapwire.sandbox.world import World
+
+GROUP_SERVER: Final = "g.us"
+
+
+async def handle(caller: Caller, node: Node) -> None:
+    """`available`, `unavailable` or `subscribe`."""
+    kind = node.text("type", "available")
+    if kind == "subscribe":
+        await _subscribe(caller, node)
+        return
+    if kind not in {"available", "unavailable"}:
+        return
+    caller.device.available = kind == "available"
+    caller.account.last_seen = int(time.time())
+    name = node.text("name")
+    if name and name != caller.account.push_name:
+        caller.account.push_name = name
+        caller.world.changed()
+    await announce(caller.world, caller.account)
+
+
+async def _subscribe(caller: Caller, node: Node) -> None:
+    jid = node.jid("to")
+    peer = caller.world.account_of(jid) if jid else None
+    if jid is None or peer is None:
+        return
+    peer.presence_to[caller.account.lid] = jid.bare
+    await caller.answer(_presence(peer, jid.bare))
+
+
+async def announce(world: World, account: Account) -> None:
+    """Tell those who subscribed how it is now."""
+    for lid, known_as in list(account.presence_to.items()):
+        other = world.directory.by_lid(lid)
+        for device in list(other.devices.values()) if other else []:
+            await world.send(device, _presence(account, known_as))
+
+
+def _presence(account: Account, known_as: Jid) -> Node:
+    if account.online:
+        return Node("presence", {"from": known_as, "type": "available"})
+    hidden = account.privacy.get("last", "all") != "all"
+    return Node(
+        "presence",
+        {"from": known_as, "type": "unavailable", "last": "deny" if hidden else str(account.last_seen)},
+    )
+
+
+async def handle_chatstate(caller: Caller, node: Node) -> None:
+    """Typing, recording or paused: passed on to whoever is connected."""
+    to = node.jid("to")
+    if to is None:
+        return
+    attrs: dict[str, Attr] = {"from": caller.account.lid_jid, "t": now()}
+    if to.server == GROUP_SERVER:
+        group = caller.world.groups.get(to)
+        if group is None or caller.account.lid not in group.members:
+            return
+        attrs = {"from": to, "participant": caller.account.lid_jid}
+        lids = [lid for lid in group.members if lid != caller.account.lid]
+    else:
+        peer = caller.world.account_of(to)
+        lids = [peer.lid] if peer and caller.account.lid not in peer.blocked else []
+    for lid in lids:
+        account = caller.world.directory.by_lid(lid)
+        for device in list(account.devices.values()) if account else []:
+            await caller.world.send(device, Node("chatstate", attrs, node.content))

@@ -1,0 +1,71 @@
+"""iq: every question a client can ask, by namespace and type."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from zapwire.sandbox import (
+    appstate,
+    blocking,
+    devices,
+    group_queries,
+    media,
+    pictures,
+    prekeys,
+    privacy,
+    profile,
+    settings,
+    usync,
+)
+from zapwire.sandbox.caller import SERVER, Caller, QueryError, Unhandled
+from zapwire.sandbox.node import Attr, Node
+from zapwire.sandbox.statistics import kind_of
+
+log = logging.getLogger(__name__)
+
+Query = Callable[[Caller, Node], Awaitable[list[Node]]]
+
+_QUERIES: Final[dict[str, Query]] = {
+    **settings.QUERIES,
+    **prekeys.QUERIES,
+    **usync.QUERIES,
+    **devices.QUERIES,
+    **media.QUERIES,
+    **privacy.QUERIES,
+    **blocking.QUERIES,
+    **profile.QUERIES,
+    **pictures.QUERIES,
+    **appstate.QUERIES,
+    **group_queries.QUERIES,
+}
+
+
+async def handle(caller: Caller, iq: Node) -> None:
+    """Answer a question; what nobody here understands gets error 501 and is counted."""
+    if iq.text("type") in {"result", "error"}:
+        return  # the answer to a question of the server's
+    query = _QUERIES.get(f"{iq.text('xmlns')} {iq.text('type')}")
+    try:
+        if query is None:
+            raise Unhandled
+        content = await query(caller, iq)
+    except QueryError as error:
+        await caller.answer(_refusal(caller, iq, error))
+    else:
+        await caller.answer(Node("iq", _attrs(iq, "result"), content or None))
+
+
+def _refusal(caller: Caller, iq: Node, error: QueryError) -> Node:
+    statistics = caller.world.statistics
+    if isinstance(error, Unhandled):
+        statistics.count(statistics.unhandled, kind_of(iq))
+        log.info("the sandbox does not know this query: %s", kind_of(iq))
+    else:
+        statistics.count(statistics.refused, f"{kind_of(iq)}: {error}")
+    return Node("iq", _attrs(iq, "error"), [Node("error", {"code": str(error.code), "text": error.text})])
+
+
+def _attrs(iq: Node, kind: str) -> dict[str, Attr]:
+    return {"from": iq.attrs.get("to") or SERVER, "type": kind, "id": iq.text("id")}

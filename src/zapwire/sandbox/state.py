@@ -1,0 +1,133 @@
+"""The state file: everything that outlives a restart, the keys of CA and Noise root included, as JSON.
+
+Written to a new file that replaces the old one, at most once a second after changes, and at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from zapwire.sandbox import saved
+from zapwire.sandbox.ca import Authority
+from zapwire.sandbox.chain import Identity
+from zapwire.sandbox.world import World
+
+log = logging.getLogger(__name__)
+
+VERSION: Final = 1
+PAUSE_SECONDS: Final = 1.0
+
+Dump = Callable[[], Any]
+Load = Callable[[Any], None]
+
+
+class StateError(Exception):
+    """The file is not a state of this version of the sandbox."""
+
+
+class StateFile:
+    """Reads the file when it is made, writes it while it is entered; without a path all is new and not kept."""
+
+    def __init__(self, world: World, path: Path | None) -> None:
+        self.path = path
+        self.ports: dict[str, int] = {}
+        self._world = world
+        self._sections: dict[str, Dump] = {}
+        self._read: dict[str, Any] = {}
+        self._dirty = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._write_lock = asyncio.Lock()
+        if path is not None and path.exists():
+            self._load(path)
+        else:
+            self.authority = Authority.generate()
+            self.identity = Identity.generate()
+
+    def add_section(self, name: str, dump: Dump, load: Load) -> None:
+        """Keep something more in the file: *dump* gives JSON values, *load* gets now what was saved, if any."""
+        self._sections[name] = dump
+        if name in self._read:
+            load(self._read.pop(name))
+
+    async def __aenter__(self) -> Self:
+        if self.path is not None:
+            self._world.on_change = self._dirty.set
+            self._task = asyncio.get_running_loop().create_task(self._write_changes(), name="sandbox state")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._world.on_change = lambda: None
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            await self.write()
+
+    async def write(self) -> None:
+        """Write the file now."""
+        if self.path is None:
+            return
+        async with self._write_lock:
+            self._dirty.clear()
+            content = self._dump()
+            await asyncio.to_thread(_replace, self.path, content)
+
+    async def _write_changes(self) -> None:
+        while True:
+            await self._dirty.wait()
+            await asyncio.sleep(PAUSE_SECONDS)
+            try:
+                await self.write()
+            except OSError as error:
+                log.warning("the sandbox's state cannot be written: %s", error)
+
+    def _dump(self) -> dict[str, Any]:
+        return {
+            "version": VERSION,
+            "authority": {
+                "certificate": self.authority.certificate.decode(),
+                "key": self.authority.key.decode(),
+            },
+            "identity": self.identity.to_json(),
+            "ports": self.ports,
+            "world": saved.dump(self._world),
+            "sections": {**self._read, **{name: dump() for name, dump in self._sections.items()}},
+        }
+
+    def _load(self, path: Path) -> None:
+        try:
+            content = json.loads(path.read_text("utf-8"))
+            if content["version"] != VERSION:
+                raise StateError(f"{path} was written by another version of the sandbox")
+            authority = content["authority"]
+            self.authority = Authority(authority["certificate"].encode(), authority["key"].encode())
+            self.identity = Identity.from_json(content["identity"])
+            self.ports = content["ports"]
+            self._read = content["sections"]
+            saved.load(self._world, content["world"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise StateError(f"{path} is not a state of the sandbox") from error
+
+
+def _replace(path: Path, content: dict[str, Any]) -> None:
+    new = path.with_suffix(path.suffix + ".new")
+    with open(new, "w", encoding="utf-8", opener=_private) as file:
+        json.dump(content, file, separators=(",", ":"))
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+def _private(path: str, flags: int) -> int:
+    # The file holds private keys.
+    return os.open(path, flags, 0o600)

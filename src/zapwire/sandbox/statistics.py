@@ -1,0 +1,48 @@
+"""What the sandbox has seen: stanzas by kind, and those that nothing here understands."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from zapwire.sandbox.node import Node
+
+MAX_KINDS: Final = 500
+"""Kinds are named by clients; beyond this many they are counted together."""
+
+
+def kind_of(node: Node) -> str:
+    """A short name for a kind of stanza: `iq get usync devices`, `message text`, `receipt read`."""
+    first = node.children[0].tag if node.children and node.tag != "message" else ""
+    parts = (node.tag, node.text("type"), node.text("xmlns"), node.text("class"), first)
+    return " ".join(part for part in parts if part)[:120]
+
+
+@dataclass(slots=True)
+class Statistics:
+    """Counters since the start of the sandbox."""
+
+    received: Counter[str] = field(default_factory=Counter)
+    sent: Counter[str] = field(default_factory=Counter)
+    unhandled: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    connections: int = 0
+    pairings: int = 0
+    logins: int = 0
+
+    def count(self, counter: Counter[str], kind: str) -> None:
+        """Count one, keeping the number of kinds bounded."""
+        counter[kind if kind in counter or len(counter) < MAX_KINDS else "other"] += 1
+
+    def to_json(self) -> dict[str, Any]:
+        """For the admin API."""
+        return {
+            "received": dict(self.received.most_common()),
+            "sent": dict(self.sent.most_common()),
+            "unhandled": dict(self.unhandled.most_common()),
+            "refused": dict(self.refused.most_common()),
+            "connections": self.connections,
+            "pairings": self.pairings,
+            "logins": self.logins,
+        }
