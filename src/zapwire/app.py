@@ -21,12 +21,16 @@ from zapwire.core.tokens import Tokens
 from zapwire.errors import SettingsError
 from zapwire.settings import Address, Settings
 from zapwire.store.db import Database
-from zapwire.transport.whatsapp_web import WhatsAppWeb
+from zapwire.transport.whatsapp_web.factory import WhatsAppWeb
+from zapwire.transport.whatsapp_web.server_override import read_descriptor
 
 logger = logging.getLogger(__name__)
 
 DRAIN = 3.0
 """Seconds that requests under way get to finish when the daemon stops."""
+
+BOTS = "bots"
+"""Folder of the auth databases in the sessions folder: a bot may be called like any file that lies beside it."""
 
 Say = Callable[[str], None]
 """Prints one line for whoever started the daemon."""
@@ -43,17 +47,19 @@ def serve(settings: Settings, say: Say, *, demo: bool = False) -> None:
 
 async def _run(settings: Settings, say: Say, *, demo: bool) -> None:
     stop = _stop_on_signals(settings.stop_timeout)
+    server = read_descriptor(settings.whatsapp_server) if settings.whatsapp_server else None
     async with AsyncExitStack() as stack:
         # bound first: an address in use is told before any bot connects
         listener = stack.enter_context(_bind(settings.listen))
         settings.sessions_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         database = await stack.enter_async_context(Database.open(settings.database_file))
         transports = await stack.enter_async_context(
-            WhatsAppWeb(settings.sessions_dir, settings.whatsapp_server, settings.max_pairings)
+            WhatsAppWeb(settings.sessions_dir / BOTS, server, settings.max_pairings)
         )
-        sandbox = await stack.enter_async_context(open_sandbox(settings.whatsapp_server))
-        if sandbox is not None:
-            logger.warning("NOT connected to WhatsApp: all bots talk to %s", sandbox.socket_url)
+        sandbox = None
+        if server is not None:
+            logger.warning("NOT connected to WhatsApp: all bots talk to %s", server.socket_url)
+            sandbox = await stack.enter_async_context(open_sandbox(server.socket_url, server.ca, server.admin))
         core = await stack.enter_async_context(open_core(database, transports))
         fixed = [settings.admin_token.get_secret_value()] if settings.admin_token else []
         app = make_app(core, settings, sandbox=sandbox, fixed_tokens=fixed)

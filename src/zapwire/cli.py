@@ -60,7 +60,7 @@ def serve(*, config: Path | None, sandbox: bool, **options: Any) -> None:
     # imported here because the engine takes half a second
     from zapwire import app  # noqa: PLC0415
     from zapwire.own_sandbox import own_sandbox  # noqa: PLC0415
-    from zapwire.transport.whatsapp_web import ensure_environment  # noqa: PLC0415
+    from zapwire.transport.whatsapp_web.server_override import ensure_environment  # noqa: PLC0415
 
     with ExitStack() as stack:
         chosen = settings.load(options, config)

@@ -21,7 +21,7 @@ from typing import IO
 
 from zapwire.errors import SettingsError
 
-PID_VARIABLE = "ZAPWIRE__SANDBOX_PID"
+PID_VARIABLE = "ZAPWIRE_SANDBOX_PID"
 START_LIMIT = 30.0
 """Seconds that the sandbox may take to say where it is."""
 STOP_LIMIT = 10.0

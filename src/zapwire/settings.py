@@ -35,6 +35,9 @@ SANDBOX_SESSIONS_DIR = Path("sessions/demo")
 
 MIN_TOKEN = 32
 
+# What the daemon tells itself over an exec (own_sandbox, transport/whatsapp_web/server_override).
+_OUR_OWN = frozenset({"ZAPWIRE_SANDBOX_PID", "ZAPWIRE_WHATSAPP_SERVER_ENVIRONMENT"})
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -168,8 +171,8 @@ def load(options: Mapping[str, Any], config: Path | None = None) -> Settings:
 
 def unknown_variables() -> list[str]:
     """Names of `ZAPWIRE_*` variables that set nothing: likely typing mistakes, worth a warning."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | {CONFIG_VARIABLE}
-    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known and "__" not in name)
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {CONFIG_VARIABLE} | _OUR_OWN
+    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
 
 
 def table() -> Iterator[tuple[str, str, str]]:

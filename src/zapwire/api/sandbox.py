@@ -6,7 +6,6 @@ import json
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,58 +16,28 @@ from zapwire.api.problems import Problem
 from zapwire.errors import SettingsError
 
 
-@dataclass(frozen=True, slots=True)
-class Descriptor:
-    """Another WhatsApp server, as `zapwire sandbox` prints it; *admin* is absent when it is no sandbox of ours."""
-
-    socket_url: str
-    ca: Path
-    admin: str | None
-
-    @classmethod
-    def read(cls, file: Path) -> Descriptor:
-        """Raises `SettingsError` when the file cannot be used."""
-        try:
-            content = json.loads(file.read_text())
-            admin = content.get("admin")
-            found = cls(
-                str(content["socket_url"]), Path(content["ca"]), None if admin is None else str(admin).rstrip("/")
-            )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise SettingsError(
-                f"whatsapp_server ({file}): not a server's descriptor: {type(error).__name__}: {error}",
-                field="whatsapp_server",
-            ) from None
-        return found
-
-
 class Sandbox:
-    """Talks to the sandbox's admin API."""
+    """Another server in WhatsApp's place, by the address of its socket, and its admin API if it has one."""
 
-    def __init__(self, descriptor: Descriptor, http: aiohttp.ClientSession) -> None:
-        self._descriptor = descriptor
+    def __init__(self, socket_url: str, admin: str | None, http: aiohttp.ClientSession) -> None:
+        self.socket_url = socket_url
+        self._admin = None if admin is None else admin.rstrip("/")
         self._http = http
-
-    @property
-    def socket_url(self) -> str:
-        """The server that the engine talks to."""
-        return self._descriptor.socket_url
 
     @property
     def has_phones(self) -> bool:
         """Whether there are virtual phones to scan with."""
-        return self._descriptor.admin is not None
+        return self._admin is not None
 
     @property
     def page(self) -> str:
         """Where the sandbox shows its virtual phones."""
-        admin = urlsplit(self._descriptor.admin or self._descriptor.socket_url)
-        return f"https://{admin.netloc}/"
+        return f"https://{urlsplit(self._admin or self.socket_url).netloc}/"
 
     async def scan(self, qr: str, phone: str | None) -> dict[str, Any]:
         """Let a virtual phone scan *qr*; raises a 502 problem when the sandbox does not do it."""
         query = {} if phone is None else {"phone": phone}
-        url = f"{self._descriptor.admin}/mock-phone/scan-qr"
+        url = f"{self._admin}/mock-phone/scan-qr"
         try:
             async with self._http.post(url, params=query, data=qr) as answer:
                 text = await answer.text()
@@ -84,19 +53,14 @@ class Sandbox:
 
 
 @asynccontextmanager
-async def open_sandbox(file: Path | None) -> AsyncIterator[Sandbox | None]:
-    """The sandbox that *file* describes; None without a file. Raises `SettingsError`."""
-    if file is None:
-        yield None
-        return
-    descriptor = Descriptor.read(file)
+async def open_sandbox(socket_url: str, ca: Path, admin: str | None) -> AsyncIterator[Sandbox]:
+    """The sandbox there, whose certificate *ca* has signed. Raises `SettingsError` when *ca* cannot be used."""
     try:
-        trust = ssl.create_default_context(cafile=descriptor.ca)
+        trust = ssl.create_default_context(cafile=ca)
     except (OSError, ssl.SSLError) as error:
         raise SettingsError(
-            f"whatsapp_server ({file}): the certificate {descriptor.ca} cannot be used: {error}",
-            field="whatsapp_server",
+            f"whatsapp_server: the certificate {ca} cannot be used: {error}", field="whatsapp_server"
         ) from None
     timeout = aiohttp.ClientTimeout(total=20)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust), timeout=timeout) as http:
-        yield Sandbox(descriptor, http)
+        yield Sandbox(socket_url, admin, http)

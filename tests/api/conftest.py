@@ -1,0 +1,91 @@
+"""The real web application on port 0, over the real core and store, with a scripted transport."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest_asyncio
+from aiohttp import web
+
+from tests.api.scripted import Scripted, ScriptedFactory
+from zapwire.api.sandbox import Sandbox
+from zapwire.api.server import make_app
+from zapwire.core.assembly import Core, open_core
+from zapwire.settings import Settings
+from zapwire.store.db import Database
+
+TOKEN = "an-admin-token-of-the-tests-0123456789"
+
+
+@dataclass
+class Api:
+    """The application under test, as a client sees it."""
+
+    url: str
+    app: web.Application
+    core: Core
+    transports: ScriptedFactory
+    http: aiohttp.ClientSession
+    headers: dict[str, str] = field(default_factory=lambda: {"Authorization": f"Bearer {TOKEN}"})
+
+    async def raw(self, method: str, path: str, **options: Any) -> tuple[int, aiohttp.typedefs.LooseHeaders, bytes]:
+        headers = {**self.headers, **options.pop("headers", {})}
+        async with self.http.request(method, self.url + path, headers=headers, **options) as answer:
+            return answer.status, answer.headers, await answer.read()
+
+    async def ask(self, method: str, path: str, body: Any = None, **options: Any) -> tuple[int, Any]:
+        """Status and decoded body."""
+        if body is not None:
+            options["json"] = body
+        status, _, content = await self.raw(method, path, **options)
+        return status, json.loads(content) if content else None
+
+    async def call(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
+        """A call that has to work."""
+        status, answer = await self.ask(method, path, body, **options)
+        assert status < 300, (status, answer)
+        return answer
+
+    def transport(self, bot: str) -> Scripted:
+        return self.transports.bots[bot]
+
+    async def connected(self, bot: str) -> Scripted:
+        """Create a bot and bring it to `connected`."""
+        after = await self.core.live.last_seq()
+        await self.call("POST", "/v1/bots", {"id": bot})
+        await self.call("GET", f"/v1/bots/{bot}/qr?wait=5")
+        self.transport(bot).scan()
+        async for event in self.core.live.follow(after, bots=[bot], types=["bot.state"]):
+            if event.data["state"] == "connected":
+                return self.transport(bot)
+        raise AssertionError
+
+
+async def serve(app: web.Application) -> AsyncIterator[str]:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def open_api(folder: Path, sandbox: Sandbox | None = None, **settings: Any) -> AsyncIterator[Api]:
+    transports = ScriptedFactory()
+    async with Database.open(folder / "zapwire.db") as database, open_core(database, transports) as core:
+        app = make_app(core, Settings(**settings), sandbox=sandbox, fixed_tokens=[TOKEN])
+        async for url in serve(app):
+            async with aiohttp.ClientSession() as http:
+                yield Api(url, app, core, transports, http)
+
+
+@pytest_asyncio.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    async for one in open_api(tmp_path, max_body=4096, max_streams=3):
+        yield one

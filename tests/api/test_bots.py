@@ -1,0 +1,54 @@
+"""Bots over the API."""
+
+from __future__ import annotations
+
+from tests.api.conftest import Api
+from zapwire.api import schemas
+
+
+async def test_a_bot_is_created_seen_changed_and_deleted(api: Api) -> None:
+    status, headers, _ = await api.raw("POST", "/v1/bots", json={"id": "shop", "name": "The shop", "autostart": False})
+    assert (status, headers["Location"]) == (201, "/v1/bots/shop")
+    bot = await api.call("GET", "/v1/bots/shop")
+    assert (bot["name"], bot["state"], bot["autostart"]) == ("The shop", "stopped", False)
+    assert (await api.call("PATCH", "/v1/bots/shop", {"name": "Corner"}))["name"] == "Corner"
+    assert [one["id"] for one in (await api.call("GET", "/v1/bots"))["bots"]] == ["shop"]
+    assert (await api.ask("DELETE", "/v1/bots/shop")) == (204, None)
+    assert (await api.ask("GET", "/v1/bots/shop"))[0] == 404
+
+
+async def test_an_id_is_made_when_absent(api: Api) -> None:
+    bot = await api.call("POST", "/v1/bots", {"autostart": False})
+    assert (await api.call("GET", f"/v1/bots/{bot['id']}"))["id"] == bot["id"]
+
+
+async def test_a_new_bot_starts_connecting_at_once(api: Api) -> None:
+    await api.connected("shop")
+    bot = await api.call("GET", "/v1/bots/shop")
+    assert (bot["state"], bot["phone"], bot["push_name"]) == ("connected", "+4915100000001", "Corner Shop")
+
+
+async def test_the_wanted_state_is_taken(api: Api) -> None:
+    await api.connected("shop")
+    status, bot = await api.ask("POST", "/v1/bots/shop/disconnect")
+    assert (status, bot["id"]) == (202, "shop")
+    for what in ("connect", "restart", "logout"):
+        assert (await api.ask("POST", f"/v1/bots/shop/{what}"))[0] == 202, what
+
+
+async def test_answers_are_as_the_models_say(api: Api) -> None:
+    await api.connected("shop")
+    schemas.BotList.model_validate(await api.call("GET", "/v1/bots"))
+    sent = await api.call("POST", "/v1/bots/shop/messages?wait=5", {"to": "+4915100000002", "text": "hi"})
+    schemas.OutgoingMessage.model_validate(sent)
+    await api.transport("shop").receive("hello")
+    page = schemas.EventPage.model_validate(await api.call("GET", "/v1/events"))
+    for event in page.events:
+        model = {
+            "bot.state": schemas.Bot,
+            "message.received": schemas.ReceivedMessage,
+            "message.status": schemas.OutgoingMessage,
+        }
+        if event.type in model:
+            model[event.type].model_validate(event.data)
+    assert {"bot.state", "bot.qr", "message.received", "message.status"} == {event.type.value for event in page.events}

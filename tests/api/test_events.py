@@ -1,0 +1,128 @@
+"""Events over the API: pages, sockets, resuming, limits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from tests.api.conftest import Api
+from zapwire.api import events
+
+
+async def next_event(socket: aiohttp.ClientWebSocketResponse) -> dict[str, Any]:
+    return dict(await socket.receive_json(timeout=5))
+
+
+async def stopped_bots(api: Api, *names: str) -> None:
+    for name in names:
+        await api.call("POST", "/v1/bots", {"id": name, "autostart": False})
+
+
+async def test_pages_lead_through_the_whole_journal(api: Api) -> None:
+    await stopped_bots(api, "a", "b", "c")
+    found, after = [], 0
+    while True:
+        page = await api.call("GET", f"/v1/events?after={after}&limit=1")
+        if not page["events"]:
+            break
+        found += page["events"]
+        after = page["next_after"]
+    assert [event["bot"] for event in found] == ["a", "b", "c"]
+    assert page["last_seq"] == after == found[-1]["seq"]
+
+
+async def test_a_page_is_filtered_by_bot_and_type(api: Api) -> None:
+    await stopped_bots(api, "a", "b")
+    page = await api.call("GET", "/v1/events?bots=b,c&types=bot.state,message.status")
+    assert [(event["bot"], event["type"]) for event in page["events"]] == [("b", "bot.state")]
+    assert (await api.call("GET", "/v1/events?types=message.received"))["events"] == []
+    assert len((await api.call("GET", "/v1/events?types=*"))["events"]) == 2
+
+
+async def test_a_socket_gets_what_comes_and_can_resume(api: Api) -> None:
+    async with api.http.ws_connect(api.url + "/v1/events", headers=api.headers) as socket:
+        await stopped_bots(api, "a", "b")
+        first = await next_event(socket)
+        assert (first["bot"], first["type"], first["data"]["state"]) == ("a", "bot.state", "stopped")
+    await stopped_bots(api, "c")
+    async with api.http.ws_connect(api.url + f"/v1/events?after={first['seq']}", headers=api.headers) as socket:
+        assert [(await next_event(socket))["bot"] for _ in range(2)] == ["b", "c"]
+
+
+async def test_a_socket_without_after_gets_nothing_old(api: Api) -> None:
+    await stopped_bots(api, "old")
+    async with api.http.ws_connect(api.url + "/v1/events", headers=api.headers) as socket:
+        await stopped_bots(api, "new")
+        assert (await next_event(socket))["bot"] == "new"
+
+
+async def test_a_socket_with_a_bad_parameter_is_refused_with_a_problem(api: Api) -> None:
+    for query in ("after=x", "types=no.such"):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await api.http.ws_connect(f"{api.url}/v1/events?{query}", headers=api.headers)
+        assert refused.value.status == 422
+
+
+async def test_sockets_are_limited_and_a_closed_one_makes_room(api: Api) -> None:
+    sockets = [await api.http.ws_connect(api.url + "/v1/events", headers=api.headers) for _ in range(3)]
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await api.http.ws_connect(api.url + "/v1/events", headers=api.headers)
+    assert refused.value.status == 503
+    for socket in sockets:
+        await socket.close()
+    async with asyncio.timeout(5):
+        while (await api.http.get(api.url + "/v1/events", headers=api.headers)).status != 200:
+            pass
+    async with api.http.ws_connect(api.url + "/v1/events", headers=api.headers) as again:
+        assert not again.closed
+
+
+async def test_a_client_that_takes_nothing_is_cut_off(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "SLOW", 0.2)
+    cut = asyncio.Event()
+    monkeypatch.setattr(events.logger, "warning", lambda *_, **__: cut.set())
+    transport = await api.connected("shop")
+    reader, writer = await upgraded(api)
+    for number in range(200):
+        await transport.receive("x" * 60_000, number)
+    async with asyncio.timeout(20):
+        await cut.wait()
+    received = 0
+    with contextlib.suppress(ConnectionError):
+        while chunk := await reader.read(1 << 16):
+            received += len(chunk)
+    assert received < 200 * 60_000
+    writer.close()
+    page = await api.call("GET", "/v1/events?types=message.received&limit=1000")
+    assert len(page["events"]) == 200
+
+
+async def upgraded(api: Api) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A WebSocket on `/v1/events` that takes no more than 2 kB ahead of what the test reads."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", URL(api.url).port, limit=1024)
+    headers = {
+        "Host": "localhost",
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+        **api.headers,
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    writer.write(f"GET /v1/events HTTP/1.1\r\n{lines}\r\n".encode())
+    assert b"101" in await reader.readuntil(b"\r\n\r\n")
+    return reader, writer
+
+
+async def test_the_end_of_the_daemon_is_told(api: Api) -> None:
+    async with api.http.ws_connect(api.url + "/v1/events", headers=api.headers) as socket:
+        closing = asyncio.create_task(events.close_streams(api.app))
+        async with asyncio.timeout(5):
+            assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
+        assert socket.close_code == 1001
+        await closing

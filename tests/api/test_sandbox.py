@@ -1,0 +1,66 @@
+"""The calls that exist only with a sandbox, against an admin API that notes what it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest_asyncio
+from aiohttp import web
+
+from tests.api.conftest import Api, open_api, serve
+from zapwire.api.sandbox import Sandbox
+
+
+class Admin:
+    """The sandbox's admin API, as far as the daemon uses it."""
+
+    def __init__(self) -> None:
+        self.scans: list[tuple[str, str | None]] = []
+        self.status = 200
+        self.url = ""
+
+    async def scan(self, request: web.Request) -> web.Response:
+        self.scans.append((await request.text(), request.query.get("phone")))
+        return web.json_response({"phone": "4915100000001", "lid": "900001@lid"}, status=self.status)
+
+
+@pytest_asyncio.fixture
+async def admin() -> AsyncIterator[Admin]:
+    app, one = web.Application(), Admin()
+    app.router.add_post("/admin/mock-phone/scan-qr", one.scan)
+    async for url in serve(app):
+        one.url = f"{url}/admin"
+        yield one
+
+
+@pytest_asyncio.fixture
+async def demo(tmp_path: Path, admin: Admin) -> AsyncIterator[Api]:
+    async with aiohttp.ClientSession() as http:
+        async for one in open_api(tmp_path, Sandbox("wss://127.0.0.1:9/ws/chat", admin.url, http)):
+            yield one
+
+
+async def test_one_click_scans(demo: Api, admin: Admin) -> None:
+    await demo.call("POST", "/v1/bots", {"id": "shop"})
+    found = await demo.call("POST", "/v1/sandbox/scan", {"bot": "shop", "phone": "4915100000001"})
+    assert found["phone"] == "4915100000001"
+    assert admin.scans == [("2@ref,noise,identity,secret", "4915100000001")]
+
+
+async def test_a_sandbox_that_refuses_is_told(demo: Api, admin: Admin) -> None:
+    admin.status = 500
+    await demo.call("POST", "/v1/bots", {"id": "shop"})
+    status, problem = await demo.ask("POST", "/v1/sandbox/scan", {"bot": "shop"})
+    assert (status, problem["code"]) == (502, "sandbox")
+
+
+async def test_the_status_says_that_this_is_not_whatsapp(demo: Api) -> None:
+    assert (await demo.call("GET", "/readyz"))["whatsapp_server"] == "wss://127.0.0.1:9/ws/chat"
+    assert (await demo.call("GET", "/v1/sandbox"))["page"].startswith("https://127.0.0.1:")
+
+
+async def test_without_a_sandbox_there_is_no_such_call(api: Api) -> None:
+    status, problem = await api.ask("POST", "/v1/sandbox/scan", {"bot": "shop"})
+    assert (status, problem["code"]) == (404, "no-such-path")

@@ -1,0 +1,104 @@
+"""Where settings come from, and what is said about bad ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from zapwire import settings
+from zapwire.errors import SettingsError
+from zapwire.settings import Address
+
+
+@pytest.fixture(autouse=True)
+def _only_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    for name in settings.Settings.model_fields:
+        monkeypatch.delenv(f"ZAPWIRE_{name.upper()}", raising=False)
+    monkeypatch.delenv("ZAPWIRE_CONFIG", raising=False)
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+
+
+def test_the_defaults() -> None:
+    chosen = settings.load({})
+    assert chosen.listen == Address("127.0.0.1", 8080)
+    assert chosen.database_file == Path("sessions/zapwire.db")
+
+
+def test_options_win_over_the_environment_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "zapwire.toml"
+    file.write_text('listen = "127.0.0.1:1"\nlog_level = "ERROR"\nmax_body = 2000\nallowed_hosts = ["a.example"]\n')
+    monkeypatch.setenv("ZAPWIRE_LISTEN", "127.0.0.1:2")
+    monkeypatch.setenv("ZAPWIRE_LOG_LEVEL", "warning")
+    chosen = settings.load({"listen": "127.0.0.1:3", "log_level": None}, file)
+    assert (chosen.listen.port, chosen.log_level, chosen.max_body) == (3, "WARNING", 2000)
+    assert chosen.allowed_hosts == ("a.example",)
+
+
+def test_a_systemd_credential_holds_the_admin_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "zapwire_admin_token").write_text("t" * 40)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    token = settings.load({}).admin_token
+    assert token is not None
+    assert token.get_secret_value() == "t" * 40
+
+
+def test_the_users_own_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "zapwire").mkdir()
+    (tmp_path / "zapwire" / "zapwire.toml").write_text("max_streams = 7\n")
+    assert settings.load({}).max_streams == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("LISTEN", "8080", "host:port"),
+        ("LISTEN", "127.0.0.1:99999", "host:port"),
+        ("ADMIN_TOKEN", "too-short", "at least 32 characters"),
+        ("MAX_BODY", "many", "integer"),
+        ("LOG_LEVEL", "loud", "INFO"),
+        ("STOP_TIMEOUT", "0", "greater than 0"),
+    ],
+)
+def test_a_bad_value_is_named_with_its_source(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(f"ZAPWIRE_{name}", value)
+    with pytest.raises(SettingsError) as refused:
+        settings.load({})
+    assert refused.value.detail.startswith(f"{name.lower()} (environment variable ZAPWIRE_{name}): ")
+    assert words in refused.value.detail
+    assert "\n" not in refused.value.detail
+    assert "too-short" not in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [('listne = "x"', "no setting"), ("listen = ", "not a TOML file"), ('max_body = "x"', "integer")]
+)
+def test_a_bad_file_is_named(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError) as refused:
+        settings.load({}, file)
+    assert str(file) in refused.value.detail
+    assert words in refused.value.detail
+
+
+def test_a_bad_option_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"^listen \(option --listen\): "):
+        settings.load({"listen": "x"})
+
+
+def test_mistyped_variables_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZAPWIRE_LISTNE", "127.0.0.1:1")
+    assert "ZAPWIRE_LISTNE" in settings.unknown_variables()
+
+
+def test_every_setting_has_a_sentence() -> None:
+    assert all(sentence.endswith(".") for _, _, sentence in settings.table())
+
+
+@pytest.mark.parametrize("text", ["[::1]:80", "localhost:0"])
+def test_addresses_are_written_as_they_were_read(text: str) -> None:
+    assert str(Address.parse(text)) == text
