@@ -16,8 +16,8 @@ import zapwire.protobufs  # noqa: F401  enters neonize without its client
 
 # isort: split
 from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message, ProtocolMessage
-from neonize.proto.waServerSync.WAServerSync_pb2 import SyncdMutation, SyncdPatch
-from neonize.proto.waSyncAction.WASyncAction_pb2 import SyncActionData
+from neonize.proto.waServerSync.WAWebProtobufsServerSync_pb2 import SyncdMutation, SyncdPatch
+from neonize.proto.waSyncAction.WAWebProtobufSyncAction_pb2 import SyncActionData
 
 from zapwire.sandbox.signal.kdf import cbc_encrypt, hkdf, hmac_sha256
 

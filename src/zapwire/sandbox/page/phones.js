@@ -1,0 +1,172 @@
+import { call, element, onSubmit } from "./api.js";
+import { Chats, FILES, words } from "./chats.js";
+
+const WAIT = 25; // seconds that the server may hold an answer back until something happens
+const PAUSE = 2000; // milliseconds after an error, and without typing before "stopped typing"
+const $ = (id) => document.getElementById(id);
+
+let phones = [];
+let current = null; // { phone, chats, open, poll }
+
+async function refresh() {
+  ({ phones } = await call("GET", "/phones"));
+  $("phones").replaceChildren(...phones.map(phoneItem));
+  $("numbers").replaceChildren(...phones.map((phone) => element("option", phone.push_name, { value: phone.phone })));
+  const shown = phones.find((phone) => phone.phone === current?.phone);
+  if (shown) showDevices(shown);
+}
+
+function phoneItem(phone) {
+  const button = element("button", phone.push_name || phone.phone, { "aria-current": phone.phone === current?.phone });
+  const linked = phone.devices.length - 1;
+  button.append(element("small", `${phone.phone}${linked ? `, ${linked} linked` : ""}`));
+  button.addEventListener("click", () => choose(phone.phone));
+  const item = document.createElement("li");
+  item.append(button);
+  return item;
+}
+
+function showDevices(phone) {
+  $("who").textContent = phone.push_name ? `${phone.push_name} (${phone.phone})` : phone.phone;
+  $("devices").replaceChildren(
+    ...phone.devices.filter((device) => device !== 0).map((device) => {
+      const button = element("button", `device ${device}: log out`);
+      button.addEventListener("click", async () => {
+        await call("DELETE", `/phones/${phone.phone}/devices/${device}`);
+        await refresh();
+      });
+      const item = document.createElement("li");
+      item.append(button);
+      return item;
+    }),
+  );
+}
+
+async function choose(phone) {
+  current?.poll.abort();
+  current = { phone, chats: new Chats(), open: null, poll: new AbortController() };
+  $("phone").hidden = false;
+  await refresh();
+  draw();
+  follow(current);
+}
+
+async function follow(shown) {
+  let wait = 0;
+  while (shown === current) {
+    try {
+      const answer = await fetch(`/admin/phones/${shown.phone}/log?after=${shown.chats.after}&wait=${wait}`, {
+        signal: shown.poll.signal,
+      });
+      if (!answer.ok) throw new Error(answer.status);
+      shown.chats.take((await answer.json()).entries);
+      wait = WAIT;
+      if (shown === current) await markRead(shown);
+      draw();
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, PAUSE));
+    }
+  }
+}
+
+// A chat that is open on the screen is read, as on a real phone.
+async function markRead(shown) {
+  const chat = shown.open && shown.chats.chat(shown.open);
+  if (!chat?.unread || document.hidden) return;
+  chat.unread = 0;
+  await call("POST", `/phones/${shown.phone}/read`, { chat: chat.name });
+}
+
+function draw() {
+  const { chats, open } = current;
+  $("chats").replaceChildren(...[...chats.byName.values()].map(chatItem));
+  const chat = open && chats.chat(open);
+  $("peer").textContent = chat ? chat.title : "No chat is open";
+  $("typing").textContent = chat?.typing ? `${chat.title}: ${chat.typing}` : "";
+  for (const field of $("write").elements) field.disabled = !chat;
+  const list = $("messages");
+  const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+  list.replaceChildren(...(chat ? chat.messages.map(messageItem) : []));
+  if (atEnd) list.scrollTop = list.scrollHeight;
+}
+
+function chatItem(chat) {
+  const button = element("button", chat.title + (chat.unread ? ` (${chat.unread})` : ""));
+  button.setAttribute("aria-current", chat.name === current.open);
+  const last = chat.messages.at(-1);
+  if (last) button.append(element("small", words(last)));
+  button.addEventListener("click", () => openChat(chat.name));
+  const item = document.createElement("li");
+  item.append(button);
+  return item;
+}
+
+function messageItem(entry) {
+  const item = element("li", words(entry));
+  if (entry.from_me) item.className = "mine";
+  if (FILES.has(entry.type)) {
+    const path = `/admin/phones/${current.phone}/messages/${encodeURIComponent(entry.id)}/file`;
+    item.append(" ", element("a", "save", { href: path, download: entry.filename ?? "" }));
+  }
+  if (entry.timestamp) {
+    const foot = element("small", "");
+    const tick = current.chats.tick(entry.id);
+    if (tick) foot.append(element("span", tick.text, { class: `ticks ${tick.state}`, title: tick.state }));
+    foot.append(" ", new Date(entry.timestamp * 1000).toLocaleTimeString());
+    item.append(foot);
+  }
+  return item;
+}
+
+async function openChat(name) {
+  current.open = name;
+  draw();
+  await markRead(current);
+  draw();
+  $("write").elements.text.focus();
+}
+
+let typingTimer = 0;
+
+async function typing() {
+  const { phone, open } = current;
+  const tell = (state) => call("POST", `/phones/${phone}/typing`, { to: open, state }).catch(() => {});
+  if (!typingTimer) tell("composing");
+  clearTimeout(typingTimer);
+  typingTimer = setTimeout(() => {
+    typingTimer = 0;
+    tell("paused");
+  }, PAUSE);
+}
+
+onSubmit("create", async (fields) => {
+  const made = await call("POST", "/phones", fields);
+  await choose(made.phone);
+});
+onSubmit("scan", async ({ qr }) => {
+  await call("POST", `/phones/${current.phone}/scan`, { qr });
+  await refresh();
+});
+onSubmit("code", async ({ code }) => {
+  await call("POST", `/phones/${current.phone}/enter-code`, { code });
+  await refresh();
+});
+onSubmit("open", async ({ to }) => openChat(to.replace(/^\+/, "")));
+onSubmit("write", async ({ text }) => {
+  clearTimeout(typingTimer);
+  typingTimer = 0;
+  await call("POST", `/phones/${current.phone}/send`, { to: current.open, text });
+});
+$("write").elements.text.addEventListener("input", typing);
+
+async function keepFresh() {
+  try {
+    await refresh();
+    if (!current && phones.length) await choose(phones[0].phone);
+  } catch {
+    // shown in the header; tried again
+  }
+  setTimeout(keepFresh, PAUSE * 2);
+}
+
+keepFresh();
