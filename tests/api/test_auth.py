@@ -89,7 +89,7 @@ async def test_every_answer_carries_the_security_headers(api: Api) -> None:
 
 
 async def test_a_socket_may_say_its_token_first(api: Api) -> None:
-    await api.call("POST", "/v1/bots", {"id": "shop", "autostart": False})
+    await api.connected("shop")
     async with api.http.ws_connect(api.url + "/v1/events?after=0") as socket:
         await socket.send_json({"token": TOKEN})
         assert (await socket.receive_json(timeout=5))["bot"] == "shop"
@@ -97,7 +97,7 @@ async def test_a_socket_may_say_its_token_first(api: Api) -> None:
 
 @pytest.mark.parametrize("first", ["{}", '{"token": "wrong"}', "x", "[]", '{"token": 5}'])
 async def test_a_socket_with_a_wrong_first_message_is_closed(api: Api, first: str) -> None:
-    await api.call("POST", "/v1/bots", {"id": "shop", "autostart": False})
+    await api.connected("shop")
     async with api.http.ws_connect(api.url + "/v1/events?after=0") as socket:
         await socket.send_str(first)
         async with asyncio.timeout(5):

@@ -64,8 +64,8 @@ async def events(request: web.Request) -> web.StreamResponse:
 
 async def close_streams(app: web.Application) -> None:
     """Signal `on_shutdown`: tell every client that the daemon goes away."""
-    streams = list(app[STREAMS])
-    await asyncio.gather(*(one.close(code=WSCloseCode.GOING_AWAY, message=b"zapwire stops") for one in streams))
+    streams = app[STREAMS]
+    await asyncio.gather(*(one.close(code=WSCloseCode.GOING_AWAY, message=b"zapwire stops") for one in list(streams)))
 
 
 async def _stream(request: web.Request) -> web.StreamResponse:

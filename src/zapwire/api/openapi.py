@@ -23,7 +23,8 @@ _REF = "#/components/schemas/{model}"
 
 async def show(request: web.Request) -> web.Response:
     """`GET /openapi.json`."""
-    return answer(document(request.app[ROUTES]))
+    table = request.app[ROUTES]
+    return answer(document(table))
 
 
 def document(routes: Iterable[Route]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import ipaddress
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from zapwire.api.problems import Handler, Problem
 from zapwire.settings import Settings
@@ -61,15 +62,15 @@ class OriginGuard:
         return not self._allowed or _is_address(host)
 
 
-def guard_middleware(guard: OriginGuard) -> Handler:
-    """Check before anything else, and put the headers on every answer."""
+def guard_middleware(guard: OriginGuard) -> Middleware:
+    """Check before anything else."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         guard.check(request)
         return await handler(request)
 
-    return middleware  # type: ignore[no-any-return]
+    return middleware
 
 
 async def add_headers(_: web.Request, response: web.StreamResponse) -> None:

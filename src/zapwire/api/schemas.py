@@ -179,7 +179,6 @@ class Webhook(_Answer):
     bots: list[str] | None
     enabled: bool
     created_at: Timestamp
-    cursor: int = Field(description="`seq` of the last event delivered or skipped.")
     failing_since: Timestamp | None
     last_error: str | None
 
