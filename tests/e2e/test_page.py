@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -28,10 +28,17 @@ PATIENCE = 45_000
 """Milliseconds a step may take on a busy machine."""
 
 
+async def find_chromium() -> str:
+    finder = Path(__file__).parents[2] / "tools" / "find-chromium"
+    process = await asyncio.create_subprocess_exec(finder, stdout=asyncio.subprocess.PIPE)
+    path, _ = await process.communicate()
+    assert process.returncode == 0
+    return path.decode().strip()
+
+
 @pytest_asyncio.fixture
 async def page(daemon: Daemon, tmp_path: Path) -> AsyncIterator[Page]:
-    finder = Path(__file__).parents[2] / "tools" / "find-chromium"
-    chromium = subprocess.run([finder], check=True, capture_output=True, text=True).stdout.strip()
+    chromium = await find_chromium()
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS, env={**os.environ})
         tab = await browser.new_page(viewport={"width": 1200, "height": 900})

@@ -33,14 +33,15 @@ class Program:
 
     async def start(self) -> None:
         self._lines.clear()
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command,
-            env=self._env,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=self._log.open("ab"),
-            limit=1 << 20,
-        )
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                env=self._env,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                limit=1 << 20,
+            )
         self._reader = asyncio.create_task(self._read(), name=f"output of {self._command[2]}")
 
     async def _read(self) -> None:
