@@ -1,0 +1,157 @@
+"""The page in a real Chromium, over the real API with a scripted transport."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from playwright.async_api import Page, async_playwright, expect
+
+from tests.api.conftest import TOKEN, Api, open_api, serve
+from zapwire.api.sandbox import Sandbox
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    found = subprocess.run([Path("tools/find-chromium").absolute()], check=True, capture_output=True, text=True)
+    return found.stdout.strip()
+
+
+@pytest_asyncio.fixture
+async def demo(tmp_path: Path) -> AsyncIterator[Api]:
+    """The API with a sandbox whose virtual phone scans at once."""
+    running: list[Api] = []
+
+    async def scan(_: web.Request) -> web.Response:
+        for transport in running[0].transports.bots.values():
+            transport.scan()
+        return web.json_response({"phone": "4915100000001"})
+
+    admin = web.Application()
+    admin.router.add_post("/admin/mock-phone/scan-qr", scan)
+    async for url in serve(admin):
+        async with aiohttp.ClientSession() as http:
+            async for one in open_api(tmp_path, Sandbox("wss://127.0.0.1:9/ws/chat", f"{url}/admin", http)):
+                running.append(one)
+                yield one
+
+
+@pytest_asyncio.fixture
+async def page(chromium: str) -> AsyncIterator[Page]:
+    """A tab that fails the test when it complains, or asks for anything elsewhere than on loopback."""
+    complaints: list[str] = []
+    async with async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=chromium, args=FLAGS)
+        tab = await browser.new_page(viewport={"width": 1180, "height": 900})
+        tab.set_default_timeout(15_000)
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        tab.on("console", lambda line: complaints.append(line.text) if "Content Security" in line.text else None)
+        tab.on(
+            "request",
+            lambda request: (
+                complaints.append(request.url)
+                if not re.match(r"(https?|wss?)://127\.0\.0\.1:|data:", request.url)
+                else None
+            ),
+        )
+        yield tab
+        await browser.close()
+    assert complaints == []
+
+
+async def test_a_newcomer_pairs_and_chats(demo: Api, page: Page) -> None:
+    await page.goto(f"{demo.url}/#token={TOKEN}")
+    await expect(page.locator("#banner")).to_contain_text("this is not WhatsApp")
+    assert TOKEN not in page.url
+    await page.get_by_label("New bot").fill("shop")
+    await page.get_by_role("button", name="Create").click()
+    await expect(page.locator("#bot-state")).to_have_text("Waiting for a phone")
+    await expect(page.get_by_role("img", name="QR code")).to_have_attribute(
+        "src", re.compile("^data:image/png;base64,")
+    )
+    await expect(page.locator("#qr-note")).to_contain_text("Renews itself in")
+    await page.get_by_role("button", name="Scan with a virtual phone").click()
+    await expect(page.locator("#bot-state")).to_have_text("Connected")
+    await expect(page.locator("#pairing")).to_be_hidden()
+    await page.get_by_label("To", exact=True).fill("+4915100000002")
+    await page.get_by_label("Text").fill("hello from the page")
+    await page.get_by_role("button", name="Send").click()
+    sent = page.locator("#messages li.mine")
+    await expect(sent).to_contain_text("hello from the page")
+    await expect(sent).to_contain_text("sent ✓")
+    await demo.transport("shop").receive("hello yourself")
+    await expect(page.locator("#messages li.theirs")).to_contain_text("hello yourself")
+    await page.locator("#journal summary").click()
+    await expect(page.locator("#events tr").first).to_contain_text("Ana: hello yourself")
+
+
+async def test_a_reload_shows_the_same_again(demo: Api, page: Page) -> None:
+    transport = await demo.connected("shop")
+    await transport.receive("before the reload")
+    await page.goto(f"{demo.url}/#token={TOKEN}")
+    await expect(page.locator("#messages")).to_contain_text("before the reload")
+    await page.reload()
+    await expect(page.locator("#messages")).to_contain_text("before the reload")
+    await expect(page.locator("#bot-state")).to_have_text("Connected")
+
+
+async def test_a_wrong_token_is_told_and_another_one_can_be_given(api: Api, page: Page) -> None:
+    await page.goto(f"{api.url}/#token=wrong")
+    await expect(page.get_by_role("alert")).to_have_text("That token does not work.")
+    await page.get_by_label("Token").fill(TOKEN)
+    await page.get_by_role("button", name="Enter").click()
+    await expect(page.get_by_role("heading", name="Bots")).to_be_visible()
+    await expect(page.locator("#banner")).to_be_hidden()
+    await expect(page.get_by_role("button", name="Scan with a virtual phone")).to_be_hidden()
+
+
+async def test_trouble_is_told_in_words(api: Api, page: Page) -> None:
+    await api.connected("shop")
+    await page.goto(f"{api.url}/#token={TOKEN}")
+    await page.get_by_label("To", exact=True).fill("12")
+    await page.get_by_label("Text").fill("x")
+    await page.get_by_role("button", name="Send").click()
+    await expect(page.get_by_role("alert")).to_contain_text("phone number")
+    await page.get_by_label("To", exact=True).fill("+4915199999999")
+    await page.get_by_role("button", name="Send").click()
+    await expect(page.locator("#messages li.mine")).to_contain_text("not on WhatsApp")
+
+
+async def test_markup_in_a_message_stays_text(api: Api, page: Page) -> None:
+    transport = await api.connected("shop")
+    await transport.receive("<img src=x onerror=alert(1)>")
+    await page.goto(f"{api.url}/#token={TOKEN}")
+    await expect(page.locator("#messages")).to_contain_text("<img src=x onerror=alert(1)>")
+    assert await page.locator("#messages img").count() == 0
+
+
+async def test_a_bot_is_logged_out_and_deleted(api: Api, page: Page) -> None:
+    await api.connected("shop")
+    await page.goto(f"{api.url}/#token={TOKEN}")
+    page.on("dialog", lambda dialog: dialog.accept())
+    await page.get_by_role("button", name="Log out").click()
+    await expect(page.locator("#bot-state")).to_have_text("Logged out")
+    await page.get_by_role("button", name="Delete").click()
+    await expect(page.locator("#no-bots")).to_be_visible()
+    assert (await api.call("GET", "/v1/bots"))["bots"] == []
+
+
+async def test_the_api_page_shows_every_call(api: Api, page: Page) -> None:
+    await page.goto(f"{api.url}/docs")
+    document = await api.call("GET", "/openapi.json")
+    wanted = sum(len(methods) for methods in document["paths"].values())
+    await expect(page.locator(".method")).to_have_count(wanted)
