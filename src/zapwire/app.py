@@ -14,6 +14,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from zapwire.api.relay import make_relay
 from zapwire.api.sandbox import open_sandbox
 from zapwire.api.server import make_app
 from zapwire.core.assembly import open_core
@@ -60,6 +61,9 @@ async def _run(settings: Settings, say: Say, *, demo: bool) -> None:
         if server is not None:
             logger.warning("NOT connected to WhatsApp: all bots talk to %s", server.socket_url)
             sandbox = await stack.enter_async_context(open_sandbox(server.socket_url, server.ca, server.admin))
+            if sandbox.has_phones:
+                place = stack.enter_context(_bind(Address("127.0.0.1", 0)))
+                sandbox.page = f"{await stack.enter_async_context(_listen(make_relay(sandbox, settings), place))}/"
         core = await stack.enter_async_context(open_core(database, transports))
         fixed = [settings.admin_token.get_secret_value()] if settings.admin_token else []
         app = make_app(core, settings, sandbox=sandbox, fixed_tokens=fixed)

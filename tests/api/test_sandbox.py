@@ -10,7 +10,9 @@ import pytest_asyncio
 from aiohttp import web
 
 from tests.api.conftest import Api, open_api, serve
+from zapwire.api.relay import make_relay
 from zapwire.api.sandbox import Sandbox
+from zapwire.settings import Settings
 
 
 class Admin:
@@ -64,3 +66,20 @@ async def test_the_status_says_that_this_is_not_whatsapp(demo: Api) -> None:
 async def test_without_a_sandbox_there_is_no_such_call(api: Api) -> None:
     status, problem = await api.ask("POST", "/v1/sandbox/scan", {"bot": "shop"})
     assert (status, problem["code"]) == (404, "no-such-path")
+
+
+async def test_the_sandboxs_page_comes_over_plain_http(admin: Admin) -> None:
+    async with aiohttp.ClientSession() as http:
+        sandbox = Sandbox("wss://127.0.0.1:9/ws/chat", admin.url, http)
+        sandbox.origin = admin.url.removesuffix("/admin")
+        async for url in serve(make_relay(sandbox, Settings())):
+            async with http.post(f"{url}/admin/mock-phone/scan-qr?phone=49", data="2@x") as answer:
+                assert (answer.status, (await answer.json())["lid"]) == (200, "900001@lid")
+            for path, headers in (("/ws/chat", {}), ("/admin/phones", {"Host": "evil.example"})):
+                async with http.get(url + path, headers=headers) as answer:
+                    assert answer.status in {404, 421}
+            async with http.post(
+                f"{url}/admin/mock-phone/scan-qr", headers={"Origin": "http://evil.example"}
+            ) as answer:
+                assert answer.status == 403
+    assert admin.scans == [("2@x", "49")]

@@ -22,24 +22,22 @@ class Sandbox:
     def __init__(self, socket_url: str, admin: str | None, http: aiohttp.ClientSession) -> None:
         self.socket_url = socket_url
         self._admin = None if admin is None else admin.rstrip("/")
-        self._http = http
+        self.http = http
+        self.origin = f"https://{urlsplit(self._admin or socket_url).netloc}"
+        self.page = f"{self.origin}/"
+        """Where people see the virtual phones."""
 
     @property
     def has_phones(self) -> bool:
         """Whether there are virtual phones to scan with."""
         return self._admin is not None
 
-    @property
-    def page(self) -> str:
-        """Where the sandbox shows its virtual phones."""
-        return f"https://{urlsplit(self._admin or self.socket_url).netloc}/"
-
     async def scan(self, qr: str, phone: str | None) -> dict[str, Any]:
         """Let a virtual phone scan *qr*; raises a 502 problem when the sandbox does not do it."""
         query = {} if phone is None else {"phone": phone}
         url = f"{self._admin}/mock-phone/scan-qr"
         try:
-            async with self._http.post(url, params=query, data=qr) as answer:
+            async with self.http.post(url, params=query, data=qr) as answer:
                 text = await answer.text()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Problem(502, "sandbox", f"the sandbox does not answer: {type(error).__name__}") from error

@@ -62,7 +62,7 @@ async function loadSandbox() {
   }
   const ready = await call("GET", "/readyz").catch(() => null);
   if (!ready || ready.whatsapp_server === "WhatsApp") return say($("banner"), null);
-  say($("banner"), `Sandbox: this is not WhatsApp. All bots talk to ${ready.whatsapp_server}; nothing leaves this machine. `);
+  say($("banner"), `${sandbox ? "Sandbox: this" : "This"} is not WhatsApp. All bots talk to ${ready.whatsapp_server} `);
   if (sandbox) $("banner").append(el("a", { href: sandbox.page, target: "_blank", rel: "noopener" }, "Open the virtual phones"));
   $("sandbox-scan").hidden = !sandbox;
 }
@@ -134,7 +134,7 @@ function drawBot() {
   $("talk").hidden = !one || !(one.phone || talks.get(selected)?.size);
   if (!one) return void ($("pairing").hidden = true);
   $("bot-name").textContent = one.name;
-  $("bot-account").textContent = [one.id, one.phone, one.push_name].filter((x, i, all) => x && all.indexOf(x) === i).join(" · ");
+  $("bot-account").textContent = [one.id, one.phone, one.push_name].filter((x, i, all) => x && x !== one.name && all.indexOf(x) === i).join(" · ");
   $("bot-state").replaceChildren(badge(one.state));
   say($("bot-reason"), one.reason && one.reason + (one.next_try ? ` Next try at ${clock(one.next_try)}.` : ""));
   say($("bot-action"), one.action);

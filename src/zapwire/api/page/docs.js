@@ -22,11 +22,11 @@ function table(rows) {
     el("tr", {}, ...cells.map((cell) => el("td", {}, cell)))))));
 }
 
-function fields(schema) {
+function fields(schema, isRequest = false) {
   const full = resolve(schema);
   const required = new Set(full.required ?? []);
   return table(Object.entries(full.properties ?? {}).map(([name, one]) => [
-    el("code", {}, name), words(one), required.has(name) ? "required" : "", one.description ?? resolve(one)?.description ?? ""]));
+    el("code", {}, name), words(one), isRequest && required.has(name) ? "required" : "", one.description ?? resolve(one)?.description ?? ""]));
 }
 
 // A request that can be pasted into a terminal.
@@ -53,7 +53,7 @@ function drawCall(path, method, operation) {
     parts.push(...section("Parameters", table(operation.parameters.map((one) => [
       el("code", {}, one.name), `${one.in}, ${words(one.schema)}`, one.description ?? ""]))));
   }
-  if (operation.requestBody) parts.push(...section("Body", fields(operation.requestBody.content["application/json"].schema)));
+  if (operation.requestBody) parts.push(...section("Body", fields(operation.requestBody.content["application/json"].schema, true)));
   for (const [status, answer] of Object.entries(operation.responses)) {
     const schema = answer.content?.["application/json"]?.schema;
     if (schema) parts.push(...section(`Answer ${status}: ${words(schema)}`, fields(schema)));

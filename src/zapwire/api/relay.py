@@ -1,0 +1,40 @@
+"""The sandbox's page over plain HTTP on loopback: browsers do not know the sandbox's own certificate authority."""
+
+from __future__ import annotations
+
+import aiohttp
+from aiohttp import web
+
+from zapwire.api.origin import OriginGuard, guard_middleware
+from zapwire.api.problems import Problem, problem_middleware
+from zapwire.api.sandbox import Sandbox
+from zapwire.settings import Settings
+
+_PASSED_ON = ("Content-Type", "Content-Security-Policy", "Cache-Control", "ETag", "X-Content-Type-Options")
+_PATIENCE = aiohttp.ClientTimeout(total=120)
+"""The sandbox's page asks and waits for news."""
+
+
+def make_relay(sandbox: Sandbox, settings: Settings) -> web.Application:
+    """Pass the page, its files and the admin API on, and nothing else; foreign pages are refused like everywhere."""
+
+    async def relay(request: web.Request) -> web.Response:
+        if request.path != "/" and not request.path.startswith(("/page/", "/admin/")):
+            raise web.HTTPNotFound
+        kind = {"Content-Type": request.headers["Content-Type"]} if "Content-Type" in request.headers else {}
+        try:
+            async with sandbox.http.request(
+                request.method,
+                sandbox.origin + request.raw_path,
+                data=await request.read(),
+                headers=kind,
+                timeout=_PATIENCE,
+            ) as answer:
+                headers = {name: answer.headers[name] for name in _PASSED_ON if name in answer.headers}
+                return web.Response(status=answer.status, body=await answer.read(), headers=headers)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Problem(502, "sandbox", f"the sandbox does not answer: {type(error).__name__}") from error
+
+    app = web.Application(middlewares=[problem_middleware, guard_middleware(OriginGuard(settings))])
+    app.router.add_route("*", "/{path:.*}", relay)
+    return app
