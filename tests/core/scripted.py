@@ -14,7 +14,19 @@ from zapwire.core.assembly import Core, open_core
 from zapwire.core.limits import Limits
 from zapwire.errors import NotConnected
 from zapwire.events import Event
-from zapwire.model import BotId, BotState, BotView, Identity, Message, MessageId, Outgoing, PairingCode, Party, QrCode, Sent
+from zapwire.model import (
+    BotId,
+    BotState,
+    BotView,
+    Identity,
+    Message,
+    MessageId,
+    Outgoing,
+    PairingCode,
+    Party,
+    QrCode,
+    Sent,
+)
 from zapwire.store.db import Database
 from zapwire.transport.base import Capabilities, Connected, Emit, Paired, Receipt, ReceiptKind, Received
 
@@ -123,11 +135,10 @@ class World:
         """Wait until *bot* is in *state*."""
         async with asyncio.timeout(10):
             while True:
-                wake = self.database.tail.wake
-                view = await self.core.fleet.get(bot)
-                if view.state is state:
-                    return view
-                await wake.wait()
+                found = self.core.fleet._find(bot)
+                if found.view.state is state:
+                    return found.view
+                await found._changed.wait()
 
     async def tell(self, bot: str, event: Any) -> None:
         """Let the connection of *bot* emit *event*, and wait until it is stored."""

@@ -124,12 +124,12 @@ def head(sql: sqlite3.Connection, endpoint: str, lane: str) -> Parked | None:
 
 
 def park(transaction: Transaction, endpoint: str, parked: Sequence[Parked]) -> None:
-    """Store events for later; one that is parked already gets its new due time."""
+    """Store events for later; of one that is parked already only a further attempt changes anything."""
     if get(transaction.sql, endpoint) is None:
         return  # deleted meanwhile
     transaction.sql.executemany(
         "INSERT INTO parked (endpoint, seq, lane, attempts, due) VALUES (?, ?, ?, ?, ?) "
-        "ON CONFLICT DO UPDATE SET attempts = excluded.attempts, due = excluded.due",
+        "ON CONFLICT DO UPDATE SET attempts = excluded.attempts, due = excluded.due WHERE excluded.attempts > attempts",
         [(endpoint, one.seq, one.lane, one.attempts, times.to_ms(one.due)) for one in parked],
     )
 
