@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from zapwire.errors import Conflict, LoggedOut, NotConnected, NotSupported, TransportError
 from zapwire.model import BotId, Identity, Outgoing, PairingCode, Sent
-from zapwire.transport.base import Capabilities, Connected, Disconnected, Emit, Paired, Received
+from zapwire.transport.base import Capabilities, Connected, Disconnected, Emit, Paired, Received, TransportEvent
 from zapwire.transport.whatsapp_web import codes, conditions, reach
 from zapwire.transport.whatsapp_web.devices import Device
 from zapwire.transport.whatsapp_web.messages import jid_bytes, read_message, read_receipt
@@ -26,6 +26,8 @@ PROBE_DEADLINE: Final = 10.0
 LOGIN_DEADLINE: Final = 60.0
 CHECK_EVERY: Final = 15.0
 
+LOST: Final = "the connection to WhatsApp was lost"
+
 
 class WhatsAppWebBot:
     """Implements `zapwire.transport.base.Transport` and `PairsByCode`."""
@@ -41,7 +43,8 @@ class WhatsAppWebBot:
         self._session: Session | None = None
         self._identity = Identity()
         self._online = False
-        self._suspicion = asyncio.Event()
+        self._suspicious = False
+        """The server may be frozen: ask it."""
 
     async def run(self, emit: Emit) -> None:
         """See `Transport.run`."""
@@ -70,7 +73,7 @@ class WhatsAppWebBot:
             async with asyncio.timeout(SEND_DEADLINE):
                 raw = await session.call(library.send_message, jid_bytes(user, server), body)
         except TimeoutError:
-            self._suspicion.set()
+            self._suspect(session)
             raise
         answer = neonize.SendMessageReturnFunction.FromString(raw)
         if answer.Error:
@@ -122,14 +125,14 @@ class WhatsAppWebBot:
         self._file.opened_by_engine()
         session = Session(self._shared.engine, self._bot, self._file.dsn)
         self._shared.sessions[self._bot] = session
-        self._suspicion.clear()
+        emit = _one_at_a_time(emit)
         tasks: list[asyncio.Task[None]] = []
         try:
             # Events are taken in from the beginning to the very end of the session, so that none is left behind.
             tasks.append(asyncio.create_task(self._take_events(session, emit), name=f"events of {self._bot}"))
             await session.start()
             self._session = session
-            tasks.append(asyncio.create_task(self._watch(session), name=f"watch of {self._bot}"))
+            tasks.append(asyncio.create_task(self._watch(session, emit), name=f"watch of {self._bot}"))
             ends: list[asyncio.Future[Any]] = [*tasks, session.failed]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             raise _outcome(tasks, session)
@@ -156,19 +159,19 @@ class WhatsAppWebBot:
             await self._connected(session, emit)
         elif code == codes.DISCONNECTED:
             self._online = False
-            await emit(Disconnected(session.last_problem or "the connection to WhatsApp was lost"))
+            await emit(Disconnected(session.problem or LOST))
         elif code == codes.KEEPALIVE_TIMEOUT:
-            self._suspicion.set()
+            self._suspect(session)
 
     async def _connected(self, session: Session, emit: Emit) -> None:
         with contextlib.suppress(NotConnected):  # being stopped: what is known already will do
             self._identity = await session.identity()
-        session.last_problem = None
+        session.problem = None
         self._online = True
         await emit(Connected(self._identity))
 
-    async def _watch(self, session: Session) -> None:
-        """Notice what the engine does not tell in time (engine.md's E9 and E13). Raises `TransportError`."""
+    async def _watch(self, session: Session, emit: Emit) -> None:
+        """Notice what the engine does not tell, or not in time (engine.md's E9, E13, E18). Raises `TransportError`."""
         loop = asyncio.get_running_loop()
         login_until = loop.time() + LOGIN_DEADLINE
         seen_online = False
@@ -176,23 +179,42 @@ class WhatsAppWebBot:
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CHECK_EVERY):
-                    await self._suspicion.wait()
-            if self._suspicion.is_set():
-                self._suspicion.clear()
-                await self._probe(session)
+                    await session.news.wait()
+            session.news.clear()
             seen_online = seen_online or self._online
             if not seen_online and loop.time() > login_until:
                 raise TransportError("WhatsApp took the connection but did not answer the login")
-            down = self._online and not await session.call(self._shared.engine.library.is_connected)
-            misses = misses + 1 if down else 0
+            if not self._online:
+                misses = 0
+                if seen_online and session.problem is not None:
+                    await emit(Disconnected(session.problem))
+                continue
+            await self._probe_if_suspicious(session)
+            misses = 0 if await session.call(self._shared.engine.library.is_connected) else misses + 1
             if misses > 1:
                 raise TransportError("the connection to WhatsApp ended without notice")
+            await self._look_for_a_name(session, emit)
 
-    async def _probe(self, session: Session) -> None:
-        """Ask the server for something small; no answer means that it, or the way to it, is frozen."""
-        frozen = TransportError("WhatsApp stopped answering")
-        if not self._online:
+    def _suspect(self, session: Session) -> None:
+        self._suspicious = True
+        session.news.set()
+
+    async def _look_for_a_name(self, session: Session, emit: Emit) -> None:
+        # The phone sends the account's name some time after the pairing, and the engine does not tell.
+        if self._identity.push_name is not None:
             return
+        identity = await session.identity()
+        if identity != self._identity:
+            self._identity = identity
+            if self._online:
+                await emit(Connected(identity))
+
+    async def _probe_if_suspicious(self, session: Session) -> None:
+        """Ask the server for something small; no answer means that it, or the way to it, is frozen."""
+        if not self._suspicious:
+            return
+        self._suspicious = False
+        frozen = TransportError("WhatsApp stopped answering")
         try:
             async with asyncio.timeout(PROBE_DEADLINE):
                 raw = await session.call(self._shared.engine.library.blocklist)
@@ -200,6 +222,16 @@ class WhatsAppWebBot:
             raise frozen from None
         if "timed out" in neonize.GetBlocklistReturnFunction.FromString(raw).Error:
             raise frozen
+
+
+def _one_at_a_time(emit: Emit) -> Emit:
+    lock = asyncio.Lock()
+
+    async def locked(event: TransportEvent) -> None:
+        async with lock:
+            await emit(event)
+
+    return locked
 
 
 def _outcome(tasks: list[asyncio.Task[None]], session: Session) -> BaseException:

@@ -19,6 +19,7 @@ _PAIR_AGAIN: Final = "Connect the bot and scan the new QR code with the phone."
 _SEE_PHONE: Final = "Look at WhatsApp on the phone; when it works there, connect the bot and scan the new QR code."
 
 _FAILURE = re.compile(r"Got (\d+)\b.* connect failure, sending LoggedOut event")
+_BUSY = re.compile(r"Got (\d+)/.* connect failure, assuming automatic reconnect")
 _ATTRIBUTE = re.compile(r"""\b(reason|code|expire)=["']?(\d+)""")
 _BANS: Final = {
     101: "it sent too many messages to people who do not have it in their address books",
@@ -32,6 +33,15 @@ _BANS: Final = {
 def from_log_line(text: str) -> ZapwireError | None:
     """The end of a connection that a log line announces, or None for all other lines."""
     return next((judge(text) for sign, judge in _SIGNS if sign in text), None)
+
+
+def reconnect_problem(text: str) -> str | None:
+    """Why the engine's own reconnecting fails, if this log line tells it."""
+    if text.startswith(("Error reconnecting after", "Failed to reconnect after")):
+        return unreachable(text.partition(": ")[2]).detail
+    if match := _BUSY.search(text):
+        return f"WhatsApp cannot take the connection at the moment (failure {match[1]})"
+    return None
 
 
 def _logged_out(reason: int) -> NeedsPerson:

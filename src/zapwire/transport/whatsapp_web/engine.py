@@ -30,7 +30,7 @@ class Listener(Protocol):
     def on_event(self, code: int, data: bytes) -> None:
         """An event; may block, which holds up the events behind it."""
 
-    def on_log(self, level: str, text: str) -> None:
+    def on_log(self, text: str) -> None:
         """A log line; must not block."""
 
     def on_qr(self) -> None:
@@ -64,7 +64,7 @@ class Callbacks:
         entry = neonize.LogEntry.FromString(ctypes.string_at(data, size))
         log.debug("engine: %s %s: %s", entry.Level, entry.Name, entry.Message)
         if (listener := self.listener) is not None:
-            listener.on_log(entry.Level, entry.Message)
+            listener.on_log(entry.Message)
 
 
 class Engine:

@@ -56,8 +56,10 @@ class Session:
         """Holds why the session cannot go on, once it cannot."""
         self.gone = asyncio.Event()
         """The engine has let go of the client and its thread has ended."""
-        self.last_problem: str | None = None
-        """The latest dial error the engine logged."""
+        self.problem: str | None = None
+        """Why the engine's latest own attempt to reconnect failed; None after it worked."""
+        self.news = asyncio.Event()
+        """Set when `problem` changes."""
 
     async def start(self) -> None:
         """Start the client and wait until it has dialled.
@@ -106,6 +108,10 @@ class Session:
         except TimeoutError:
             log.warning("the engine is slow to let a bot go; waiting in the background")
 
+    def _have_problem(self, problem: str) -> None:
+        self.problem = problem
+        self.news.set()
+
     # The engine's threads, from here on.
 
     def _park(self) -> None:
@@ -133,13 +139,15 @@ class Session:
             return
         self.incoming.put((code, data))
 
-    def on_log(self, level: str, text: str) -> None:
+    def on_log(self, text: str) -> None:
         """Judge a log line: the most reliable news of the connection's end."""
         error = conditions.from_log_line(text)
         if error is not None:
             self.fail(error)
-        elif level == "ERROR" and "reconnect" in text:
-            self.last_problem = conditions.unreachable(text.partition(": ")[2]).detail
+            return
+        problem = conditions.reconnect_problem(text)
+        if problem is not None:
+            tell_loop(self._loop, self._have_problem, problem)
 
     def on_qr(self) -> None:
         """A device row vanished between the check and the start."""
