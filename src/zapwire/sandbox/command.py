@@ -12,14 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from zapwire.sandbox.admin import AdminApi
-from zapwire.sandbox.admin_faults import ServerApi
-from zapwire.sandbox.admin_groups import GroupApi
-from zapwire.sandbox.page import routes as page_routes
-from zapwire.sandbox.phones.registry import Phones
-from zapwire.sandbox.server import SandboxServer
+from zapwire.sandbox.running import running_sandbox
 from zapwire.sandbox.state import StateError
-from zapwire.sandbox.world import World
 
 
 async def run_sandbox(host: str, port: int, state: Path | None, ready: Callable[[dict[str, Any]], None]) -> None:
@@ -32,22 +26,9 @@ async def run_sandbox(host: str, port: int, state: Path | None, ready: Callable[
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    world = World()
-    phones = Phones(world)
-    server = SandboxServer(world, host, port, state)
-    for routes in (AdminApi(phones).routes(), GroupApi(phones).routes(), ServerApi(world).routes(), page_routes()):
-        server.add_routes(routes)
-    saved: list[dict[str, Any]] = []
-    server.state.add_section("phones", phones.to_json, saved.extend)
-    # Phones first: a client that comes back at once finds everybody it knows.
-    await phones.restore(saved)
-    try:
-        async with server:
-            ready(server.descriptor)
-            await stop.wait()
-            await phones.aclose()
-    finally:
-        await phones.aclose()
+    async with running_sandbox(host, port, state) as sandbox:
+        ready(sandbox.descriptor)
+        await stop.wait()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,54 @@
+"""The sandbox put together: world, virtual phones, server, admin API and page."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zapwire.sandbox.admin import AdminApi
+from zapwire.sandbox.admin_faults import ServerApi
+from zapwire.sandbox.admin_groups import GroupApi
+from zapwire.sandbox.page import routes as page_routes
+from zapwire.sandbox.phones.registry import Phones
+from zapwire.sandbox.server import SandboxServer
+from zapwire.sandbox.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class RunningSandbox:
+    """A sandbox that clients can connect to."""
+
+    world: World
+    phones: Phones
+    server: SandboxServer
+
+    @property
+    def descriptor(self) -> dict[str, Any]:
+        """All that a client needs: socket_url, noise_root, proxy, ca, admin."""
+        return self.server.descriptor
+
+
+@asynccontextmanager
+async def running_sandbox(
+    host: str = "127.0.0.1", port: int = 0, state: Path | None = None
+) -> AsyncIterator[RunningSandbox]:
+    """Serve while entered. Raises StateError for a file that is not a state, OSError when the port is taken."""
+    world = World()
+    phones = Phones(world)
+    server = SandboxServer(world, host, port, state)
+    for routes in (AdminApi(phones).routes(), GroupApi(phones).routes(), ServerApi(world).routes(), page_routes()):
+        server.add_routes(routes)
+    saved: list[dict[str, Any]] = []
+    server.state.add_section("phones", phones.to_json, saved.extend)
+    # Phones first: a client that comes back at once finds everybody it knows.
+    await phones.restore(saved)
+    try:
+        async with server:
+            yield RunningSandbox(world, phones, server)
+            # The last state is written when the server is left; until then the phones read what has reached them.
+            await phones.aclose()
+    finally:
+        await phones.aclose()
