@@ -34,6 +34,7 @@ ALICE = Identity("+4915100000001", "9000000000001@lid", "Alice")
 PHONE = "+4915123456789"
 CHAT = "4915123456789@s.whatsapp.net"
 QUICK = Limits(backoff_first=0.01, backoff_most=0.02, logout_time=2, reply_after=0.01, cursor_saved=0.01)
+POWERS = Capabilities(pairing_qr=True, pairing_code=True)
 
 
 @dataclass
@@ -49,7 +50,7 @@ class ScriptedTransport:
     sent: list[Outgoing] = field(default_factory=list)
     answer: Callable[[Outgoing], Any] | None = None
     """Makes (or raises, or awaits) what `send` returns."""
-    capabilities: Capabilities = Capabilities(pairing_qr=True, pairing_code=True)
+    capabilities: Capabilities = POWERS
     at_once: int = 0
     most_at_once: int = 0
 
@@ -176,3 +177,13 @@ def text(whatsapp_id: str, body: str = "hello", *, chat: Party | None = None, fr
 
 def receipt(kind: ReceiptKind, *whatsapp_ids: str) -> Receipt:
     return Receipt(whatsapp_ids, kind, CHAT, datetime.now(UTC))
+
+
+async def eventually(condition: Callable[[], Any]) -> None:
+    """Wait for what no event announces: *condition*, which may be a coroutine function."""
+    async with asyncio.timeout(10):
+        while True:
+            result = condition()
+            if await result if asyncio.iscoroutine(result) else result:
+                return
+            await asyncio.sleep(0.002)

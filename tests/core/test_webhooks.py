@@ -11,7 +11,7 @@ from aiohttp import web
 from standardwebhooks import Webhook
 
 from tests.core.receiver import receiver
-from tests.core.scripted import QUICK, World, text, world
+from tests.core.scripted import QUICK, World, eventually, text, world
 from zapwire.errors import InvalidInput, NotFound
 from zapwire.model import BotState, Party
 from zapwire.store import journal, webhooks
@@ -30,6 +30,22 @@ def bodies(deliveries: list[dict], chat: int) -> list[str]:
 async def connected(at: World) -> None:
     await at.core.fleet.create("bot")
     await at.until("bot", BotState.CONNECTED)
+
+
+async def healthy(at: World, endpoint: str) -> bool:
+    return (await at.core.endpoints.get(endpoint)).failing_since is None
+
+
+async def failing(at: World, endpoint: str) -> bool:
+    return (await at.core.endpoints.get(endpoint)).last_error is not None
+
+
+async def disabled(at: World, endpoint: str) -> bool:
+    return not (await at.core.endpoints.get(endpoint)).enabled
+
+
+async def passed(at: World, endpoint: str, seq: int) -> bool:
+    return (await at.core.endpoints.get(endpoint)).cursor >= seq
 
 
 async def test_an_event_arrives_signed_and_as_it_is_in_the_journal(tmp_path: Path):
@@ -105,9 +121,7 @@ async def test_what_is_never_taken_becomes_a_dead_letter_and_the_chat_goes_on(tm
         [(_, event, error)] = await at.database.read(lambda sql: webhooks.dead_letters(sql, endpoint.id))
         assert '"poison"' in event
         assert error == "it answered 500"
-        async with asyncio.timeout(10):
-            while (await at.core.endpoints.get(endpoint.id)).failing_since is not None:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: healthy(at, endpoint.id))
 
 
 async def test_deliveries_survive_a_restart_without_loss_or_disorder(tmp_path: Path):
@@ -159,9 +173,7 @@ async def test_the_stored_cursor_reaches_the_end_also_past_events_of_others(tmp_
         await hook.until(lambda: len(hook.taken) == 1)
         await at.core.fleet.update("bot", name="renamed")
         last = await at.core.live.last_seq()
-        async with asyncio.timeout(10):
-            while (await at.core.endpoints.get(endpoint.id)).cursor < last:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: passed(at, endpoint.id, last))
 
 
 async def test_many_chats_are_delivered_side_by_side_but_each_in_order(tmp_path: Path):
@@ -215,9 +227,7 @@ async def test_410_disables_the_endpoint_and_a_redirect_is_not_followed(tmp_path
         await at.tell("bot", text("A"))
         await hook.until(lambda: len(hook.got) == 2)
         hook.answer = lambda body: 410
-        async with asyncio.timeout(10):
-            while (await at.core.endpoints.get(endpoint.id)).enabled:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: disabled(at, endpoint.id))
         count = len(hook.got)
         await at.tell("bot", text("B", chat=person(3)))
         hook.answer = lambda body: 200
@@ -234,9 +244,7 @@ async def test_an_endpoint_that_is_not_there_yet_gets_everything_later(tmp_path:
             url = hook.url
         endpoint, _ = await at.core.endpoints.create(url, events=["message.received"])
         await at.tell("bot", text("A"))
-        async with asyncio.timeout(10):
-            while (await at.core.endpoints.get(endpoint.id)).last_error is None:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: failing(at, endpoint.id))
         async with receiver(int(url.split(":")[2].split("/")[0])) as hook:
             await hook.until(lambda: len(hook.taken) == 1)
 

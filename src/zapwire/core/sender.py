@@ -60,8 +60,6 @@ class Sender:
             raise NotFound("no such bot")
         chat = str(parse_recipient(to))
         _check(lane.transport, type, content, idempotency_key)
-        if lane.waiting >= self._limits.queued_per_bot:
-            raise TooMany(f"{lane.waiting} messages wait for this bot already", retry_after=60.0)
         created = times.now()
         message = NewMessage(
             id=MessageId(f"msg_{secrets.token_hex(12)}"),
@@ -80,6 +78,8 @@ class Sender:
         return await asyncio.shield(task)  # a caller who goes away leaves no message stored but unsent
 
     async def _store(self, lane: Lane, message: NewMessage) -> OutgoingView:
+        if lane.waiting >= self._limits.queued_per_bot:
+            raise TooMany(f"{lane.waiting} messages wait for this bot already", retry_after=60.0)
         direct = lane.reserve(message.chat)
         state = MessageState.SENDING if direct else MessageState.QUEUED
         lane.waiting += 1  # counts from now on, or a burst could pass the limit while its writes wait

@@ -1,0 +1,279 @@
+"""Outgoing messages with a scripted connection."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.core.scripted import CHAT, PHONE, QUICK, World, eventually, receipt, text, world
+from zapwire.core.limits import Limits
+from zapwire.core.pacing import Pacing
+from zapwire.errors import (
+    IdempotencyMismatch,
+    InvalidInput,
+    NotConnected,
+    NotFound,
+    NotSupported,
+    Refused,
+    TooMany,
+    TransportError,
+)
+from zapwire.model import BotState, MessageState, Outgoing, OutgoingView, Party, Sent
+from zapwire.transport.base import Disconnected, ReceiptKind
+
+OTHERS = [f"+4915123456{number}" for number in range(100, 120)]
+
+
+async def connected(at: World) -> None:
+    await at.core.fleet.create("bot")
+    await at.until("bot", BotState.CONNECTED)
+
+
+async def say(at: World, body: str, to: str = PHONE, key: str | None = None) -> OutgoingView:
+    return await at.core.sender.submit("bot", to, "text", {"text": body}, idempotency_key=key)
+
+
+async def end(at: World, message: OutgoingView) -> OutgoingView:
+    return await at.core.sender.wait("bot", message.id, 10)
+
+
+async def steps(at: World, message: OutgoingView) -> list[str]:
+    return [event.data["state"] for event in await at.events("message.status") if event.data["id"] == message.id]
+
+
+async def test_a_message_is_sent_at_once_and_follows_its_receipts(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await connected(at)
+        taken = await say(at, "hello", "+49 151 2345-6789")
+        assert taken.state is MessageState.SENDING
+        assert taken.to == Party(CHAT, PHONE, None)
+        done = await end(at, taken)
+        assert (done.state, done.whatsapp_id) == (MessageState.SENT, "WA1")
+        assert at.transports["bot"].sent == [Outgoing(CHAT, "text", {"text": "hello"})]
+        for kind in (ReceiptKind.DELIVERED, ReceiptKind.READ, ReceiptKind.DELIVERED, ReceiptKind.READ):
+            await at.tell("bot", receipt(kind, "WA1", "of another device"))
+        assert (await at.core.sender.get("bot", done.id)).state is MessageState.READ
+        assert await steps(at, done) == ["sent", "delivered", "read"]
+
+
+async def test_receipts_that_overtake_the_answer_count(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await connected(at)
+
+        async def answer(message: Outgoing) -> Sent:
+            await at.tell("bot", receipt(ReceiptKind.READ, "EARLY"))
+            await at.tell("bot", receipt(ReceiptKind.DELIVERED, "EARLY"))
+            return Sent("EARLY", datetime.now(UTC))
+
+        at.transports["bot"].answer = answer
+        done = await end(at, await say(at, "hello"))
+        assert done.state is MessageState.READ
+        assert await steps(at, done) == ["sent", "read"]
+
+
+async def test_without_a_connection_messages_wait_in_order(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await connected(at)
+        await at.tell("bot", Disconnected("gone"))
+        waiting = [await say(at, f"{number}") for number in range(5)]
+        assert {view.state for view in waiting} == {MessageState.QUEUED}
+        assert (await at.core.sender.wait("bot", waiting[0].id, 0.01)).state is MessageState.QUEUED
+        assert at.transports["bot"].sent == []
+    async with world(tmp_path / "db", linked=True) as at:
+        assert (await end(at, waiting[-1])).state is MessageState.SENT
+        assert [message.content["text"] for message in at.transports["bot"].sent] == ["0", "1", "2", "3", "4"]
+
+
+async def test_a_failure_that_may_pass_is_tried_again_before_what_follows(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await connected(at)
+        failures = iter([NotConnected("no connection"), TransportError("the stream broke")])
+        at.transports["bot"].answer = lambda message: _raise(next(failures, None))
+        messages = [await say(at, "first"), await say(at, "second")]
+        lane = at.core.sender._lanes["bot"]
+        for _ in range(2):
+            await eventually(lambda: lane.waiting == 2)
+            lane._chats[CHAT][0].ready = 0.0
+            lane._pump()
+            await eventually(lambda: lane.waiting == 1)
+        assert (await end(at, messages[1])).state is MessageState.SENT
+        assert [message.content["text"] for message in at.transports["bot"].sent] == ["first", "second"]
+        assert await steps(at, messages[0]) == ["sent"]
+
+
+async def test_too_many_failures_end_a_message(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True, limits=replace(QUICK, send_attempts=1)) as at:
+        await connected(at)
+        at.transports["bot"].answer = lambda message: _raise(TransportError("the stream broke"))
+        done = await end(at, await say(at, "hello"))
+        assert (done.state, done.reason) == (MessageState.FAILED, "the stream broke (1 attempts)")
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "reason"),
+    [
+        (Refused("this number is not on WhatsApp"), MessageState.FAILED, "this number is not on WhatsApp"),
+        (TimeoutError(), MessageState.UNKNOWN, "did not answer"),
+        (RuntimeError("a bug"), MessageState.UNKNOWN, "internal error"),
+    ],
+)
+async def test_an_end_that_is_not_sent_says_why(tmp_path: Path, error: Exception, state: MessageState, reason: str):
+    async with world(tmp_path / "db", linked=True) as at:
+        await connected(at)
+        at.transports["bot"].answer = lambda message: _raise(error)
+        done = await end(at, await say(at, "hello"))
+        assert done.state is state
+        assert reason in (done.reason or "")
+        assert await steps(at, done) == [state.value]
+
+
+async def test_an_answer_that_never_comes_is_unknown(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True, limits=replace(QUICK, send_time=0.02)) as at:
+        await connected(at)
+        at.transports["bot"].answer = lambda message: asyncio.Event().wait()
+        assert (await end(at, await say(at, "hello"))).state is MessageState.UNKNOWN
+
+
+async def test_a_message_that_waited_too_long_fails(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await connected(at)
+        await at.core.fleet.disconnect("bot")
+        message = await say(at, "hello")
+        await at.database.write(lambda transaction: transaction.sql.execute("UPDATE outbox SET deadline = 0"))
+    async with world(tmp_path / "db") as at:
+        done = await end(at, message)
+        assert done.state is MessageState.FAILED
+        assert "not connected within" in (done.reason or "")
+
+
+async def test_one_key_is_one_message(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await connected(at)
+        same = await asyncio.gather(*(say(at, "hello", key="k") for _ in range(5)))
+        assert len({view.id for view in same}) == 1
+        await end(at, same[0])
+        assert (await say(at, "hello", key="k")).state is MessageState.SENT
+        assert len(at.transports["bot"].sent) == 1
+        for other in (say(at, "bye", key="k"), say(at, "hello", OTHERS[0], key="k")):
+            with pytest.raises(IdempotencyMismatch):
+                await other
+        assert (await say(at, "hello", key="other")).id != same[0].id
+        assert (await end(at, await say(at, "no key"))).state is MessageState.SENT
+
+
+async def test_bad_messages_are_refused_whole(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True, limits=replace(QUICK, queued_per_bot=2)) as at:
+        await connected(at)
+        submit = at.core.sender.submit
+        for to in ("", "12", "bob", "1@x", "+49151234567890123456"):
+            with pytest.raises(InvalidInput) as caught:
+                await submit("bot", to, "text", {"text": "hi"})
+            assert caught.value.field == "to"
+        for content in ({}, {"text": " "}, {"text": 1}, {"text": "x" * 65_537}):
+            with pytest.raises(InvalidInput) as caught:
+                await submit("bot", PHONE, "text", content)
+            assert caught.value.field == "text"
+        with pytest.raises(NotSupported):
+            await submit("bot", PHONE, "hologram", {})
+        with pytest.raises(InvalidInput):
+            await say(at, "hi", key="")
+        with pytest.raises(NotFound):
+            await submit("nobody", PHONE, "text", {"text": "hi"})
+        with pytest.raises(NotFound):
+            await at.core.sender.wait("bot", "msg_none", 1)
+        await at.core.fleet.disconnect("bot")
+        answers = await asyncio.gather(*(say(at, "hi") for _ in range(5)), return_exceptions=True)
+        assert sum(isinstance(answer, TooMany) for answer in answers) == 3
+        rows = await at.database.read(lambda sql: sql.execute("SELECT count(*) FROM outbox").fetchone())
+        assert rows == (2,)
+
+
+async def test_chats_go_side_by_side_bounded_and_each_in_order(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True, limits=replace(QUICK, sends_at_once=3)) as at:
+        await connected(at)
+        chats: dict[str, int] = {}
+
+        async def answer(message: Outgoing) -> None:
+            chats[message.to] = chats.get(message.to, 0) + 1
+            assert chats[message.to] == 1, "two at once to one chat"
+            if transport.at_once == 3:
+                full.set()
+            await full.wait()
+            await asyncio.sleep(0)
+            chats[message.to] -= 1
+
+        full, transport = asyncio.Event(), at.transports["bot"]
+        transport.answer = answer
+        messages = [await say(at, f"{number}", to) for number in range(4) for to in OTHERS[:6]]
+        for message in messages:
+            await end(at, message)
+        assert transport.most_at_once == 3
+        for to in OTHERS[:6]:
+            chat = f"{to[1:]}@s.whatsapp.net"
+            assert [sent.content["text"] for sent in transport.sent if sent.to == chat] == ["0", "1", "2", "3"]
+
+
+async def test_after_a_crash_what_was_being_sent_is_unknown_and_not_sent_again(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await connected(at)
+        at.transports["bot"].answer = lambda message: asyncio.Event().wait()
+        message = await say(at, "hello")
+        behind = await say(at, "behind")
+        lane = at.core.sender._lanes["bot"]
+        await lane.close()  # as a crash leaves it
+        assert (await at.core.sender.get("bot", message.id)).state is MessageState.SENDING
+    async with world(tmp_path / "db", linked=True) as at:
+        done = await end(at, message)
+        assert done.state is MessageState.UNKNOWN
+        assert "stopped while it was being sent" in (done.reason or "")
+        assert await steps(at, message) == ["unknown"]
+        await end(at, behind)
+        assert [sent.content["text"] for sent in at.transports["bot"].sent] == ["behind"]
+
+
+async def test_a_caller_who_goes_away_leaves_no_message_stored_but_unsent(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await connected(at)
+        caller = asyncio.create_task(say(at, "hello"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        caller.cancel()
+        await eventually(lambda: len(at.transports["bot"].sent) == 1)
+
+
+async def test_a_reply_keeps_its_distance_from_the_message_it_answers(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True, limits=replace(QUICK, reply_after=0.03)) as at:
+        await connected(at)
+        loop = asyncio.get_running_loop()
+        times: list[float] = []
+        at.transports["bot"].answer = lambda message: times.append(loop.time())
+        heard = loop.time()
+        await at.tell("bot", text("A"))  # from a LID whose phone number is PHONE
+        first, second = await say(at, "one"), await say(at, "two")
+        other = await say(at, "elsewhere", OTHERS[0])
+        assert (first.state, other.state) == (MessageState.QUEUED, MessageState.SENDING)
+        await end(at, second)
+        assert times[1] - heard >= 0.03
+        assert times[2] - times[1] >= 0.03
+
+
+def test_pacing_never_holds_a_message_for_long():
+    limits = Limits()
+    pacing, chat, now = Pacing(limits), Party("1@lid", None, "1@lid"), 100.0
+    assert pacing.ready("1@lid", now, now) == now
+    for step in range(200):  # a chat that never pauses
+        pacing.heard(chat, now + step * 0.01)
+    assert pacing.ready("1@lid", now, now + 2) == now + limits.reply_at_most
+    assert pacing.ready("1@lid", now + 2, now + 2) == pytest.approx(now + 1.99 + limits.reply_after)
+    assert pacing.ready("1@lid", now + 4, now + 4) == now + 4
+    pacing.heard(Party("2@lid"), now + 10)
+    assert list(pacing._heard) == ["2@lid"]
+
+
+def _raise(error: Exception | None) -> None:
+    if error is not None:
+        raise error
