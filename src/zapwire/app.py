@@ -63,7 +63,8 @@ async def _run(settings: Settings, say: Say, *, demo: bool) -> None:
             sandbox = await stack.enter_async_context(open_sandbox(server.socket_url, server.ca, server.admin))
             if sandbox.has_phones:
                 place = stack.enter_context(_bind(Address("127.0.0.1", 0)))
-                sandbox.page = f"{await stack.enter_async_context(_listen(make_relay(sandbox, settings), place))}/"
+                relay = _listen(make_relay(sandbox, settings), place, drain=0.1)
+                sandbox.page = await stack.enter_async_context(relay) + "/"
         core = await stack.enter_async_context(open_core(database, transports))
         fixed = [settings.admin_token.get_secret_value()] if settings.admin_token else []
         app = make_app(core, settings, sandbox=sandbox, fixed_tokens=fixed)
@@ -117,9 +118,9 @@ def _bind(address: Address) -> socket.socket:
 
 
 @asynccontextmanager
-async def _listen(app: web.Application, listener: socket.socket) -> AsyncIterator[str]:
-    """Serve *app*; yields the address as a URL. On leaving, requests under way get `DRAIN` seconds."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=DRAIN)
+async def _listen(app: web.Application, listener: socket.socket, drain: float = DRAIN) -> AsyncIterator[str]:
+    """Serve *app*; yields the address as a URL. On leaving, requests under way get *drain* seconds."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=drain)
     await runner.setup()
     try:
         await web.SockSite(runner, listener).start()

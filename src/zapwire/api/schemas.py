@@ -220,7 +220,7 @@ class Scan(_Body):
     """Let a virtual phone scan the bot's present QR code."""
 
     bot: str
-    phone: str | None = Field(None, description="Digits of the virtual phone; derived from the push name when absent.")
+    phone: str | None = Field(None, description="Digits of the virtual phone; each bot has one of its own when absent.")
 
 
 class Scanned(_Answer):

@@ -62,7 +62,7 @@ async function loadSandbox() {
   }
   const ready = await call("GET", "/readyz").catch(() => null);
   if (!ready || ready.whatsapp_server === "WhatsApp") return say($("banner"), null);
-  say($("banner"), `${sandbox ? "Sandbox: this" : "This"} is not WhatsApp. All bots talk to ${ready.whatsapp_server} `);
+  say($("banner"), `${sandbox ? "Sandbox: this" : "This"} is not WhatsApp. All bots talk to ${ready.whatsapp_server}. `);
   if (sandbox) $("banner").append(el("a", { href: sandbox.page, target: "_blank", rel: "noopener" }, "Open the virtual phones"));
   $("sandbox-scan").hidden = !sandbox;
 }

@@ -1,0 +1,78 @@
+"""The documentation tells every setting, event, call, problem and command; a new one without a word fails here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from zapwire import cli, settings
+from zapwire.api import problems, routes
+from zapwire.events import EventType
+from zapwire.model import BotState, MessageState
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def text(name: str) -> str:
+    return (DOCS / name).read_text()
+
+
+@pytest.mark.parametrize("row", list(settings.table()), ids=lambda row: row[0])
+def test_settings(row: tuple[str, str, str]) -> None:
+    name, default, sentence = row
+    cell = f"`{default}`" if default else ""
+    assert f"| `ZAPWIRE_{name.upper()}` | `{name}` | {cell} | {sentence} |" in text("settings.md")
+
+
+def test_no_setting_is_documented_that_does_not_exist() -> None:
+    named = set(re.findall(r"^\| `ZAPWIRE_(\w+)`", text("settings.md"), re.MULTILINE))
+    assert named == {name.upper() for name in settings.Settings.model_fields}
+
+
+def test_events() -> None:
+    named = set(re.findall(r"^\| `([a-z.]+)` \|", text("events.md"), re.MULTILINE))
+    assert named == {kind.value for kind in EventType}
+
+
+def test_calls() -> None:
+    named = set(re.findall(r"^\| `(GET|POST|PATCH|DELETE) ([^`?]+)", text("api.md"), re.MULTILINE))
+    assert named == {(route.method, route.path) for route in (*routes.API, *routes.SANDBOX)}
+
+
+@pytest.mark.parametrize("word", [*(state.value for state in BotState), *(state.value for state in MessageState)])
+def test_states(word: str) -> None:
+    assert f"`{word}`" in text("api.md")
+
+
+def test_problems() -> None:
+    rows = re.findall(r"^\| ((?:`[a-z-]+`(?:, )?)+) \| [\d, ]+ \|", text("api.md"), re.MULTILINE)
+    assert {code for row in rows for code in re.findall(r"`([a-z-]+)`", row)} == set(problems.CODES)
+
+
+def commands(group: click.Group, name: str) -> Iterator[tuple[str, click.Command]]:
+    for word, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{name} {word}")
+        else:
+            yield f"{name} {word}", command
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands(cli.commands, "zapwire")), ids=str)
+def test_commands(name: str, command: click.Command) -> None:
+    _, heading, section = text("cli.md").partition(f"## {name}")
+    assert heading, f"{name} has no section in cli.md"
+    section = section.partition("\n## ")[0]
+    shared = text("cli.md") if name.startswith("zapwire token") else section
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert f"`{parameter.opts[0]}" in shared, parameter.opts[0]
+
+
+def test_links_lead_somewhere() -> None:
+    for page in DOCS.glob("*.md"):
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+            assert (DOCS / target).exists(), f"{page.name}: {target}"
