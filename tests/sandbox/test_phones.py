@@ -245,7 +245,13 @@ def test_numbers_come_from_names():
     assert number_from("Ana") == number_from("Ana")
     assert number_from("Ana") != number_from("Bob")
     assert number_from("Ana").isdecimal()
-    assert number_from("").isdecimal()
+    assert number_from("") == ""
+
+
+async def test_an_unused_number_is_unused(phones: Phones):
+    first = phones.unused_number()
+    await phones.ensure(first)
+    assert phones.unused_number() not in {first, ""}
 
 
 async def test_an_inbox_is_bounded_and_waits():

@@ -18,6 +18,14 @@ MAX_WAIT: Final = 120.0
 """Seconds that a reader of an inbox may wait for news."""
 
 
+UNTRUSTED: Final = {
+    "Content-Disposition": "attachment",
+    "Content-Security-Policy": "sandbox; default-src 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+"""A file is never part of the page, whatever type its sender claims."""
+
+
 class Body(BaseModel):
     """A request's body or query; unknown names are errors."""
 
@@ -138,8 +146,8 @@ class AdminApi:
     async def scan_qr(self, request: web.Request) -> web.Response:
         """Pair the client that shows this QR text (the body), with a phone that is created when needed.
 
-        The number is `?phone=`, or comes from the push name that the client has given. Other projects' end-to-end
-        suites make this very call.
+        The number is `?phone=`, or comes from the push name that the client has given; without both it is a new one.
+        Other projects' end-to-end suites make this very call.
         """
         text = (await request.text()).strip()
         try:
@@ -147,7 +155,7 @@ class AdminApi:
         except ValueError as error:
             raise BadRequest(str(error)) from error
         push_name = self._phones.push_name_of(ref)
-        number = request.query.get("phone", "") or number_from(push_name)
+        number = request.query.get("phone", "") or number_from(push_name) or self._phones.unused_number()
         phone, _ = await self._phones.ensure(number, push_name)
         device = await phone.pairing.scan(text)
         return web.json_response({"device": device, **phone.to_json()})
@@ -175,9 +183,7 @@ class AdminApi:
     async def file(self, request: web.Request) -> web.Response:
         """The file of a media message."""
         mimetype, data = self._phone(request).file_of(request.match_info["id"])
-        # Never rendered as part of the page, whatever type the sender claims.
-        headers = {"Content-Disposition": "attachment", "X-Content-Type-Options": "nosniff"}
-        return web.Response(body=data, headers={**headers, "Content-Type": mimetype})
+        return web.Response(body=data, headers={**UNTRUSTED, "Content-Type": mimetype})
 
     async def read(self, request: web.Request) -> web.Response:
         """Mark messages read or played."""

@@ -55,6 +55,11 @@ class Phones:
         await phone.start()
         return phone, True
 
+    def unused_number(self) -> str:
+        """A number that nobody has yet."""
+        numbers = (f"{DERIVED_PREFIX}{number:0{DERIVED_DIGITS}}" for number in range(1, 10**DERIVED_DIGITS))
+        return next(number for number in numbers if number not in self.world.accounts)
+
     def push_name_of(self, ref: str) -> str:
         """What the client that waits under this reference calls itself; raises PhoneError when none waits."""
         try:
@@ -84,7 +89,12 @@ class Phones:
 
 
 def number_from(push_name: str) -> str:
-    """A phone number for a client that only has a name: the digits in it, else always the same for the same name."""
+    """A phone number for a client that only has a name: the digits in it, else always the same for the same name.
+
+    A client without a name gets an empty text.
+    """
+    if not push_name:
+        return ""
     digits = "".join(character for character in push_name if character in "0123456789")
     if MIN_DIGITS <= len(digits) <= 15:
         return digits

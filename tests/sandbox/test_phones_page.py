@@ -1,0 +1,92 @@
+"""The page of the virtual phones in a real Chromium."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest_asyncio
+from playwright.async_api import Page, async_playwright, expect
+
+from zapwire.sandbox.phones.compose import Media, Outgoing
+from zapwire.sandbox.running import RunningSandbox, running_sandbox
+
+ANA, BOB = "4915100000001", "4915100000002"
+PATIENCE = 30_000
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+
+
+@pytest_asyncio.fixture
+async def sandbox() -> AsyncIterator[RunningSandbox]:
+    async with running_sandbox() as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def page(sandbox: RunningSandbox) -> AsyncIterator[Page]:
+    finder = Path(__file__).parents[2] / "tools" / "find-chromium"
+    process = await asyncio.create_subprocess_exec(finder, stdout=asyncio.subprocess.PIPE)
+    chromium, _ = await process.communicate()
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=chromium.decode().strip(), args=FLAGS, env={**os.environ}
+        )
+        tab = await browser.new_page(ignore_https_errors=True, viewport={"width": 1200, "height": 800})
+        tab.set_default_timeout(PATIENCE)
+        faults: list[str] = []
+        tab.on("pageerror", lambda error: faults.append(str(error)))
+        await tab.goto(sandbox.descriptor["admin"].removesuffix("admin"))
+        yield tab
+        await browser.close()
+    assert faults == []
+
+
+async def test_a_person_creates_a_phone_and_chats(page: Page, sandbox: RunningSandbox) -> None:
+    await page.get_by_label("Number").fill(ANA)
+    await page.get_by_label("Name").fill("Ana")
+    await page.get_by_role("button", name="New phone").click()
+    await expect(page.locator("#who")).to_have_text(f"Ana ({ANA})")
+    bob, _ = await sandbox.phones.ensure(BOB, "Bob")
+
+    await bob.send(Outgoing(to=ANA, text="<b>hello</b>"))
+    await page.get_by_role("button", name=f"Bob ({BOB})").click()
+    await expect(page.locator("#messages")).to_contain_text("<b>hello</b>")
+    async with asyncio.timeout(30):
+        while not any(e.data["receipt"] == "read" for e in bob.inbox.after(0, {"receipt"})):
+            await bob.inbox.wait_after(bob.inbox.last, 5)
+
+    await page.get_by_label("Message").fill("hi Bob")
+    await page.get_by_role("button", name="Send").click()
+    mine = page.locator("#messages li.mine")
+    await expect(mine).to_contain_text("hi Bob")
+    await expect(mine.locator(".ticks.delivered")).to_have_text("✓✓")
+    await bob.read()
+    await expect(mine.locator(".ticks.read")).to_have_text("✓✓")
+    assert "composing" in [e.data["state"] for e in bob.inbox.after(0, {"typing"})]
+    await bob.typing(ANA)
+    await expect(page.locator("#typing")).to_contain_text("composing")
+
+    media = Media.model_validate({"kind": "document", "data": "aGk=", "filename": "hi.html", "mimetype": "text/html"})
+    await bob.send(Outgoing(to=ANA, media=media))
+    async with page.expect_download() as download:
+        await page.get_by_role("link", name="save").click()
+    assert (await (await download.value).path()).read_bytes() == b"hi"
+
+
+async def test_mistakes_are_told_in_words(page: Page, sandbox: RunningSandbox) -> None:
+    await sandbox.phones.ensure(ANA, "Ana")
+    await expect(page.locator("#who")).to_have_text(f"Ana ({ANA})")
+    await page.get_by_text("Link a device").click()
+    await page.get_by_label("QR text").fill("nonsense")
+    await page.get_by_role("button", name="Scan this QR").click()
+    await expect(page.get_by_role("alert")).to_contain_text("QR code")
+    await page.get_by_label("Pairing code").fill("ABCD-1234")
+    await page.get_by_role("button", name="Enter code").click()
+    await expect(page.get_by_role("alert")).to_contain_text("no client waits")
+    await page.get_by_label("Write to").fill("4915199999999")
+    await page.get_by_role("button", name="Open").click()
+    await page.get_by_label("Message").fill("anyone?")
+    await page.get_by_role("button", name="Send").click()
+    await expect(page.get_by_role("alert")).to_contain_text("not on WhatsApp")
