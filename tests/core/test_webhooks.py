@@ -139,8 +139,9 @@ async def test_deliveries_survive_a_restart_without_loss_or_disorder(tmp_path: P
             await at.database.write(lambda transaction: transaction.sql.execute("UPDATE parked SET due = 0"))
             await at.core.endpoints.update(endpoint.id, enabled=True)  # looks again
             await at.tell("bot", text("A5", "a5", chat=person(1)))
-            await hook.until(lambda: len(hook.taken) == 6)
-            assert bodies(hook.taken, 1) == [f"a{number}" for number in range(6)]
+            await hook.until(lambda: len({one["id"] for one in hook.taken}) == 6)
+            once = {one["id"]: one for one in hook.taken}  # a repetition is allowed, as deliveries were restarted
+            assert bodies(list(once.values()), 1) == [f"a{number}" for number in range(6)]
 
 
 async def test_a_crash_repeats_at_most_what_the_cursor_had_not_passed(tmp_path: Path):

@@ -1,0 +1,197 @@
+"""The database itself: group commit, isolation, migrations, the lock, and kill -9."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from zapwire.errors import NotFound, StoreError
+from zapwire.events import EventType
+from zapwire.model import BotId
+from zapwire.store import journal
+from zapwire.store.db import Database, Transaction
+
+BOT = BotId("a")
+
+
+def note(transaction: Transaction, number: int) -> None:
+    journal.append(transaction, EventType.BOT_STATE, BOT, {"number": number})
+
+
+async def numbers(database: Database) -> list[int]:
+    events, _ = await database.read(lambda sql: journal.read(sql, 0, 10_000))
+    return [event.data["number"] for event in events]
+
+
+async def test_many_writes_are_one_commit(tmp_path: Path):
+    async with Database.open(tmp_path / "db") as database:
+        commits: list[str] = []
+        await database.write(
+            lambda transaction: transaction.sql.set_trace_callback(
+                lambda statement: commits.append(statement) if statement == "COMMIT" else None
+            )
+        )
+        commits.clear()
+        await asyncio.gather(*(database.write(lambda t, n=number: note(t, n)) for number in range(200)))
+        assert await numbers(database) == list(range(200))
+        assert len(commits) <= 3
+        await database.write(lambda transaction: transaction.sql.set_trace_callback(None))
+
+
+async def test_a_write_that_raises_undoes_only_itself_and_tells_nothing(tmp_path: Path):
+    async with Database.open(tmp_path / "db") as database:
+
+        def bad(transaction: Transaction) -> None:
+            note(transaction, 99)
+            raise NotFound("no")
+
+        def wrong(transaction: Transaction) -> None:
+            transaction.sql.execute("INSERT INTO nowhere VALUES (1)")
+
+        works = [lambda t: note(t, 1), bad, wrong, lambda t: note(t, 2)]
+        results = await asyncio.gather(*(database.write(work) for work in works), return_exceptions=True)
+        assert [type(result) for result in results] == [type(None), NotFound, StoreError, type(None)]
+        assert await numbers(database) == [1, 2]
+        assert [event.data["number"] for event in database.tail.after(0) or []] == [1, 2]
+
+
+async def test_nothing_is_told_when_the_commit_fails(tmp_path: Path):
+    async with Database.open(tmp_path / "db") as database:
+
+        def doomed(transaction: Transaction) -> None:
+            note(transaction, 1)
+            transaction.sql.execute("PRAGMA defer_foreign_keys = ON")
+            transaction.sql.execute("INSERT INTO addresses VALUES ('nobody', 'l', 'p')")
+
+        wake = database.tail.wake
+        with pytest.raises(StoreError):
+            await database.write(doomed)
+        assert await numbers(database) == []
+        assert not wake.is_set()
+        await database.write(lambda t: note(t, 2))
+        assert wake.is_set()
+        assert await numbers(database) == [2]
+
+
+async def test_a_reader_sees_only_what_is_committed_and_cannot_write(tmp_path: Path):
+    async with Database.open(tmp_path / "db") as database:
+        loop = asyncio.get_running_loop()
+
+        def work(transaction: Transaction) -> list[int]:
+            note(transaction, 1)
+            return asyncio.run_coroutine_threadsafe(numbers(database), loop).result(5)
+
+        assert await database.write(work) == []
+        assert await numbers(database) == [1]
+        with pytest.raises(StoreError, match="readonly"):
+            await database.read(lambda sql: sql.execute("DELETE FROM journal"))
+
+
+async def test_the_file_is_the_owners_and_power_loss_safe(tmp_path: Path):
+    path = tmp_path / "deep" / "db"
+    async with Database.open(path) as database:
+        await database.write(lambda t: note(t, 1))
+        for file in path.parent.iterdir():
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+        pragmas = await database.write(
+            lambda t: [t.sql.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
+        )
+        assert pragmas == ["wal", 2]
+    with pytest.raises(StoreError, match="closed"):
+        await database.write(lambda t: note(t, 2))
+
+
+async def test_two_daemons_cannot_use_one_database_but_the_command_line_may_help(tmp_path: Path):
+    async with Database.open(tmp_path / "db") as database:
+        with pytest.raises(StoreError, match="another zapwire daemon"):
+            async with Database.open(tmp_path / "db"):
+                pass
+        async with Database.open(tmp_path / "db", shared=True) as beside:
+            await beside.write(lambda t: t.sql.execute("INSERT INTO tokens VALUES ('t', 'n', x'00', 0, NULL)"))
+        rows = await database.read(lambda sql: sql.execute("SELECT name FROM tokens").fetchall())
+        assert rows == [("n",)]
+    async with Database.open(tmp_path / "db"):
+        pass
+
+
+async def test_a_newer_or_broken_database_is_refused_in_words(tmp_path: Path):
+    async with Database.open(tmp_path / "db"):
+        pass
+    with sqlite3.connect(tmp_path / "db") as sql:
+        sql.execute("PRAGMA user_version = 99")
+    sql.close()
+    with pytest.raises(StoreError, match="schema 99, but this zapwire knows only up to"):
+        async with Database.open(tmp_path / "db"):
+            pass
+    (tmp_path / "junk").write_bytes(b"this is no database" * 100)
+    with pytest.raises(StoreError, match="not a database"):
+        async with Database.open(tmp_path / "junk"):
+            pass
+    with pytest.raises(StoreError, match="cannot use the database"):
+        async with Database.open(tmp_path):
+            pass
+
+
+async def test_numbers_are_never_used_again_and_cursors_move_past_others(tmp_path: Path):
+    async with Database.open(tmp_path / "db") as database:
+        for number in range(10):
+            await database.write(lambda t, n=number: note(t, n))
+        assert await database.write(lambda t: journal.prune(t, 4)) == 6
+        assert await numbers(database) == [6, 7, 8, 9]
+        await database.write(lambda t: journal.prune(t, 0))
+    async with Database.open(tmp_path / "db") as database:
+        assert database.tail.last_seq == 10
+        await database.write(lambda t: note(t, 10))
+        read = await database.read(lambda sql: journal.read(sql, 0, 5))
+        assert ([event.seq for event in read[0]], read[1]) == ([11], 11)
+        assert await database.read(lambda sql: journal.read(sql, 0, 5, bots=["b"])) == ([], 11)
+        assert await database.read(lambda sql: journal.read(sql, 0, 5, types=[])) == ([], 11)
+        assert await database.read(lambda sql: journal.read(sql, 50, 5)) == ([], 50)
+
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from zapwire.events import EventType
+from zapwire.store import journal
+from zapwire.store.db import Database
+
+async def main():
+    async with Database.open(Path(sys.argv[1])) as database:
+        async def one(lane):
+            for number in range(100000):
+                data = {"lane": lane, "number": number}
+                await database.write(lambda t: journal.append(t, EventType.BOT_STATE, "a", data))
+                print(lane, number, flush=True)
+        await asyncio.gather(*(one(lane) for lane in range(5)))
+
+asyncio.run(main())
+"""
+
+
+async def test_what_was_answered_is_there_after_kill_9(tmp_path: Path):
+    with subprocess.Popen(  # noqa: ASYNC220 - blocks for milliseconds, on purpose
+        [sys.executable, "-c", WRITER, str(tmp_path / "db")], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        answered = [process.stdout.readline() for _ in range(300)]
+        os.kill(process.pid, signal.SIGKILL)
+        answered += [line for line in process.stdout.read().splitlines(keepends=True) if line.endswith("\n")]
+    async with Database.open(tmp_path / "db") as database:
+        events, _ = await database.read(lambda sql: journal.read(sql, 0, 100_000))
+    stored = [(event.data["lane"], event.data["number"]) for event in events]
+    told = {tuple(int(word) for word in line.split()) for line in answered}
+    assert len(told) >= 300
+    assert told <= set(stored)
+    assert len(stored) - len(told) <= 5
+    for lane in range(5):
+        mine = [number for owner, number in stored if owner == lane]
+        assert mine == list(range(len(mine)))

@@ -1,0 +1,117 @@
+"""The states of an outgoing message only move forward, in whatever order its news come."""
+
+from __future__ import annotations
+
+import sqlite3
+from importlib import resources
+from typing import ClassVar
+
+import hypothesis.strategies as st
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from zapwire.model import BotId, MessageId, MessageState
+from zapwire.store import outbox, times
+from zapwire.store.db import Transaction
+from zapwire.store.outbox import NewMessage
+
+BOT, ID = BotId("bot"), MessageId("msg_1")
+RANK = {
+    MessageState.QUEUED: 0,
+    MessageState.SENDING: 0,
+    MessageState.SENT: 1,
+    MessageState.DELIVERED: 2,
+    MessageState.READ: 3,
+    MessageState.PLAYED: 4,
+    MessageState.FAILED: 9,
+    MessageState.UNKNOWN: 9,
+}
+RECEIPTS = (MessageState.DELIVERED, MessageState.READ, MessageState.PLAYED)
+
+
+class OneMessage(RuleBasedStateMachine):
+    """Any sequence of hand-overs, answers, failures, crashes and receipts."""
+
+    schema: ClassVar[str] = resources.files("zapwire.store").joinpath("schema/0001-first.sql").read_text("utf-8")
+
+    def __init__(self) -> None:
+        super().__init__()
+        sql = sqlite3.connect(":memory:", isolation_level=None)
+        sql.executescript(self.schema)
+        sql.execute("INSERT INTO bots (id, name, autostart, created_at) VALUES ('bot', 'bot', 1, 0)")
+        self.transaction, now = Transaction(sql), times.now()
+        message = NewMessage(ID, BOT, "1@lid", "text", {"text": "hi"}, b"", now, now)
+        outbox.insert(self.transaction, message, MessageState.QUEUED)
+        self.before = MessageState.QUEUED
+        self.answered = False
+        self.receipts: list[MessageState] = []
+        """Those that came when they could matter."""
+
+    @property
+    def state(self) -> MessageState:
+        view = outbox.get(self.transaction.sql, BOT, ID)
+        assert view is not None
+        return view.state
+
+    @rule()
+    def take(self) -> None:
+        was = self.state
+        assert (outbox.take(self.transaction, BOT, ID) is not None) == (was is MessageState.QUEUED)
+
+    @rule()
+    def requeue(self) -> None:
+        outbox.requeue(self.transaction, ID, 1, times.now(), "no connection")
+
+    @rule()
+    def answer(self) -> None:
+        if self.state is not MessageState.SENDING:
+            return
+        for step in outbox.sent(self.transaction, BOT, ID, "WA"):
+            if step is not MessageState.SENT:
+                assert outbox.apply_step(self.transaction, ID, step)
+        self.answered = True
+
+    @rule(state=st.sampled_from([MessageState.FAILED, MessageState.UNKNOWN]))
+    def finish(self, state: MessageState) -> None:
+        was = self.state
+        assert outbox.finish(self.transaction, ID, state, "why") == (RANK[was] == 0)
+
+    @rule()
+    def crash(self) -> None:
+        was = self.state
+        found = outbox.interrupted(self.transaction, BOT, "crashed")
+        assert found == ([ID] if was is MessageState.SENDING else [])
+        if not self.answered:
+            self.receipts.clear()
+
+    @rule(kind=st.sampled_from(RECEIPTS))
+    def receipt(self, kind: MessageState) -> None:
+        was = self.state
+        moved = outbox.advance(self.transaction, BOT, "WA", kind)
+        if was is MessageState.SENDING or self.answered:
+            self.receipts.append(kind)
+        assert (moved is not None) == (self.answered and RANK[kind] > RANK[was])
+
+    @rule(kind=st.sampled_from(RECEIPTS))
+    def receipt_of_another_message(self, kind: MessageState) -> None:
+        assert outbox.advance(self.transaction, BOT, "OTHER", kind) is None
+
+    @invariant()
+    def only_forward(self) -> None:
+        now = self.state
+        assert RANK[now] >= RANK[self.before]
+        if RANK[self.before] == 9:
+            assert now is self.before
+        self.before = now
+
+    @invariant()
+    def as_far_as_the_receipts_say(self) -> None:
+        if self.answered:
+            assert self.state is max((MessageState.SENT, *self.receipts), key=RANK.__getitem__)
+
+    def teardown(self) -> None:
+        self.transaction.sql.close()
+
+
+TestOneMessage = OneMessage.TestCase
+TestOneMessage.settings = settings(max_examples=80, stateful_step_count=25, deadline=None)
