@@ -62,8 +62,8 @@ async def test_one_click_links_a_bot_and_both_sides_chat(page: Page, daemon: Dae
     await contact.send(number, "seen on the page?")
     await expect(page.get_by_text("seen on the page?").first).to_be_visible(timeout=PATIENCE)
 
-    await page.get_by_label("To").fill(f"+{CONTACT_NUMBER}")
-    await page.get_by_label("Text").fill("yes, I see it")
+    await page.get_by_label("To", exact=True).fill(f"+{CONTACT_NUMBER}")
+    await page.get_by_label("Text", exact=True).fill("yes, I see it")
     await page.get_by_role("button", name="Send").click()
     await arrived(contact, "yes, I see it")
     await expect(page.locator("#messages").get_by_text("yes, I see it")).to_be_visible(timeout=PATIENCE)
