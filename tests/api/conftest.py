@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 import pytest_asyncio
 from aiohttp import web
+from playwright.async_api import Page, async_playwright
 
 from tests.api.scripted import Scripted, ScriptedFactory
 from zapwire.api.sandbox import Sandbox
@@ -18,6 +22,14 @@ from zapwire.api.server import make_app
 from zapwire.core.assembly import Core, open_core
 from zapwire.settings import Settings
 from zapwire.store.db import Database
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+]
 
 TOKEN = "an-admin-token-of-the-tests-0123456789"
 
@@ -89,3 +101,32 @@ async def open_api(folder: Path, sandbox: Sandbox | None = None, **settings: Any
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
     async for one in open_api(tmp_path, max_body=4096, max_streams=3):
         yield one
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    found = subprocess.run([Path("tools/find-chromium").absolute()], check=True, capture_output=True, text=True)
+    return found.stdout.strip()
+
+
+@pytest_asyncio.fixture
+async def page(chromium: str) -> AsyncIterator[Page]:
+    """A tab that fails the test when it complains, or asks for anything elsewhere than on loopback."""
+    complaints: list[str] = []
+    async with async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=chromium, args=FLAGS)
+        tab = await browser.new_page(viewport={"width": 1180, "height": 900})
+        tab.set_default_timeout(15_000)
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        tab.on("console", lambda line: complaints.append(line.text) if "Content Security" in line.text else None)
+        tab.on(
+            "request",
+            lambda request: (
+                complaints.append(request.url)
+                if not re.match(r"(https?|wss?)://127\.0\.0\.1:|data:", request.url)
+                else None
+            ),
+        )
+        yield tab
+        await browser.close()
+    assert complaints == []

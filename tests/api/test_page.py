@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
-import pytest
 import pytest_asyncio
 from aiohttp import web
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Page, expect
 
 from tests.api.conftest import TOKEN, Api, open_api, serve
 from zapwire.api.sandbox import Sandbox
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--no-first-run",
-]
-
-
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    found = subprocess.run([Path("tools/find-chromium").absolute()], check=True, capture_output=True, text=True)
-    return found.stdout.strip()
 
 
 @pytest_asyncio.fixture
@@ -48,29 +32,6 @@ async def demo(tmp_path: Path) -> AsyncIterator[Api]:
             async for one in open_api(tmp_path, Sandbox("wss://127.0.0.1:9/ws/chat", f"{url}/admin", http)):
                 running.append(one)
                 yield one
-
-
-@pytest_asyncio.fixture
-async def page(chromium: str) -> AsyncIterator[Page]:
-    """A tab that fails the test when it complains, or asks for anything elsewhere than on loopback."""
-    complaints: list[str] = []
-    async with async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path=chromium, args=FLAGS)
-        tab = await browser.new_page(viewport={"width": 1180, "height": 900})
-        tab.set_default_timeout(15_000)
-        tab.on("pageerror", lambda error: complaints.append(str(error)))
-        tab.on("console", lambda line: complaints.append(line.text) if "Content Security" in line.text else None)
-        tab.on(
-            "request",
-            lambda request: (
-                complaints.append(request.url)
-                if not re.match(r"(https?|wss?)://127\.0\.0\.1:|data:", request.url)
-                else None
-            ),
-        )
-        yield tab
-        await browser.close()
-    assert complaints == []
 
 
 async def test_a_newcomer_pairs_and_chats(demo: Api, page: Page) -> None:

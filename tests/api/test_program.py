@@ -1,0 +1,207 @@
+"""The command line and the daemon as a process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+LONG = "a-token-of-more-than-thirty-two-characters"
+
+
+class Running:
+    """`zapwire ...` in a folder of its own; everything that it says is kept."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.said: list[str] = []
+
+    async def line(self, containing: str) -> str:
+        assert self.process.stdout is not None
+        async with asyncio.timeout(30):
+            while line := (await self.process.stdout.readline()).decode():
+                self.said.append(line.rstrip("\n"))
+                if containing in line:
+                    return self.said[-1]
+        raise AssertionError(f"it ended without saying {containing!r}: {self.said}")
+
+    async def end(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
+        """Exit code, and what it logged."""
+        if self.process.returncode is None:
+            self.process.send_signal(how)
+        return await self.rest()
+
+    async def rest(self) -> tuple[int, str]:
+        async with asyncio.timeout(30):
+            out, err = await self.process.communicate()
+        self.said += out.decode().splitlines()
+        assert self.process.returncode is not None
+        return self.process.returncode, err.decode()
+
+
+@asynccontextmanager
+async def zapwire(folder: Path, *arguments: str, **variables: str) -> AsyncIterator[Running]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ZAPWIRE_")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "zapwire", *arguments, cwd=folder,
+        env={**kept, "XDG_CONFIG_HOME": str(folder), "ZAPWIRE_LISTEN": "127.0.0.1:0", **variables},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        yield Running(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            print((await process.communicate())[1].decode())  # the test has failed: its log is wanted
+
+
+async def run(folder: Path, *arguments: str, **variables: str) -> tuple[int, str, str]:
+    async with zapwire(folder, *arguments, **variables) as program:
+        code, err = await program.rest()
+        return code, "\n".join(program.said), err
+
+
+async def status(url: str, token: str) -> int:
+    async with aiohttp.ClientSession() as http, http.get(f"{url}/v1/bots", headers={"X-Api-Key": token}) as answer:
+        return answer.status
+
+
+def address(line: str) -> str:
+    found = re.search(r"http://127\.0\.0\.1:\d+", line)
+    assert found
+    return found[0]
+
+
+async def test_the_first_token_works_and_is_shown_once(tmp_path: Path) -> None:
+    async with zapwire(tmp_path, "serve") as daemon:
+        url = address(await daemon.line("zapwire listening on"))
+        secret = (await daemon.line("first token")).split()[-1]
+        assert (await daemon.line("open the page")).endswith(f"{url}/#token={secret}")
+        assert await status(url, secret) == 200
+        code, log = await daemon.end()
+    assert code == 0
+    assert secret not in log
+    async with zapwire(tmp_path, "serve") as daemon:
+        url = address(await daemon.line("zapwire listening on"))
+        assert await status(url, secret) == 200
+        await daemon.end(signal.SIGINT)
+    assert not any("token" in line for line in daemon.said)
+
+
+async def test_with_an_admin_token_none_is_made(tmp_path: Path) -> None:
+    async with zapwire(tmp_path, "serve", ZAPWIRE_ADMIN_TOKEN=LONG) as daemon:
+        url = address(await daemon.line("zapwire listening on"))
+        assert await status(url, LONG) == 200
+        code, log = await daemon.end()
+    assert code == 0
+    assert LONG not in log
+    assert len(daemon.said) == 1
+
+
+async def test_tokens_are_made_listed_and_revoked_beside_a_running_daemon(tmp_path: Path) -> None:
+    async with zapwire(tmp_path, "serve", ZAPWIRE_ADMIN_TOKEN=LONG) as daemon:
+        url = address(await daemon.line("zapwire listening on"))
+        code, secret, _ = await run(tmp_path, "token", "create", "laptop")
+        assert code == 0
+        assert await status(url, secret) == 200
+        _, listed, _ = await run(tmp_path, "token", "list")
+        assert "laptop" in listed
+        assert secret not in listed
+        assert (await run(tmp_path, "token", "revoke", "laptop"))[0] == 0
+        async with asyncio.timeout(10):
+            while await status(url, secret) != 401:
+                pass
+        code, _, err = await run(tmp_path, "token", "revoke", "laptop")
+        assert (code, len(err.splitlines())) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        (
+            {"ZAPWIRE_ADMIN_TOKEN": "short"},
+            "admin_token (environment variable ZAPWIRE_ADMIN_TOKEN): must have at least 32",
+        ),
+        ({"ZAPWIRE_LISTEN": "nowhere"}, "listen (environment variable ZAPWIRE_LISTEN): must be host:port"),
+        ({"ZAPWIRE_WHATSAPP_SERVER": "/nonexistent.json"}, "/nonexistent.json"),
+        ({"ZAPWIRE_CONFIG": "/nonexistent.toml"}, "/nonexistent.toml"),
+    ],
+)
+async def test_bad_settings_end_it_with_one_line(tmp_path: Path, variables: dict[str, str], words: str) -> None:
+    code, out, err = await run(tmp_path, "serve", **variables)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert len(err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_an_address_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        code, _, err = await run(tmp_path, "serve", "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
+    assert code == 2
+    assert "cannot listen on 127.0.0.1:" in err
+    assert not (tmp_path / "sessions").exists()
+
+
+async def test_a_second_daemon_on_the_same_database_is_refused(tmp_path: Path) -> None:
+    async with zapwire(tmp_path, "serve") as daemon:
+        await daemon.line("zapwire listening on")
+        code, out, err = await run(tmp_path, "serve")
+        assert (code, out) == (1, "")
+        assert "another zapwire daemon" in err
+
+
+async def test_systemd_is_told(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(0)
+        loop = asyncio.get_running_loop()
+        async with zapwire(tmp_path, "serve", NOTIFY_SOCKET=str(tmp_path / "notify")) as daemon, asyncio.timeout(30):
+            assert await loop.sock_recv(systemd, 100) == b"READY=1"
+            await daemon.end()
+            assert await loop.sock_recv(systemd, 100) == b"STOPPING=1"
+
+
+async def test_a_mistyped_variable_is_warned_of(tmp_path: Path) -> None:
+    async with zapwire(tmp_path, "serve", ZAPWIRE_LISTNE="x") as daemon:
+        await daemon.line("zapwire listening on")
+        _, log = await daemon.end()
+    assert "ZAPWIRE_LISTNE is no setting" in log
+
+
+async def test_the_sandbox_comes_and_goes_with_the_daemon(tmp_path: Path) -> None:
+    async with zapwire(tmp_path, "serve", "--sandbox") as daemon:
+        link = (await daemon.line("open the page")).split(": ", 1)[1]
+        url, token = link.split("/#token=")
+        async with aiohttp.ClientSession(headers={"X-Api-Key": token}) as http:
+            async with http.get(f"{url}/v1/sandbox") as answer:
+                page = (await answer.json())["page"]
+            async with http.get(page) as answer:
+                assert "Sandbox phones" in await answer.text()
+        code, log = await daemon.end()
+    assert code == 0
+    assert "NOT connected to WhatsApp" in log
+    assert not (tmp_path / "sessions" / "zapwire.db").exists()
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await status(page.rstrip("/"), token)
+    async with zapwire(tmp_path, "serve", "--sandbox") as daemon:
+        assert (await daemon.line("open the page")).endswith(f"#token={token}")
+        await daemon.end()
+
+
+async def test_version_and_settings(tmp_path: Path) -> None:
+    code, out, _ = await run(tmp_path, "--version")
+    assert code == 0
+    assert re.fullmatch(r"zapwire \d+\.\d+\.\d+", out)
+    assert "ZAPWIRE_SESSIONS_DIR" in (await run(tmp_path, "settings"))[1]
