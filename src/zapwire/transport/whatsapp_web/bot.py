@@ -167,6 +167,7 @@ class WhatsAppWebBot:
         with contextlib.suppress(NotConnected):  # being stopped: what is known already will do
             self._identity = await session.identity()
         session.problem = None
+        session.logged_in = True
         self._online = True
         await emit(Connected(self._identity))
 
@@ -174,19 +175,17 @@ class WhatsAppWebBot:
         """Notice what the engine does not tell, or not in time (engine.md's E9, E13, E18). Raises `TransportError`."""
         loop = asyncio.get_running_loop()
         login_until = loop.time() + LOGIN_DEADLINE
-        seen_online = False
         misses = 0
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CHECK_EVERY):
                     await session.news.wait()
             session.news.clear()
-            seen_online = seen_online or self._online
-            if not seen_online and loop.time() > login_until:
+            if not session.logged_in and loop.time() > login_until:
                 raise TransportError("WhatsApp took the connection but did not answer the login")
             if not self._online:
                 misses = 0
-                if seen_online and session.problem is not None:
+                if session.logged_in and session.problem is not None:
                     await emit(Disconnected(session.problem))
                 continue
             await self._probe_if_suspicious(session)

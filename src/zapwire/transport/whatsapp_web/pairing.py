@@ -7,6 +7,8 @@ import base64
 import contextlib
 import json
 import logging
+import os
+import signal
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -194,8 +196,9 @@ class Pairing:
 
 async def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
+        # Not `process.kill()`: it reaps a child that has just ended, and asyncio then misses its exit status.
         with contextlib.suppress(ProcessLookupError):
-            process.kill()
+            os.kill(process.pid, signal.SIGKILL)
     if process.stdin is not None:
         process.stdin.close()
     # Reads to the end, so that the pipe's transport is closed too.

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 DIAL_DEADLINE: Final = 30.0
 STOP_PROMPT: Final = 8.0
 """How long `stop` is waited for; what takes longer ends by itself (`Session.gone`)."""
+STOP_DIALLING: Final = 1.0
+"""The same while a dial is under way, which nothing can cut short."""
 CALLS_PER_BOT: Final = 4
 """So that one bot whose server hangs cannot take all call threads (engine.md's E9)."""
 DRAIN_QUIET: Final = 0.1
@@ -43,6 +45,8 @@ class Session:
         self._change: Change | None = None
         self._registered = False
         """Calls may be made: without a client in its table the engine would crash."""
+        self._given_up = False
+        """Stopped before the client was started: do not start it any more."""
         self._stuck = False
         """The client's thread will never end."""
         self._calls = asyncio.Semaphore(CALLS_PER_BOT)
@@ -58,6 +62,8 @@ class Session:
         """The engine has let go of the client and its thread has ended."""
         self.problem: str | None = None
         """Why the engine's latest own attempt to reconnect failed; None after it worked."""
+        self.logged_in = False
+        """WhatsApp took the login at least once; kept by who takes the events."""
         self.news = asyncio.Event()
         """Set when `problem` changes."""
 
@@ -101,9 +107,10 @@ class Session:
         if self._parked is None:
             self.gone.set()
             return
+        self._given_up = True
         in_thread(f"engine-stop-{self._bot.decode()}", self._take_down)
         try:
-            async with asyncio.timeout(STOP_PROMPT):
+            async with asyncio.timeout(STOP_PROMPT if self._settled.is_set() else STOP_DIALLING):
                 await self.gone.wait()
         except TimeoutError:
             log.warning("the engine is slow to let a bot go; waiting in the background")
@@ -117,6 +124,10 @@ class Session:
     def _park(self) -> None:
         """Body of the thread that the client lives in."""
         self._change = self._engine.gate.begin_start()
+        if self._given_up:
+            self._engine.gate.end(self._change)
+            self._settled.set()
+            return
         error = self._engine.library.start(self._dsn, self._bot, codes.SUBSCRIBED, b"", self._callbacks.functions)
         self._engine.gate.end(self._change)
         started = self._settled.is_set()

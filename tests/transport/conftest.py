@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.harness.sandbox import Sandbox
+from tests.transport.driven import Bot, Driven
+
+
+@pytest_asyncio.fixture
+async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
+    folder = tmp_path / "sandbox"
+    folder.mkdir()
+    async with Sandbox(folder) as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def driver(tmp_path: Path, sandbox: Sandbox) -> AsyncIterator[Driven]:
+    async with Driven(tmp_path, sandbox.descriptor_file, "bot.SEND_DEADLINE=1", "bot.PROBE_DEADLINE=1") as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def bot(driver: Driven, sandbox: Sandbox) -> Bot:
+    """A bot that is paired and connected as +49155100000001."""
+    return await paired(driver, sandbox, "bot-one", "4915510000001")
+
+
+async def paired(driver: Driven, sandbox: Sandbox, name: str, number: str) -> Bot:
+    phone = await sandbox.phone(number)
+    bot = driver.bot(name)
+    await bot("start")
+    await phone.scan((await bot.until("QrCode"))["code"])
+    await bot.until("Connected")
+    return bot
+
+
+@pytest.fixture(autouse=True)
+def show_logs_on_failure(tmp_path: Path) -> Iterator[None]:
+    """Print the programs' logs, which pytest shows for failed tests only."""
+    yield
+    for log in sorted(tmp_path.rglob("*.log")):
+        print(f"--- {log}\n{log.read_text(errors='replace')[-4000:]}")

@@ -1,0 +1,101 @@
+"""The transport alone in a process of its own, driven by JSON lines: Go wants its environment at the process' start.
+
+`python -m tests.transport.driver DESCRIPTOR SESSIONS [MODULE.NAME=SECONDS ...]`; requests {"do", "bot", "nr", ...} on stdin,
+on stdout {"nr", "result"|"error"} for each, and {"bot", "event", ...} for what the transports emit. MODULE.NAME=SECONDS
+shortens one of the deadlines in a module of `zapwire.transport.whatsapp_web`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import importlib
+import json
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from zapwire.errors import ZapwireError
+from zapwire.model import BotId, Outgoing
+from zapwire.transport.whatsapp_web import WhatsAppWeb, bot, ensure_environment
+
+
+def say(**values: Any) -> None:
+    print(json.dumps(values, default=lambda value: value.isoformat() if isinstance(value, datetime) else str(value)))
+    sys.stdout.flush()
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    return {"error": type(error).__name__, "detail": str(error), "action": getattr(error, "action", None)}
+
+
+class Driver:
+    def __init__(self, transports: WhatsAppWeb) -> None:
+        self._transports = transports
+        self._bots: dict[str, bot.WhatsAppWebBot] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._requests: set[asyncio.Task[None]] = set()
+
+    def bot(self, name: str) -> bot.WhatsAppWebBot:
+        if name not in self._bots:
+            self._bots[name] = self._transports(BotId(name))
+        return self._bots[name]
+
+    async def start(self, bot: str) -> None:
+        async def emit(event: Any) -> None:
+            say(bot=bot, event=type(event).__name__, **dataclasses.asdict(event))
+
+        async def run() -> None:
+            try:
+                await self.bot(bot).run(emit)
+            except ZapwireError as error:
+                say(bot=bot, event="ended", **describe(error))
+
+        self._tasks[bot] = asyncio.create_task(run())
+
+    async def stop(self, bot: str) -> None:
+        self._tasks[bot].cancel()
+        await asyncio.wait([self._tasks[bot]])
+
+    async def send(self, bot: str, to: str, text: str) -> Any:
+        return dataclasses.asdict(await self.bot(bot).send(Outgoing(to, "text", {"text": text})))
+
+    async def code(self, bot: str, phone: str) -> Any:
+        return (await self.bot(bot).pairing_code(phone)).code
+
+    async def logout(self, bot: str) -> None:
+        await self.bot(bot).logout()
+
+    async def answer(self, request: dict[str, Any]) -> None:
+        number, do = request.pop("nr"), request.pop("do")
+        try:
+            say(nr=number, result=await getattr(self, do)(**request))
+        except (ZapwireError, TimeoutError) as error:
+            say(nr=number, **describe(error))
+
+    def take(self, line: str) -> None:
+        task = asyncio.create_task(self.answer(json.loads(line)))
+        self._requests.add(task)
+        task.add_done_callback(self._requests.discard)
+
+
+async def main(descriptor: Path, sessions: Path) -> None:
+    lines = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    async with WhatsAppWeb(sessions, descriptor) as transports:
+        driver = Driver(transports)
+        say(event="ready")
+        async for line in lines:
+            driver.take(line.decode())
+        for name in driver._tasks:
+            await driver.stop(name)
+
+
+if __name__ == "__main__":
+    ensure_environment(Path(sys.argv[1]))
+    for option in sys.argv[3:]:
+        name, _, seconds = option.partition("=")
+        module, _, constant = name.partition(".")
+        setattr(importlib.import_module(f"zapwire.transport.whatsapp_web.{module}"), constant, float(seconds))
+    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2])))

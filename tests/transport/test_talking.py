@@ -1,0 +1,142 @@
+"""A real engine and the sandbox: pairing, talking, coming back."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import stat
+
+import pytest
+
+from tests.harness.sandbox import Sandbox
+from tests.transport.conftest import paired
+from tests.transport.driven import Bot, Driven, Failed
+
+ANNA = "4915510000002"
+BOT = "4915510000001"
+
+
+async def test_a_qr_code_pairs_and_the_daemon_itself_logs_in_first(driver: Driven, sandbox: Sandbox):
+    phone = await sandbox.phone(BOT)
+    bot = driver.bot("bot-one")
+    await bot("start")
+    qr = await bot.until("QrCode")
+    assert qr["attempt"] == 1
+    await phone.scan(qr["code"])
+    pairing = await bot.until("Paired")
+    connection = await bot.until("Connected")
+    assert pairing["identity"]["phone"] == connection["identity"]["phone"] == f"+{BOT}"
+    assert pairing["identity"]["lid"].endswith("@lid")
+    # the pairing child ended before its own login
+    assert (await sandbox.call("GET", "/statistics"))["logins"] == 1
+    file = driver.sessions / "bot-one.db"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(driver.sessions.stat().st_mode) == 0o700
+
+
+async def test_a_pairing_code_pairs(driver: Driven, sandbox: Sandbox):
+    phone = await sandbox.phone(BOT)
+    bot = driver.bot("bot-one")
+    with pytest.raises(Failed, match="Conflict: no pairing is under way"):
+        await bot("code", phone=f"+{BOT}")
+    await bot("start")
+    await bot.until("QrCode")
+    code = await bot("code", phone=f"+{BOT}")
+    assert len(code) == 9
+    await phone.enter_code(code)
+    await bot.until("Connected")
+
+
+async def test_texts_go_both_ways_with_both_names_and_receipts(bot: Bot, sandbox: Sandbox):
+    anna = await sandbox.phone(ANNA, "Anna")
+    sent = await bot("send", to=f"{ANNA}@s.whatsapp.net", text="hello")
+    delivered = await bot.until("Receipt")
+    assert delivered["whatsapp_ids"] == [sent["whatsapp_id"]]
+    assert delivered["kind"] == "delivered"
+    await anna.read(ids=[sent["whatsapp_id"]])
+    assert (await bot.until("Receipt"))["kind"] == "read"
+
+    whatsapp_id = await anna.send(BOT, "hi bot")
+    message = (await bot.until("Received"))["message"]
+    assert message["id"] == whatsapp_id
+    assert message["content"] == {"text": "hi bot"}
+    assert message["push_name"] == "Anna"
+    assert not message["from_me"]
+    for party in (message["chat"], message["sender"]):
+        assert party["jid"].endswith("@lid")
+        assert party["lid"] == party["jid"]
+        assert party["phone"] == f"+{ANNA}"
+
+
+async def test_the_owners_own_messages_come_in_too(bot: Bot, sandbox: Sandbox):
+    await sandbox.phone(ANNA)
+    own = await sandbox.phone(BOT)
+    await own.send(ANNA, "typed on the phone")
+    message = (await bot.until("Received"))["message"]
+    assert message["from_me"]
+    assert message["sender"]["phone"] == f"+{BOT}"
+    assert message["chat"]["phone"] == f"+{ANNA}"
+
+
+async def test_a_number_that_is_not_on_whatsapp_is_refused(bot: Bot):
+    with pytest.raises(Failed, match="Refused: that number is not on WhatsApp"):
+        await bot("send", to="4915519999999@s.whatsapp.net", text="anyone?")
+
+
+async def test_what_arrives_while_stopped_is_there_after_a_new_start_without_a_qr(bot: Bot, sandbox: Sandbox):
+    anna = await sandbox.phone(ANNA)
+    for _ in range(2):  # the second start finds the file open in the engine already
+        await bot("stop")
+        with pytest.raises(Failed, match="NotConnected"):
+            await bot("send", to=f"{ANNA}@s.whatsapp.net", text="too early")
+        texts = [f"offline {number}" for number in range(5)]
+        for text in texts:
+            await anna.send(BOT, text)
+        await bot("start")
+        first = await bot.events.get()
+        assert first["event"] == "Connected"
+        assert [(await bot.until("Received"))["message"]["content"]["text"] for _ in texts] == texts
+
+
+async def test_a_kill_loses_no_session(bot: Bot, driver: Driven, sandbox: Sandbox):
+    driver.process.kill()
+    await driver.process.wait()
+    async with Driven(driver.sessions.parent, sandbox.descriptor_file) as again:
+        back = again.bot("bot-one")
+        await back("start")
+        assert (await back.events.get())["event"] == "Connected"
+
+
+async def test_ten_bots_pair_talk_and_restart_together(driver: Driven, sandbox: Sandbox):
+    numbers = [f"49155200000{index:02}" for index in range(10)]
+    names = [f"bot-{index}" for index in range(10)]
+    bots = await asyncio.gather(*(paired(driver, sandbox, *pair) for pair in zip(names, numbers, strict=True)))
+    for again in (False, True):
+        if again:
+            await asyncio.gather(*(bot("stop") for bot in bots))
+            await asyncio.gather(*(bot("start") for bot in bots))
+            await asyncio.gather(*(bot.until("Connected") for bot in bots))
+        for bot, to in zip(bots, [*numbers[1:], numbers[0]], strict=True):
+            await bot("send", to=f"{to}@s.whatsapp.net", text=f"from {bot.name}")
+        received = [(await bot.until("Received"))["message"] for bot in bots]
+        # the bots' own numbers get copies of nothing: each only has what its neighbour sent
+        assert [message["content"]["text"] for message in received] == [
+            f"from {name}" for name in [names[-1], *names[:-1]]
+        ]
+
+
+async def test_logging_out_unlinks_the_device_and_destroys_the_auth_state(bot: Bot, driver: Driven, sandbox: Sandbox):
+    await bot("logout")
+    assert (await bot.ending()).kind == "LoggedOut"
+    assert not list(driver.sessions.iterdir())
+    devices = await sandbox.call("GET", f"/phones/{BOT}")
+    assert [device for device in devices["devices"] if device != 0] == []
+
+
+async def test_the_auth_database_keeps_every_commit(bot: Bot, driver: Driven):
+    await bot("stop")
+    connection = sqlite3.connect(driver.sessions / "bot-one.db")
+    try:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    finally:
+        connection.close()

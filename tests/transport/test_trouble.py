@@ -1,0 +1,189 @@
+"""A real engine and a sandbox that misbehaves: what a bot says, and whether it comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.harness.sandbox import Sandbox
+from tests.transport.driven import Bot, Driven, Failed
+
+BOT = "4915510000001"
+ANNA = "4915510000002"
+
+
+async def fault(sandbox: Sandbox, kind: str, **values: object) -> None:
+    await sandbox.call("POST", "/faults", {"kind": kind, **values})
+
+
+async def test_every_failure_has_its_words(bot: Bot, sandbox: Sandbox):
+    expected = {
+        402: ("Blocked", "banned this account for 1:00:00: it sent too many messages to people"),
+        405: ("Blocked", "no longer accepts this version"),
+        400: ("Blocked", "failure 400"),
+        409: ("Blocked", "failure 409"),
+        418: ("Blocked", "failure 418"),
+        501: ("TransportError", "failure 501"),
+    }
+    await bot("stop")
+    for reason, (kind, words) in expected.items():
+        more = {"code": 101, "expire": 3600} if reason == 402 else {}
+        await fault(sandbox, "failure", reason=reason, **more)
+        await bot("start")
+        end = await bot.ending()
+        assert end.kind == kind
+        assert words in end.detail
+        assert (end.action is None) == (kind == "TransportError")
+        await fault(sandbox, "clear")
+    await bot("start")
+    await bot.until("Connected")
+
+
+async def test_a_busy_server_is_tried_again(bot: Bot, sandbox: Sandbox):
+    await fault(sandbox, "failure", reason=503, times=2)
+    await fault(sandbox, "drop")
+    reasons = [(await bot.until("Disconnected"))["reason"]]
+    while "failure 503" not in reasons[-1]:
+        reasons.append((await bot.until("Disconnected"))["reason"])
+    await bot.until("Connected")
+
+
+@pytest.mark.parametrize("reason", [401, 403, 406])
+async def test_a_device_that_was_removed_while_offline_is_logged_out(bot: Bot, sandbox: Sandbox, reason: int):
+    await bot("stop")
+    await fault(sandbox, "failure", reason=reason)
+    await bot("start")
+    end = await bot.ending()
+    assert end.kind == "LoggedOut"
+    assert "QR code" in end.action
+    await fault(sandbox, "clear")
+    await bot("start")
+    assert (await bot.events.get())["event"] == "QrCode"
+
+
+async def test_a_device_that_is_removed_while_online_is_logged_out_and_can_pair_again(bot: Bot, sandbox: Sandbox):
+    phone = await sandbox.phone(BOT)
+    await fault(sandbox, "stream-error", code=401, conflict="device_removed")
+    assert (await bot.ending()).kind == "LoggedOut"
+    await bot("start")
+    await phone.scan((await bot.until("QrCode"))["code"])
+    await bot.until("Connected")
+
+
+async def test_a_session_taken_over_by_another_program_is_blocked(bot: Bot, sandbox: Sandbox):
+    await fault(sandbox, "stream-error", conflict="replaced")
+    end = await bot.ending()
+    assert end.kind == "Blocked"
+    assert "another program" in end.detail
+
+
+async def test_a_cut_line_is_mended(bot: Bot, sandbox: Sandbox):
+    await fault(sandbox, "drop")
+    await bot.until("Disconnected")
+    await bot.until("Connected")
+
+
+async def test_while_the_server_refuses_the_reason_is_told(bot: Bot, sandbox: Sandbox):
+    await fault(sandbox, "refuse")
+    await fault(sandbox, "drop")
+    assert (await bot.until("Disconnected"))["reason"] == "the connection to WhatsApp was lost"
+    assert "WhatsApp cannot be reached" in (await bot.until("Disconnected"))["reason"]
+    await bot("stop")
+    await bot("start")
+    assert "WhatsApp cannot be reached" in (await bot.ending()).detail
+
+
+async def test_a_frozen_server_is_noticed_and_left(bot: Bot, sandbox: Sandbox):
+    await sandbox.phone(ANNA)
+    await fault(sandbox, "freeze")
+    with pytest.raises(Failed, match="TimeoutError"):
+        await bot("send", to=f"{ANNA}@s.whatsapp.net", text="anyone?")
+    end = await bot.ending()
+    assert (end.kind, end.detail) == ("TransportError", "WhatsApp stopped answering")
+    await fault(sandbox, "thaw")
+    await bot("start")
+    await bot.until("Connected")
+
+
+async def test_a_stopped_pairing_leaves_no_process_and_can_start_over(driver: Driven, sandbox: Sandbox):
+    bot = driver.bot("bot-one")
+    await bot("start")
+    first = await bot.until("QrCode")
+    assert len(children(driver.process.pid)) == 1
+    await bot("stop")
+    assert children(driver.process.pid) == []
+    await bot("start")
+    second = await bot.until("QrCode")
+    assert second["attempt"] == 1
+    assert second["code"] != first["code"]
+
+
+async def test_a_pairing_dies_with_the_daemon(driver: Driven, sandbox: Sandbox):
+    bot = driver.bot("bot-one")
+    await bot("start")
+    await bot.until("QrCode")
+    [child] = children(driver.process.pid)
+    ended = asyncio.Event()
+    child_fd = os.pidfd_open(child)
+    asyncio.get_running_loop().add_reader(child_fd, ended.set)
+    driver.process.kill()
+    try:
+        async with asyncio.timeout(10):
+            await ended.wait()
+    finally:
+        asyncio.get_running_loop().remove_reader(child_fd)
+        os.close(child_fd)
+
+
+async def test_a_pairing_that_loses_its_connection_is_told(driver: Driven, sandbox: Sandbox):
+    bot = driver.bot("bot-one")
+    await bot("start")
+    await bot.until("QrCode")
+    await fault(sandbox, "drop")
+    end = await bot.ending()
+    assert (end.kind, end.detail) == ("TransportError", "the connection to WhatsApp was lost while pairing")
+
+
+async def test_a_pairing_process_that_crashes_is_told(driver: Driven, sandbox: Sandbox):
+    bot = driver.bot("bot-one")
+    await bot("start")
+    await bot.until("QrCode")
+    os.kill(children(driver.process.pid)[0], 9)
+    assert "pairing process ended by itself" in (await bot.ending()).detail
+
+
+async def test_a_damaged_auth_database_is_no_reason_to_pair_anew(bot: Bot, driver: Driven, sandbox: Sandbox):
+    await bot("stop")
+    driver.process.kill()
+    await driver.process.wait()
+    for file in driver.sessions.glob("bot-one.db*"):
+        file.write_bytes(b"this is no database" * 500)
+    async with Driven(driver.sessions.parent, sandbox.descriptor_file) as again:
+        back = again.bot("bot-one")
+        await back("start")
+        end = await back.ending()
+    assert end.kind == "StoreError"
+    assert "cannot be read" in end.detail
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+async def test_a_server_that_says_nothing_holds_up_nobody(tmp_path: Path, bot: Bot, driver: Driven, sandbox: Sandbox):
+    await bot("stop")
+    mute = await asyncio.start_server(lambda _reader, _writer: asyncio.Event().wait(), "127.0.0.1")
+    async with mute:
+        descriptor = tmp_path / "mute.json"
+        proxy = f"http://127.0.0.1:{mute.sockets[0].getsockname()[1]}"
+        descriptor.write_text(json.dumps({**sandbox.descriptor, "proxy": proxy}))
+        deadlines = ("session.DIAL_DEADLINE=1", "pairing.FIRST_QR_DEADLINE=1")
+        async with Driven(tmp_path, descriptor, *deadlines) as elsewhere:
+            for name in ("bot-one", "bot-two"):  # one that is paired, and one that is not
+                lost = elsewhere.bot(name)
+                await lost("start")
+                assert (await lost.ending(within=10)).detail == "WhatsApp cannot be reached: it did not answer in time"
