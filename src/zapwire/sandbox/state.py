@@ -122,7 +122,8 @@ class StateFile:
 def _replace(path: Path, content: dict[str, Any]) -> None:
     new = path.with_suffix(path.suffix + ".new")
     with open(new, "w", encoding="utf-8", opener=_private) as file:
-        json.dump(content, file, separators=(",", ":"))
+        # In one piece: json.dump into a file is written in Python, and would hold up the event loop's thread.
+        file.write(json.dumps(content, separators=(",", ":")))
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 CAPACITY: Final = 5_000
@@ -47,6 +48,10 @@ class Inbox:
     def after(self, seq: int, kinds: Collection[str] = ()) -> list[Entry]:
         """The entries after number *seq* of these kinds (all when none is named)."""
         return [entry for entry in self.entries if entry.seq > seq and (not kinds or entry.kind in kinds)]
+
+    def newest(self, count: int) -> list[Entry]:
+        """The last entries, oldest first."""
+        return list(islice(self.entries, max(0, len(self.entries) - count), None))
 
     async def wait_after(self, seq: int, seconds: float, kinds: Collection[str] = ()) -> list[Entry]:
         """Like `after`, but waits up to *seconds* until there is one."""

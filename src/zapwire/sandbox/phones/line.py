@@ -35,10 +35,12 @@ class Line:
         self.account = account
         self._prefix = secrets.token_hex(4)
         self._numbers = count(1)
+        self.sent = 0
         self._waiting: dict[tuple[str, str], asyncio.Future[Node]] = {}
 
     async def send(self, node: Node) -> None:
         """Send a stanza that has no answer."""
+        self.sent += 1
         await self.network.handle(self.account, PHONE, node)
 
     async def ask(self, namespace: str, kind: str, *content: Node, to: Jid = SERVER, **attrs: Attr) -> Node:

@@ -53,6 +53,7 @@ class Phone:
         self._queue: asyncio.Queue[Node] = asyncio.Queue(QUEUE)
         self._task: asyncio.Task[None] | None = None
         self._available = False
+        self._taken = 0
 
     @classmethod
     def new(cls, world: World, account: Account) -> Phone:
@@ -81,6 +82,11 @@ class Phone:
         """Publish new one-time prekeys with the identity and the signed prekey."""
         await self._line.ask("encrypt", "set", *upload_nodes(self.keys))
 
+    @property
+    def version(self) -> tuple[int, int]:
+        """Changes with everything that is worth saving."""
+        return self._line.sent + self._taken, self.inbox.last
+
     # ---- stanzas from the server
 
     async def deliver(self, node: Node) -> None:
@@ -106,6 +112,7 @@ class Phone:
             except Exception:  # one bad stanza must not end the phone
                 log.exception("a virtual phone could not handle a <%s>", node.tag)
             finally:
+                self._taken += 1
                 self._queue.task_done()
                 self.world.changed()
 

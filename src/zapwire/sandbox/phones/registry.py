@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -19,6 +19,9 @@ from zapwire.sandbox.world import World
 MIN_DIGITS: Final = 7
 DERIVED_PREFIX: Final = "49155"
 DERIVED_DIGITS: Final = 8
+SAVED_ENTRIES: Final = 500
+SAVED_MESSAGES: Final = 100
+"""How much of a phone's inbox, and of what it may have to send again, outlives a restart."""
 
 
 class Phones:
@@ -27,6 +30,7 @@ class Phones:
     def __init__(self, world: World) -> None:
         self.world = world
         self._phones: dict[str, Phone] = {}
+        self._dumped: dict[str, tuple[tuple[int, int], dict[str, Any]]] = {}
 
     def __iter__(self) -> Iterator[Phone]:
         return iter(list(self._phones.values()))
@@ -76,7 +80,14 @@ class Phones:
 
     def to_json(self) -> list[dict[str, Any]]:
         """Everything that the phones keep, secrets included."""
-        return [_Saved.of(phone).model_dump(mode="json") for phone in self]
+        return [self._saved(phone) for phone in self]
+
+    def _saved(self, phone: Phone) -> dict[str, Any]:
+        version, saved = self._dumped.get(phone.account.phone, (None, {}))
+        if version != phone.version:
+            version, saved = phone.version, _dump(phone)
+            self._dumped[phone.account.phone] = (version, saved)
+        return saved
 
     async def restore(self, saved: list[dict[str, Any]]) -> None:
         """Bring phones back whose accounts the world has; raises pydantic.ValidationError."""
@@ -102,44 +113,37 @@ def number_from(push_name: str) -> str:
     return f"{DERIVED_PREFIX}{number:0{DERIVED_DIGITS}}"
 
 
-class _SavedEntry(BaseModel):
-    seq: int
-    kind: str
-    data: dict[str, Any]
-    raw: str = ""
-
-
 class _Saved(BaseModel):
+    """One phone in the state file. Bytes are base64."""
+
     phone: str
     keys: dict[str, Any]
     app_state: tuple[str, str, int]
     raw_id: int
-    inbox: list[_SavedEntry]
+    inbox: list[tuple[int, str, dict[str, Any], str]]
     last: int
-    kept: list[dict[str, Any]]
-
-    @classmethod
-    def of(cls, phone: Phone) -> _Saved:
-        key = phone.pairing.app_state
-        return cls(
-            phone=phone.account.phone,
-            keys=phone.keys.to_json(),
-            app_state=(key.key_id.hex(), key.secret.hex(), key.timestamp),
-            raw_id=phone.pairing.raw_id,
-            inbox=[
-                _SavedEntry(seq=e.seq, kind=e.kind, data=e.data, raw=base64.b64encode(e.raw).decode())
-                for e in phone.inbox.entries
-            ],
-            last=phone.inbox.last,
-            kept=phone.sending.to_json(),
-        )
+    kept: list[tuple[str, str, str]]
 
     def phone_of(self, world: World) -> Phone:
         key_id, secret, timestamp = self.app_state
         app_state = AppStateKey(bytes.fromhex(key_id), bytes.fromhex(secret), timestamp)
         keys = KeyStore.from_json(self.keys)
         phone = Phone(world, world.accounts[self.phone], keys, app_state=app_state, raw_id=self.raw_id)
-        phone.inbox.entries.extend(Entry(e.seq, e.kind, e.data, base64.b64decode(e.raw)) for e in self.inbox)
+        phone.inbox.entries.extend(Entry(seq, kind, data, b64decode(raw)) for seq, kind, data, raw in self.inbox)
         phone.inbox.last = self.last
         phone.sending.load(self.kept)
         return phone
+
+
+def _dump(phone: Phone) -> dict[str, Any]:
+    """What `_Saved` reads. Built by hand: it is made again every second while messages flow, on the event loop."""
+    key = phone.pairing.app_state
+    return {
+        "phone": phone.account.phone,
+        "keys": phone.keys.to_json(),
+        "app_state": (key.key_id.hex(), key.secret.hex(), key.timestamp),
+        "raw_id": phone.pairing.raw_id,
+        "inbox": [(e.seq, e.kind, e.data, b64encode(e.raw).decode()) for e in phone.inbox.newest(SAVED_ENTRIES)],
+        "last": phone.inbox.last,
+        "kept": phone.sending.to_json(SAVED_MESSAGES),
+    }

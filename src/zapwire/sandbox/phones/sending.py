@@ -11,7 +11,8 @@ import hashlib
 import secrets
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Any, Final
+from itertools import islice
+from typing import Final
 
 import zapwire.protobufs  # noqa: F401  enters neonize without its client
 
@@ -166,17 +167,18 @@ class Sending:
 
     # ---- state
 
-    def to_json(self) -> list[dict[str, Any]]:
-        """The messages that may be asked for again."""
+    def to_json(self, count: int) -> list[tuple[str, str, str]]:
+        """The last messages that may be asked for again: id, chat, content as base64."""
+        last = islice(self._kept.items(), max(0, len(self._kept) - count), None)
         return [
-            {"id": number, "chat": str(chat), "message": base64.b64encode(message.SerializeToString()).decode()}
-            for number, (chat, message) in self._kept.items()
+            (number, str(chat), base64.b64encode(message.SerializeToString()).decode())
+            for number, (chat, message) in last
         ]
 
-    def load(self, saved: Iterable[dict[str, Any]]) -> None:
+    def load(self, saved: Iterable[tuple[str, str, str]]) -> None:
         """Read what `to_json` made."""
-        for item in saved:
-            self.keep(Jid.parse(item["chat"]), Message.FromString(base64.b64decode(item["message"])), item["id"])
+        for number, chat, message in saved:
+            self.keep(Jid.parse(chat), Message.FromString(base64.b64decode(message)), number)
 
 
 def _attrs(to: Jid, message: E2EMessage, message_id: str) -> dict[str, Attr]:
