@@ -23,7 +23,7 @@ async def test_a_restart_needs_no_qr_and_delivers_what_waited(daemon: Daemon, sa
         await contact.send(BOT_NUMBER, f"while you were out {number}")
     await daemon.start()
     await daemon.until_state("shop", "connected")
-    async with daemon.events("message.received") as events:
+    async with daemon.events("message.received", after=0) as events:
         texts = [(await events.next())["data"]["content"]["text"] for _ in range(5)]
     assert texts == [f"while you were out {number}" for number in range(5)]
     await daemon.send("shop", CONTACT_NUMBER, "back again", wait=10)
@@ -103,6 +103,7 @@ async def test_a_server_restart_is_survived(daemon: Daemon, sandbox: Sandbox) ->
     await arrived(contact, "survived")
 
 
+@pytest.mark.timeout(240)
 async def test_a_frozen_server_is_noticed_and_a_waiting_message_arrives_after_the_thaw(
     daemon: Daemon, sandbox: Sandbox
 ) -> None:
@@ -111,7 +112,8 @@ async def test_a_frozen_server_is_noticed_and_a_waiting_message_arrives_after_th
     os.kill(sandbox.pid, signal.SIGSTOP)
     try:
         answer = await daemon.send("shop", CONTACT_NUMBER, "into the ice")
-        await daemon.until_state("shop", "reconnecting")
+        # the engine asks every 20 to 30 s whether the server is there, and waits 10 s for the answer
+        await daemon.until_state("shop", "reconnecting", within=100)
     finally:
         os.kill(sandbox.pid, signal.SIGCONT)
     await daemon.until_state("shop", "connected")

@@ -89,27 +89,28 @@ class Daemon:
     async def send(self, bot: str, to: str, text: str, **query: Any) -> Any:
         return await self.call("POST", f"/v1/bots/{bot}/messages", {"to": to, "type": "text", "text": text}, **query)
 
-    def events(self, *types: str, after: int = 0) -> Events:
-        """The live events, from *after* on; use as an async context manager."""
+    def events(self, *types: str, after: int | None = None) -> Events:
+        """The events after this one, or those that come from now on; use as an async context manager."""
         assert self._http is not None
         return Events(self._http, ",".join(types), after)
 
-    async def until_state(self, bot: str, state: str, after: int = 0) -> dict[str, Any]:
+    async def until_state(self, bot: str, state: str, within: float = 45) -> dict[str, Any]:
         """Wait until the bot is in this state; returns the bot."""
-        async with self.events("bot.state", after=after) as events:
+        async with self.events("bot.state") as events:
             now = await self.call("GET", f"/v1/bots/{bot}")
             if now["state"] == state:
                 return dict(now)
-            event = await events.until(lambda e: e["bot"] == bot and e["data"]["state"] == state)
+            event = await events.until(lambda e: e["bot"] == bot and e["data"]["state"] == state, within)
             return dict(event["data"])
 
 
 class Events:
     """One WebSocket on `/v1/events`."""
 
-    def __init__(self, http: aiohttp.ClientSession, types: str, after: int) -> None:
+    def __init__(self, http: aiohttp.ClientSession, types: str, after: int | None) -> None:
         self._http = http
-        self._query = {"after": str(after), **({"types": types} if types else {})}
+        wanted = {"after": after, "types": types or None}
+        self._query = {name: str(value) for name, value in wanted.items() if value is not None}
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self.seen: list[dict[str, Any]] = []
 
