@@ -74,10 +74,12 @@ class ScriptedTransport:
                     raise step
                 await emit(step)
         finally:
-            await asyncio.sleep(0)  # stopping takes a moment, as it does for real
-            self.running -= 1
-            self.emit = None
-            self.started.clear()
+            try:
+                await asyncio.sleep(0)  # stopping takes a moment, as it does for real
+            finally:
+                self.running -= 1
+                self.emit = None
+                self.started.clear()
 
     async def send(self, message: Outgoing) -> Sent:
         if self.running == 0:

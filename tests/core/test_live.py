@@ -1,0 +1,109 @@
+"""Readers of the journal, fast and slow."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.core.scripted import World, text, world
+from zapwire.errors import InvalidInput
+from zapwire.events import Event, EventType
+from zapwire.model import BotId, BotState
+from zapwire.store import journal
+from zapwire.store.tail import Tail
+from zapwire.store.times import now
+
+
+async def connected(at: World, *bots: str) -> None:
+    for bot in bots:
+        await at.core.fleet.create(bot)
+        await at.until(bot, BotState.CONNECTED)
+
+
+async def test_pages_lead_from_one_to_the_next_past_what_does_not_match(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await connected(at, "a", "b")
+        for number in range(5):
+            await at.tell("a", text(f"A{number}"))
+        await at.core.fleet.update("b", name="B")
+        page = await at.core.live.page(0, bots=["a"], types=["message.received"], limit=3)
+        assert [event.data["id"] for event in page.events] == ["A0", "A1", "A2"]
+        page = await at.core.live.page(page.next_after, bots=["a"], types=["message.received"], limit=3)
+        assert [event.data["id"] for event in page.events] == ["A3", "A4"]
+        assert page.next_after == await at.core.live.last_seq()
+        assert (await at.core.live.page(page.next_after)).events == []
+        assert (await at.core.live.page(0, bots=[])).events == []
+
+
+async def test_bad_cursors_and_types_are_refused(tmp_path: Path):
+    async with world(tmp_path / "db") as at:
+        for after in (-1, 2**63):
+            with pytest.raises(InvalidInput) as caught:
+                await at.core.live.page(after)
+            assert caught.value.field == "after"
+        with pytest.raises(InvalidInput) as caught:
+            at.core.live.follow(0, types=["message.lost"])
+        assert caught.value.field == "types"
+        for limit in (0, 1001):
+            with pytest.raises(InvalidInput):
+                await at.core.live.page(0, limit=limit)
+
+
+async def test_followers_lose_nothing_wherever_they_begin_and_however_slow(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await connected(at, "a")
+        at.database.tail._kept = 10  # so that the slow one must read the database
+        total = 200
+
+        async def read(after: int, count: int, every: int) -> list[str]:
+            found: list[str] = []
+            async for event in at.core.live.follow(after, types=["message.received"]):
+                found.append(event.data["id"])
+                if len(found) == count:
+                    return found
+                if every and len(found) % every == 0:
+                    await asyncio.sleep(0.002)
+            return found
+
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            fast, slow = group.create_task(read(0, total, 0)), group.create_task(read(0, total, 10))
+            for number in range(total):
+                await at.tell("a", text(f"A{number}"))
+            late = group.create_task(read(0, total, 0))
+        assert fast.result() == slow.result() == late.result() == [f"A{number}" for number in range(total)]
+
+
+async def test_a_follower_without_a_cursor_gets_what_comes(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await connected(at, "a")
+        stream = at.core.live.follow()
+        await at.tell("a", text("A"))
+        async with asyncio.timeout(10):
+            event = await anext(stream)
+        assert (event.type, event.data["id"]) == (EventType.MESSAGE_RECEIVED, "A")
+        assert event == await at.database.read(lambda sql: journal.by_seq(sql, event.seq))
+
+
+async def test_a_deleted_bots_events_are_gone_from_both_places(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await connected(at, "a", "b")
+        await at.core.fleet.delete("a")
+        assert {event.bot for event in await at.events()} == {"b"}
+        assert {event.bot for event in at.database.tail.after(0) or []} == {"b"}
+
+
+def test_the_tail_knows_what_it_no_longer_knows():
+    tail = Tail(5, kept=3)
+    assert tail.after(5) == []
+    assert tail.after(4) is None
+    events = [Event(seq, f"evt_{seq}", EventType.BOT_STATE, now(), BotId("a"), {}) for seq in range(6, 11)]
+    wake = tail.wake
+    tail.publish(events)
+    assert wake.is_set()
+    assert not tail.wake.is_set()
+    assert tail.after(6) is None
+    assert tail.after(7) == events[2:]
+    assert tail.after(9) == events[4:]
+    assert tail.after(10) == []
