@@ -1,7 +1,7 @@
 """App state on the server: numbered patches by account and collection, which the server stores but cannot read.
 
-Source: whatsmeow's appstate.go. A patch is accepted only on top of the newest version; the server writes the new version
-into it, because clients check it against their hash of everything.
+Source: whatsmeow's appstate.go. A patch is accepted only on top of the newest version; the server writes the new
+version into it, because clients check it against their hash of everything.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Messages: from one device to every device that is to have them.
 
-Source: whatsmeow's send.go and message.go. A message to a person carries one ciphertext per device; one to a group carries
-one for all (`skmsg`) and, for devices that lack the sender's key, one each. Delivered messages are addressed by LID and
-carry the phone number beside it.
+Source: whatsmeow's send.go and message.go. A message to a person carries one ciphertext per device; one to a group
+carries one for all (`skmsg`) and, for devices that lack the sender's key, one each. Delivered messages are addressed by
+LID and carry the phone number beside it.
 """
 
 from __future__ import annotations

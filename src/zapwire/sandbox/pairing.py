@@ -2,8 +2,8 @@
 
 Source: whatsmeow's pair.go and pair-code.go. By QR: the server gives six references, the phone reads one of them from
 the code. By code: the client asks with a phone number (`companion_hello`), the phone answers (`primary_hello`), the
-client finishes (`companion_finish`). Both end in `pair-success`, the client's signature and a stream error 515 that makes
-it log in.
+client finishes (`companion_finish`). Both end in `pair-success`, the client's signature and a stream error 515 that
+makes it log in.
 """
 
 from __future__ import annotations
