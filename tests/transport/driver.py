@@ -1,9 +1,8 @@
 """The transport alone in a process of its own, driven by JSON lines: Go wants its environment at the process' start.
 
-`python -m tests.transport.driver DESCRIPTOR SESSIONS [MODULE.NAME=SECONDS ...]`; requests {"do", "bot", "nr", ...} on stdin,
-on stdout {"nr", "result"|"error"} for each, and {"bot", "event", ...} for what the transports emit. MODULE.NAME=SECONDS
-shortens one of the deadlines in a module of `zapwire.transport.whatsapp_web`.
-"""
+`python -m tests.transport.driver DESCRIPTOR SESSIONS [MODULE.NAME=SECONDS ...]`; requests {"do", "bot", "nr", ...} on
+stdin, on stdout {"nr", "result"|"error"} for each, and {"bot", "event", ...} for what the transports emit.
+MODULE.NAME=SECONDS shortens one of the deadlines in a module of `zapwire.transport.whatsapp_web`."""
 
 from __future__ import annotations
 

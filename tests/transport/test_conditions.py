@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import pytest
+
+from zapwire.errors import Blocked, LoggedOut, NotConnected, Refused, TransportError
+from zapwire.transport.whatsapp_web import conditions
+
+LINES = [
+    ("Got device removed stream error, sending LoggedOut event and deleting session", LoggedOut, "removed this device"),
+    (
+        "Got 401: logged out from another device connect failure, sending LoggedOut event and deleting session",
+        LoggedOut,
+        "out",
+    ),
+    (
+        "Got 403: primary device was logged out connect failure, sending LoggedOut event and deleting session",
+        LoggedOut,
+        "locked",
+    ),
+    (
+        "Got 406: logged out for unknown reason connect failure, sending LoggedOut event and deleting session",
+        LoggedOut,
+        "banned",
+    ),
+    (
+        'Temporary ban connect failure: <failure code="104" expire="60" reason="402"/>',
+        Blocked,
+        "0:01:00: it sent the same",
+    ),
+    ('Temporary ban connect failure: <failure reason="402"/>', Blocked, "unknown"),
+    ("Client outdated (405) connect failure (client version: 2.3000.1)", Blocked, "version"),
+    ("Got replaced stream error, sending StreamReplaced event", Blocked, "another program"),
+    ('Unknown connect failure: <failure reason="409"/>', Blocked, "failure 409"),
+    ('Unknown connect failure: <failure reason="429"/>', TransportError, "failure 429"),
+]
+
+
+@pytest.mark.parametrize(("line", "kind", "words"), LINES)
+def test_log_lines(line, kind, words):
+    error = conditions.from_log_line(line)
+    assert type(error) is kind
+    assert words in error.detail
+
+
+@pytest.mark.parametrize("line", ["Successfully authenticated", "Got 515 code, reconnecting...", "Keepalive timed out"])
+def test_other_log_lines_end_nothing(line):
+    assert conditions.from_log_line(line) is None
+    assert conditions.reconnect_problem(line) is None
+
+
+def test_reconnect_problems():
+    line = "Error reconnecting after autoreconnect sleep: failed to dial: dial tcp: connect: connection refused"
+    assert conditions.reconnect_problem(line) == "WhatsApp cannot be reached: connection refused"
+    busy = "Got 503/service unavailable connect failure, assuming automatic reconnect will handle it"
+    assert "failure 503" in (conditions.reconnect_problem(busy) or "")
+
+
+SENDS = [
+    ("no LID found for 4915519999999@s.whatsapp.net from server", Refused, "not on WhatsApp"),
+    ("websocket not connected", NotConnected, "not connected"),
+    (
+        "failed to get user info for 4915519999999@s.whatsapp.net to fill LID cache: info query timed out",
+        TransportError,
+        "...",
+    ),
+    ("timed out waiting for message send response", TimeoutError, "confirm"),
+    ("server returned error 463", Refused, "new chats"),
+    ("server returned error 400", Refused, "400"),
+    ("server returned error 503", TransportError, "503"),
+    ("failed to get group members: that group does not exist", Refused, "does not exist"),
+    ("failed to get group members: you're not participating in that group", Refused, "not a member"),
+]
+
+
+@pytest.mark.parametrize(("text", "kind", "words"), SENDS)
+def test_send_errors(text, kind, words):
+    error = conditions.from_send_error(text)
+    assert type(error) is kind
+    assert words in str(error)
+    assert "4915519999999" not in str(error)
+
+
+PAIR_PHONE = [
+    ("info query returned status 400: bad-request", Refused),
+    ("international phone number required (must not start with 0)", Refused),
+    ("info query returned status 429: rate-overlimit", TransportError),
+    ("info query timed out", TransportError),
+]
+
+
+@pytest.mark.parametrize(("text", "kind"), PAIR_PHONE)
+def test_pairing_code_errors(text, kind):
+    assert type(conditions.from_pair_phone_error(text)) is kind

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from zapwire.transport.whatsapp_web.incoming import Incoming
+from zapwire.transport.whatsapp_web.threads import CallThreads
+
+
+async def test_items_come_out_in_order_and_a_full_queue_blocks_the_engine():
+    incoming = Incoming(asyncio.get_running_loop(), capacity=2)
+    put: list[int] = []
+
+    def engine():
+        for number in range(20):
+            incoming.put((number, b""))
+            put.append(number)
+
+    thread = threading.Thread(target=engine, daemon=True)
+    thread.start()
+    await asyncio.to_thread(thread.join, 0.05)
+    assert put == [0, 1]
+    assert [(await incoming.get())[0] for _ in range(20)] == list(range(20))
+
+
+async def test_a_closed_queue_lets_the_engine_go():
+    incoming = Incoming(asyncio.get_running_loop(), capacity=1)
+    thread = threading.Thread(target=lambda: [incoming.put((1, b"")) for _ in range(3)], daemon=True)
+    thread.start()
+    incoming.close()
+    await asyncio.to_thread(thread.join, 10)
+    assert not thread.is_alive()
+
+
+async def test_an_item_being_dealt_with_is_not_quiet():
+    incoming = Incoming(asyncio.get_running_loop())
+    incoming.put((1, b""))
+    assert incoming.quiet_for() == 0
+    await incoming.get()
+    assert incoming.quiet_for() == 0
+    waiting = asyncio.create_task(incoming.get())
+    await asyncio.sleep(0)
+    assert incoming.quiet_for() > 0
+    waiting.cancel()
+
+
+async def test_call_threads_are_bounded_and_errors_reach_the_caller():
+    threads = CallThreads(2)
+    gate, running = threading.Event(), threading.Semaphore(0)
+
+    def wait():
+        running.release()
+        gate.wait(10)
+        return threading.current_thread().name
+
+    calls = [asyncio.create_task(threads.run(wait)) for _ in range(4)]
+    await asyncio.sleep(0)
+    assert running.acquire(timeout=5)
+    assert running.acquire(timeout=5)
+    assert not running.acquire(timeout=0.05)
+    gate.set()
+    assert len(set(await asyncio.gather(*calls))) == 2
+    try:
+        await threads.run(int, "x")
+    except ValueError:
+        pass
+    else:
+        raise AssertionError("the error was swallowed")
+    threads.close()
