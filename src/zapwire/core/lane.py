@@ -49,6 +49,7 @@ class Lane:
         self._chats: dict[str, deque[Waiting]] = {}
         self._busy: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._records: set[asyncio.Task[None]] = set()
         self._online = False
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
@@ -110,16 +111,17 @@ class Lane:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=seconds)
+        until = self._loop.time() + seconds
+        while (under_way := self._tasks | self._records) and self._loop.time() < until:
+            await asyncio.wait(under_way, timeout=until - self._loop.time())
 
     async def close(self) -> None:
-        """End everything at once; what is under way stays `sending` in the database."""
+        """End everything at once; what is under way stays `sending` in the database, what is known is written."""
         await self.drain(0)
         for task in self._tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(set(self._tasks))
+        while under_way := self._tasks | self._records:
+            await asyncio.wait(under_way)
 
     def _pump(self) -> None:
         """Begin what may begin, and look again when the next one may."""
@@ -198,7 +200,10 @@ class Lane:
             await self._end(message.id, MessageState.UNKNOWN, "internal error, see the log: it may have been sent")
         else:
             self._pacing.spoken(message.chat, self._loop.time())
-            await self._sent(message.id, sent)
+            # The next one to this chat need not wait for the disk: its `sending` goes into the same commit.
+            record = asyncio.create_task(self._sent(message.id, sent), name=f"sent-{self._bot}")
+            self._records.add(record)
+            record.add_done_callback(self._records.discard)
 
     async def _try_again(self, message: Waiting, error: TransportError) -> None:
         message.attempts += 1
