@@ -10,6 +10,13 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+import zapwire.protobufs  # noqa: F401
+
+# isort: split
+from neonize.proto.waAdv.WAAdv_pb2 import ADVSignedDeviceIdentity
+from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message
+
+from zapwire.sandbox import adv
 from zapwire.sandbox.node import Jid, Node
 from zapwire.sandbox.phones.compose import Edit, Media, Outgoing, Reaction
 from zapwire.sandbox.phones.errors import BadRequest, NotOnWhatsApp, PhoneError, UnknownPhone
@@ -17,6 +24,7 @@ from zapwire.sandbox.phones.inbox import CAPACITY, Entry, Inbox
 from zapwire.sandbox.phones.phone import Phone
 from zapwire.sandbox.phones.registry import Phones, number_from
 from zapwire.sandbox.phones.sending import participant_hash
+from zapwire.sandbox.signal.keystore import KeyStore
 from zapwire.sandbox.world import World
 
 ANA, BOB, CARL = "4915100000001", "4915100000002", "4915100000003"
@@ -189,6 +197,24 @@ async def test_garbage_is_asked_for_again_five_times_and_then_told(ana: Phone, b
     assert bob.inbox.after(0, {"message"}) == []
     await ana.send(Outgoing(to=BOB, text="still alive"))
     assert (await next_entry(bob, "message")).data["text"] == "still alive"
+
+
+async def test_a_companion_has_to_show_that_its_phone_vouches_for_it(ana: Phone, bob: Phone):
+    companion = KeyStore.generate()
+    sender = ana.account.lid_jid.with_device(1)
+    signed = adv.sign_device(ana.keys.identity, companion.identity.public, raw_id=1, key_index=1, timestamp=1)
+    vouched = ADVSignedDeviceIdentity.FromString(signed)
+    subject = vouched.details + companion.identity.public + ana.keys.identity.public
+    vouched.deviceSignature = companion.identity.sign(b"\x06\x01" + subject)
+    for number, proof in enumerate((None, signed, b"\xff", vouched.SerializeToString())):
+        companion.start_session("bob", bob.keys.own_bundle())
+        kind, data = companion.encrypt("bob", Message(conversation=f"try {number}").SerializeToString())
+        parts = [Node("enc", {"v": "2", "type": kind}, data)]
+        parts += [Node("device-identity", {}, proof)] if proof else []
+        attrs = {"id": f"X{number}", "from": sender, "type": "text", "t": "1"}
+        await bob.deliver(Node("message", attrs, parts))
+    assert (await next_entry(bob, "message")).data["text"] == "try 3"
+    assert len(bob.inbox.after(0, {"message"})) == 1
 
 
 async def test_blocked_accounts_and_pictures_reach_the_server(ana: Phone, bob: Phone):

@@ -66,7 +66,7 @@ async def test_a_person_creates_a_phone_and_chats(page: Page, sandbox: RunningSa
     await expect(mine.locator(".ticks.read")).to_have_text("✓✓")
     assert "composing" in [e.data["state"] for e in bob.inbox.after(0, {"typing"})]
     await bob.typing(ANA)
-    await expect(page.locator("#typing")).to_contain_text("composing")
+    await expect(page.locator("#typing")).to_contain_text("is typing")
 
     media = Media.model_validate({"kind": "document", "data": "aGk=", "filename": "hi.html", "mimetype": "text/html"})
     await bob.send(Outgoing(to=ANA, media=media))

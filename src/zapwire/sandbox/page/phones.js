@@ -82,7 +82,7 @@ function draw() {
   $("chats").replaceChildren(...[...chats.byName.values()].map(chatItem));
   const chat = open && chats.chat(open);
   $("peer").textContent = chat ? chat.title : "No chat is open";
-  $("typing").textContent = chat?.typing ? `${chat.title}: ${chat.typing}` : "";
+  $("typing").textContent = chat?.typing ? `${chat.title} is ${chat.typing === "recording" ? "recording" : "typing"} …` : "";
   for (const field of $("write").elements) field.disabled = !chat;
   const list = $("messages");
   const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;

@@ -16,6 +16,7 @@ import zapwire.protobufs  # noqa: F401  enters neonize without its client
 from google.protobuf.message import DecodeError
 from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message
 
+from zapwire.sandbox import adv
 from zapwire.sandbox.node import Attr, Jid, Node
 from zapwire.sandbox.phones import content
 from zapwire.sandbox.phones.content import E2EMessage
@@ -23,7 +24,8 @@ from zapwire.sandbox.phones.inbox import Inbox
 from zapwire.sandbox.phones.keys import retry_nodes
 from zapwire.sandbox.phones.line import Line
 from zapwire.sandbox.phones.sending import GROUP_SERVER, MAX_RETRIES
-from zapwire.sandbox.signal.errors import DuplicateMessage, SignalError
+from zapwire.sandbox.signal.errors import DecryptFailed, DuplicateMessage, SignalError
+from zapwire.sandbox.signal.framing import PreKeyMessage
 from zapwire.sandbox.signal.keystore import KeyStore
 
 OnOwnMessage: TypeAlias = Callable[[Jid, E2EMessage], Coroutine[Any, Any, None]]
@@ -67,12 +69,25 @@ class Receiving:
         if kind == "skmsg":
             plain = self._keys.decrypt_group(node.text("from"), str(sender), enc.data)
         else:
+            if kind == "pkmsg" and sender.device:
+                self._check_companion(node, sender, PreKeyMessage.parse(enc.data).identity)
             plain = self._keys.decrypt(str(sender), kind, enc.data)
         message = Message.FromString(plain)
         if message.HasField("senderKeyDistributionMessage"):
             key = message.senderKeyDistributionMessage
             self._keys.learn_sender_key(key.groupID, str(sender), key.axolotlSenderKeyDistributionMessage)
         await self._accept(node, sender, message)
+
+    def _check_companion(self, node: Node, sender: Jid, identity: bytes) -> None:
+        """A companion that opens a session has to show that its account's phone vouches for it, as for a real phone."""
+        account = self._line.network.account_of(sender)
+        phone = account.devices[0].keys if account else None
+        shown = node.child("device-identity")
+        if phone is None:
+            return
+        if shown is None or not adv.verify_companion(shown.data, identity, phone.identity):
+            message = "the message has no valid <device-identity>, which a companion's first messages need"
+            raise DecryptFailed(message)
 
     async def _accept(self, node: Node, sender: Jid, message: E2EMessage) -> None:
         own = sender.bare == self._line.account.lid_jid
