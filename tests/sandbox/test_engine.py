@@ -153,3 +153,22 @@ async def test_unlinking_logs_the_engine_out(bot: Phone, engine: Engine) -> None
     await bot.unlink(1)
     await engine.until(lambda a: a.get("event") == "logged out")
     assert bot.to_json()["devices"] == [0]
+
+
+async def test_two_companions_of_one_phone(
+    bot: Phone, contact: Phone, engine: Engine, sandbox: RunningSandbox, tmp_path: Path
+) -> None:
+    async with Engine(tmp_path / "second", sandbox.descriptor) as second:
+        await second.tell("connect")
+        assert await bot.pairing.scan(await second.qr()) == 2
+        await second.until(lambda a: a.get("event") == "connected")
+        await contact.send(Outgoing(to=BOT, text="to both"))
+        await engine.text("to both")
+        await second.text("to both")
+        await engine.tell("send", to=CONTACT, text="from the first")
+        assert (await second.text("from the first"))["from_me"]
+        await entry(contact, "from the first")
+        await bot.unlink(1)
+        await engine.until(lambda a: a.get("event") == "logged out")
+        await contact.send(Outgoing(to=BOT, text="to the second"))
+        await second.text("to the second")
