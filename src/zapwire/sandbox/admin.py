@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from zapwire.sandbox import adv
 from zapwire.sandbox.phones.compose import Outgoing
 from zapwire.sandbox.phones.errors import BadRequest
 from zapwire.sandbox.phones.phone import Phone
 from zapwire.sandbox.phones.registry import Phones, number_from
-from zapwire.sandbox.problems import Handler, body_of, guarded, query_of
+from zapwire.sandbox.problems import Body, Handler, body_of, guarded, query_of
 
 MAX_WAIT: Final = 120.0
 """Seconds that a reader of an inbox may wait for news."""
@@ -24,12 +24,6 @@ UNTRUSTED: Final = {
     "X-Content-Type-Options": "nosniff",
 }
 """A file is never part of the page, whatever type its sender claims."""
-
-
-class Body(BaseModel):
-    """A request's body or query; unknown names are errors."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class NewPhone(Body):
@@ -62,7 +56,7 @@ class Page(Body):
 class Read(Body):
     """`read`: these messages, those of one chat, or all."""
 
-    ids: list[str] = []
+    ids: list[str] = Field(default_factory=list)
     chat: str = ""
     played: bool = False
 

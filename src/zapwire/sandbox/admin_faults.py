@@ -5,17 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from zapwire.sandbox.faults import LoginFailure, stream_error
-from zapwire.sandbox.problems import Handler, guarded, query_of
+from zapwire.sandbox.problems import Body, Handler, guarded, query_of
 from zapwire.sandbox.world import World
-
-
-class Body(BaseModel):
-    """A request's body or query; unknown names are errors."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class Refuse(Body):

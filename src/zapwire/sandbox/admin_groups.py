@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from zapwire.sandbox.node import Jid
 from zapwire.sandbox.phones.errors import BadRequest
 from zapwire.sandbox.phones.groups import GroupActions
 from zapwire.sandbox.phones.registry import Phones
-from zapwire.sandbox.problems import Handler, body_of, guarded
-
-
-class Body(BaseModel):
-    """A request's body; unknown names are errors."""
-
-    model_config = ConfigDict(extra="forbid")
+from zapwire.sandbox.problems import Body, Handler, body_of, guarded
 
 
 class NewGroup(Body):
     """`POST groups`."""
 
     subject: str
-    members: list[str] = []
+    members: list[str] = Field(default_factory=list)
 
 
 class Members(Body):

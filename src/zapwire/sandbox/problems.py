@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from aiohttp import web
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from zapwire.sandbox.phones.errors import PhoneError
 
@@ -17,6 +17,12 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Model = TypeVar("Model", bound=BaseModel)
 
 CONTENT_TYPE: Final = "application/problem+json"
+
+
+class Body(BaseModel):
+    """A request's body or query; unknown names are errors."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 def problem(status: int, detail: str, **more: Any) -> web.Response:
