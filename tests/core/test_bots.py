@@ -219,6 +219,17 @@ async def test_logout_unlinks_while_connected_and_the_next_connect_pairs_anew(tm
         assert (await at.core.fleet.get("a")).state is BotState.PAIRING
 
 
+async def test_a_logout_is_done_even_when_a_connect_follows_at_once(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await at.core.fleet.create("a")
+        await at.until("a", BotState.CONNECTED)
+        await asyncio.gather(at.core.fleet.logout("a"), at.core.fleet.connect("a"))
+        await at.tell("a", qr())
+        assert at.transports["a"].logouts == 1
+        view = await at.core.fleet.get("a")
+        assert (view.state, view.identity) == (BotState.PAIRING, Identity())
+
+
 async def test_wanted_bots_come_back_after_a_restart_and_others_do_not(tmp_path: Path):
     async with world(tmp_path / "db", linked=True) as at:
         for name, autostart in (("auto", True), ("manual", False), ("asked", False), ("stopped", True)):

@@ -7,7 +7,7 @@ any time. Three rules keep that simple:
   bot ever exist, and nothing needs to be locked against stopping.
 * **An order is an entry in the database, a new status and a new epoch, in one step under one lock.** It returns at
   once; the supervisor sees the new epoch, ends what it was doing and does what is wanted now. Orders that came
-  meanwhile collapse into the last one.
+  meanwhile collapse into the last one; only a logout is done in any case.
 * **The connection speaks with the epoch it was started in.** After a newer order its status reports count for nothing,
   so a connection that is still closing cannot overwrite "stopped". Messages it brings are stored all the same.
 
@@ -88,6 +88,7 @@ class Bot:
         self._bucket = Bucket(limits.starts_per_minute)
         self._lock = asyncio.Lock()
         self._order = Order.RUN if row.starts else Order.STOP
+        self._unlink_due = False
         self._epoch = 0
         self._ordered = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -256,6 +257,8 @@ class Bot:
 
     def _give(self, order: Order) -> None:
         self._order = order
+        if order in {Order.LOGOUT, Order.LEAVE}:
+            self._unlink_due = True  # no later order takes that back
         self._epoch += 1
         self._ordered.set()
         self._tell_sender()
@@ -275,15 +278,15 @@ class Bot:
         while True:
             epoch, order = self._epoch, self._order
             self._ordered.clear()
-            if order is Order.RUN:
+            if self._unlink_due:
+                await self._unlink()
+            elif order is Order.RUN:
                 unlinked = await self._run_until_ordered(epoch)
                 if not unlinked:
                     continue
-            elif order is Order.STOP:
+            else:
                 await self._ordered.wait()
                 continue
-            else:
-                await self._unlink()
             if self._order is Order.LEAVE:
                 return
             await self._forget()
@@ -294,10 +297,10 @@ class Bot:
         connection = asyncio.create_task(self._keep_connected(epoch), name=f"bot-{self._row.id}")
         try:
             await self._ordered.wait()
-            if self._order in {Order.LOGOUT, Order.LEAVE}:
-                await self._unlink()
-                return True
-            return False
+            if not self._unlink_due:
+                return False
+            await self._unlink()
+            return True
         finally:
             connection.cancel()
             await asyncio.wait([connection])
@@ -340,6 +343,7 @@ class Bot:
             await self._report(status, epoch)
 
     async def _unlink(self) -> None:
+        self._unlink_due = False
         try:
             async with asyncio.timeout(self._limits.logout_time):
                 await self._transport.logout()

@@ -141,11 +141,13 @@ class Fleet:
         bot = Bot(row, self._transports, self._database, self._sender, limits=self._limits, chance=self._chance)
         await self._sender.attach(row.id, bot.transport)
         self._bots[row.id] = bot
-        self._supervisors[row.id] = asyncio.create_task(bot.run(), name=f"supervisor-{row.id}")
+        supervisor = asyncio.create_task(bot.run(), name=f"supervisor-{row.id}")
+        supervisor.add_done_callback(_log_failure)
+        self._supervisors[row.id] = supervisor
         return bot
 
     async def _remove(self, bot: BotId) -> None:
-        await self._supervisors[bot]
+        await asyncio.wait([self._supervisors[bot]])
         await self._sender.detach(bot)
         try:
             await self._transports.forget(bot)
@@ -156,6 +158,11 @@ class Fleet:
             raise
         self._database.tail.forget(bot)
         del self._bots[bot], self._supervisors[bot]
+
+
+def _log_failure(supervisor: asyncio.Task[None]) -> None:
+    if not supervisor.cancelled() and supervisor.exception() is not None:
+        log.error("%s: ended by a mistake of ours", supervisor.get_name(), exc_info=supervisor.exception())
 
 
 def _settle(transaction: Transaction, rows: builtins.list[BotRow]) -> None:

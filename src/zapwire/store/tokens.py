@@ -31,7 +31,8 @@ def insert(transaction: Transaction, token: Token, digest: bytes) -> None:
 def all_tokens(sql: sqlite3.Connection) -> list[Token]:
     """All tokens, oldest first."""
     return [
-        _token(row) for row in sql.execute("SELECT id, name, created_at, last_used FROM tokens ORDER BY created_at, id")
+        _token(row)
+        for row in sql.execute("SELECT id, name, created_at, last_used FROM tokens ORDER BY created_at, rowid")
     ]
 
 

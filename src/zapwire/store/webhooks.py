@@ -72,7 +72,7 @@ def delete(transaction: Transaction, endpoint: str) -> bool:
 
 def all_endpoints(sql: sqlite3.Connection) -> list[Endpoint]:
     """All endpoints, oldest first."""
-    rows = sql.execute(f"SELECT {_COLUMNS} FROM endpoints ORDER BY created_at, id")  # noqa: S608 - constant
+    rows = sql.execute(f"SELECT {_COLUMNS} FROM endpoints ORDER BY created_at, rowid")  # noqa: S608 - constant
     return [_endpoint(row) for row in rows]
 
 
