@@ -312,3 +312,32 @@ def test_messages_and_receipts_of_one_id_wait_apart() -> None:
     assert len(device.mailbox.waiting) == 2
     device.mailbox.put(Node("message", {"id": "m", "from": Jid("1", "lid"), "t": "2"}))
     assert [n.tag for n in iter(device.mailbox.take, None)] == ["receipt", "message"]
+
+
+async def test_every_kind_of_stanza_waits_for_its_own_acknowledgement(town: Town) -> None:
+    alice, bob = town.companion("alice"), town.phones["bob"]
+    group = town.world.groups.create("Lunch", alice.account)
+    group.members[bob.account.lid] = ""
+    for participant in (alice.jid, alice.jid.bare):
+        receipt = {"id": "m1", "to": group.jid, "participant": participant, "type": "read"}
+        await bob.send(Node("receipt", receipt))
+    (waiting,) = [n for n in alice.account.devices[1].mailbox.waiting.values() if n.tag == "receipt"]
+    assert waiting.jid("participant") == bob.jid
+    ack = {"class": "receipt", "id": "m1", "to": group.jid, "type": "read"}
+    await alice.send(Node("ack", {**ack, "participant": alice.jid}))
+    assert any(n.tag == "receipt" for n in alice.account.devices[1].mailbox.waiting.values())
+    await alice.send(Node("ack", {**ack, "participant": bob.jid}))
+    assert not any(n.tag == "receipt" for n in alice.account.devices[1].mailbox.waiting.values())
+
+
+async def test_saying_active_twice_sends_nothing_twice(town: Town) -> None:
+    alice, bob = town.phones["alice"], town.companion("bob")
+    town.world.detach(bob.account, bob.number)
+    await alice.send(fan_out(bob.jid.bare, "m1", bob.jid))
+    again = Recorder(town.world, bob.account, bob.number)
+    town.world.attach(bob.account, bob.number, again, hold=True)
+    for _ in range(2):
+        await again.ask("set", "passive", Node("active"))
+    await town.settle()
+    assert texts(again) == ["m1"]
+    assert [n.children[0].tag for n in again.all("ib")] == ["offline_preview", "offline"]

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from zapwire.sandbox.mailbox import Mailbox
-from zapwire.sandbox.node import Jid, Node
+from zapwire.sandbox.node import MAX_DEVICE, Jid, Node
 
 PHONE_SERVER: Final = "s.whatsapp.net"
 LID_SERVER: Final = "lid"
 PHONE_SERVERS: Final = frozenset({PHONE_SERVER, "c.us"})
-MAX_DEVICE: Final = 255
 
 
 class Endpoint(Protocol):

@@ -66,6 +66,8 @@ async def _serve_registration(connection: Connection, registration: Registration
         node = await connection.next_node(read)
         world.statistics.count(world.statistics.received, kind_of(node))
         answer = await world.pairings.handle(world, registration, node)
+        if answer is not None and answer.text("type") == "error":
+            world.statistics.count(world.statistics.unhandled, kind_of(node))
         if answer is not None:
             answer.attrs = {"from": SERVER, "type": "result", "id": node.text("id"), **answer.attrs}
             await connection.deliver(answer)

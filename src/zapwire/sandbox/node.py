@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
+
+MAX_DEVICE: Final = 255
+
+
+class BadStanza(ValueError):
+    """An attribute of a stanza is not what it has to be."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Jid:
     """An address, `user[:device]@server`.
 
-    A type of its own because whatsmeow compares attributes as JID values: they must be written with the JID tokens (250 and
-    247), never as strings (the trap is described in docs/sandbox.md).
+    A type of its own because whatsmeow compares attributes as JID values: they must be written with the JID tokens (250
+    and 247), never as strings (the trap is described in docs/sandbox.md).
     """
 
     user: str
@@ -21,13 +27,15 @@ class Jid:
 
     @classmethod
     def parse(cls, text: str) -> Jid:
-        """Read `user[.agent][:device]@server` or a bare server; raises ValueError on anything else."""
+        """Read `user[.agent][:device]@server` or a bare server; raises BadStanza (a ValueError) on anything else."""
         user, at, server = text.rpartition("@")
         if not server:
-            raise ValueError("a JID needs a server")
+            raise BadStanza("a JID needs a server")
         if not at:
             return cls("", server)
         user, _, device = user.partition(":")
+        if device and not (device.isdecimal() and int(device) <= MAX_DEVICE):
+            raise BadStanza("a JID's device is a number up to 255")
         return cls(user.partition(".")[0] if device else user, server, int(device) if device else 0)
 
     @property

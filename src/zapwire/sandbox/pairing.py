@@ -106,8 +106,10 @@ class Pairings:
 
     async def handle(self, world: World, registration: Registration, node: Node) -> Node | None:
         """A stanza from a waiting client; gives the answer, or None when it needs none."""
-        if node.tag != "iq":
+        if node.tag in {"ack", "ib"}:
             return None
+        if node.tag != "iq":
+            return Node("ack", {"class": node.tag, "type": "error", "error": "488"})
         if node.text("type") in {"result", "error"}:
             answer = registration.answers.get(node.text("id"))
             if answer is not None and not answer.done():

@@ -20,7 +20,7 @@ from zapwire.sandbox import (
     usync,
 )
 from zapwire.sandbox.caller import SERVER, Caller, QueryError, Unhandled
-from zapwire.sandbox.node import Attr, Node
+from zapwire.sandbox.node import Attr, BadStanza, Node
 from zapwire.sandbox.statistics import kind_of
 
 log = logging.getLogger(__name__)
@@ -50,11 +50,18 @@ async def handle(caller: Caller, iq: Node) -> None:
     try:
         if query is None:
             raise Unhandled
-        content = await query(caller, iq)
+        content = await _answer(query, caller, iq)
     except QueryError as error:
         await caller.answer(_refusal(caller, iq, error))
     else:
         await caller.answer(Node("iq", _attrs(iq, "result"), content or None))
+
+
+async def _answer(query: Query, caller: Caller, iq: Node) -> list[Node]:
+    try:
+        return await query(caller, iq)
+    except BadStanza as error:
+        raise QueryError(400, "bad-request") from error
 
 
 def _refusal(caller: Caller, iq: Node, error: QueryError) -> Node:

@@ -8,29 +8,36 @@ from typing import Final
 
 from zapwire.sandbox import calls, messages, presence, queries, receipts
 from zapwire.sandbox.caller import Caller, now
-from zapwire.sandbox.node import Node
+from zapwire.sandbox.node import BadStanza, Node
 from zapwire.sandbox.statistics import kind_of
 
 log = logging.getLogger(__name__)
 
 UNRECOGNISED: Final = "488"
 """The error of an `<ack>` for a stanza of unknown kind (whatsmeow's NackUnrecognizedStanza)."""
+UNREADABLE: Final = "487"
+"""The error of an `<ack>` for a stanza with a part that cannot be read (whatsmeow's NackParsingError)."""
 
 
 async def handle(caller: Caller, node: Node) -> None:
     """Do what a stanza asks for; an unknown kind is counted and answered with an error."""
     handler = _HANDLERS.get(node.tag)
     if handler is None:
-        await _refuse(caller, node)
+        statistics = caller.world.statistics
+        statistics.count(statistics.unhandled, kind_of(node))
+        log.info("the sandbox does not know this stanza: %s", kind_of(node))
+        await _refuse(caller, node, UNRECOGNISED)
         return
-    await handler(caller, node)
+    try:
+        await handler(caller, node)
+    except BadStanza:
+        statistics = caller.world.statistics
+        statistics.count(statistics.refused, f"{kind_of(node)}: unreadable")
+        await _refuse(caller, node, UNREADABLE)
 
 
-async def _refuse(caller: Caller, node: Node) -> None:
-    statistics = caller.world.statistics
-    statistics.count(statistics.unhandled, kind_of(node))
-    log.info("the sandbox does not know this stanza: %s", kind_of(node))
-    attrs = {"class": node.tag, "id": node.text("id"), "error": UNRECOGNISED, "t": now()}
+async def _refuse(caller: Caller, node: Node, error: str) -> None:
+    attrs = {"class": node.tag, "id": node.text("id"), "error": error, "t": now()}
     await caller.answer(Node("ack", {**attrs, "from": node.attrs.get("to", "")}))
 
 
