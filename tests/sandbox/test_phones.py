@@ -187,6 +187,17 @@ async def test_lost_keys_heal_by_asking_again(ana: Phone, bob: Phone):
     assert (await next_entry(bob, "message", entry.seq)).data["text"] == "five"
 
 
+async def test_a_retry_receipt_without_keys_gets_a_session_with_keys_of_the_server(ana: Phone, bob: Phone):
+    number = await ana.send(Outgoing(to=BOB, text="one"))
+    seq = (await next_entry(bob, "message")).seq
+    bob.keys.sessions.clear()
+    retry = Node("retry", {"count": "1", "id": number, "t": "1", "v": "1"})
+    await ana.deliver(Node("receipt", {"id": number, "from": bob.account.lid_jid, "type": "retry"}, [retry]))
+    assert (await next_entry(bob, "message", seq)).data["id"] == number
+    asked_again = [kind for kind in ana.world.statistics.received if "retry" in kind and kind.startswith("receipt")]
+    assert asked_again == []
+
+
 async def test_garbage_is_asked_for_again_five_times_and_then_told(ana: Phone, bob: Phone):
     enc = Node("enc", {"v": "2", "type": "msg"}, b"garbage")
     attrs = {"id": "X1", "from": ana.account.lid_jid, "type": "text", "t": "1"}

@@ -127,8 +127,8 @@ class Phone:
     async def _notification(self, node: Node) -> None:
         if node.text("type") == LINK_CODE:
             self.pairing.notified(node)
-        elif node.text("type") == "encrypt":
-            await self.upload_prekeys()
+        elif node.text("type") == "encrypt" and node.child("count") is not None:
+            await self.upload_prekeys()  # the server runs out of our one-time prekeys
         await self._receiving.notification(node)
 
     # ---- what a person does
