@@ -97,6 +97,7 @@ async def test_a_failure_that_may_pass_is_tried_again_before_what_follows(tmp_pa
         lane = at.core.sender._lanes["bot"]
         for _ in range(2):
             await eventually(lambda: lane.waiting == 2)
+            assert not lane.reserve(CHAT), "a new message would overtake the one that waits for its next try"
             lane._chats[CHAT][0].ready = 0.0
             lane._pump()
             await eventually(lambda: lane.waiting == 1)

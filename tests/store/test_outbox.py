@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import hypothesis.strategies as st
 from hypothesis import settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from zapwire.model import BotId, MessageId, MessageState
 from zapwire.store import outbox, times
@@ -52,6 +52,12 @@ class OneMessage(RuleBasedStateMachine):
         view = outbox.get(self.transaction.sql, BOT, ID)
         assert view is not None
         return view.state
+
+    @initialize(sent=st.booleans())
+    def begin(self, sent: bool) -> None:
+        if sent:
+            self.take()
+            self.answer()
 
     @rule()
     def take(self) -> None:
