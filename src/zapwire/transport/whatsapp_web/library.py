@@ -38,6 +38,9 @@ class Library:
         """
         self._code = ctypes.CDLL(str(path))
         self._declare()
+        # Go starts in a thread of its own and is not there yet when the library is loaded. The first call waits for it,
+        # so from here on Go has copied its environment, and Python may change the original.
+        self._text(self._code.GetVersion())
         if noise_root is not None:
             replace_noise_root(path, noise_root)
 
@@ -51,6 +54,7 @@ class Library:
         ]  # fmt: skip
         for name, arguments, result in (
             ("Neonize", None, c_void_p),
+            ("GetVersion", [], c_void_p),
             ("Logout", [c_char_p], c_void_p),
             ("Stop", [c_char_p], None),
             ("Disconnect", [c_char_p], None),
