@@ -61,7 +61,9 @@ async def zapwire(folder: Path, *arguments: str, **variables: str) -> AsyncItera
     finally:
         if process.returncode is None:
             process.kill()
-            print((await process.communicate())[1].decode())  # the test has failed: its log is wanted
+        assert process.stderr is not None
+        print((await process.stderr.read()).decode())  # something is left only when the test has failed
+        await process.wait()
 
 
 async def run(folder: Path, *arguments: str, **variables: str) -> tuple[int, str, str]:
