@@ -91,3 +91,8 @@ PAIR_PHONE = [
 @pytest.mark.parametrize(("text", "kind"), PAIR_PHONE)
 def test_pairing_code_errors(text, kind):
     assert type(conditions.from_pair_phone_error(text)) is kind
+
+
+@pytest.mark.parametrize(("code", "kind"), [(6, LoggedOut), (7, Blocked), (10, Blocked)])
+def test_events_that_end_a_connection(code, kind):
+    assert type(conditions.from_event(code)) is kind

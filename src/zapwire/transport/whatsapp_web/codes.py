@@ -1,8 +1,7 @@
 """Codes of the engine's events (neonize, goneonize/main.go), and which are asked for.
 
-Not asked for: 5 KeepAliveRestored, 7 StreamReplaced, 10 ClientOutdated, as their empty messages crash the event pump;
-8 TemporaryBan and 9 ConnectFailure, as some reasons cannot be encoded, which ends it. `conditions` reads log lines
-instead."""
+Not asked for: 8 TemporaryBan and 9 ConnectFailure, as some of their reasons cannot be encoded, which ends the event
+pump (engine.md's E6); `conditions` reads them from log lines."""
 
 from __future__ import annotations
 
@@ -13,8 +12,13 @@ DEVICE: Final = 0
 CONNECTED: Final = 3
 KEEPALIVE_TIMEOUT: Final = 4
 LOGGED_OUT: Final = 6
+STREAM_REPLACED: Final = 7
+CLIENT_OUTDATED: Final = 10
 DISCONNECTED: Final = 12
 MESSAGE: Final = 17
 RECEIPT: Final = 18
 
-SUBSCRIBED: Final = bytes((CONNECTED, KEEPALIVE_TIMEOUT, LOGGED_OUT, DISCONNECTED, MESSAGE, RECEIPT))
+ENDS: Final = (LOGGED_OUT, STREAM_REPLACED, CLIENT_OUTDATED)
+"""Events after which a connection does not come back; `conditions.from_event` says what they mean."""
+
+SUBSCRIBED: Final = bytes((CONNECTED, KEEPALIVE_TIMEOUT, DISCONNECTED, MESSAGE, RECEIPT, *ENDS))

@@ -1,10 +1,9 @@
 """What the engine says, in words and policies of ours: log lines, dial errors, send errors.
 
-Failures are read from the engine's log lines rather than from its events. The lines come first and always; the events
-`StreamReplaced`, `ClientOutdated` and `KeepAliveRestored` are empty messages, which crash the engine's event pump,
-and others cannot be encoded for unknown reasons, which ends it (engine.md's E6, docs/decisions/0002). Line texts are
-those of the pinned engine; tests/transport provokes every one of them. Sources: whatsmeow connectionevents.go,
-client.go, send.go, errors.go."""
+The end of a connection is read from the engine's log lines first. They come before the events and always; events can
+be lost, and some cannot be encoded, which ends the engine's event pump (engine.md's E6 and E13, docs/decisions/0002).
+Line texts are those of the pinned engine; tests/transport provokes every one of them. Sources: whatsmeow
+connectionevents.go, client.go, send.go, errors.go."""
 
 from __future__ import annotations
 
@@ -14,6 +13,7 @@ from datetime import timedelta
 from typing import Final
 
 from zapwire.errors import Blocked, LoggedOut, NeedsPerson, NotConnected, Refused, TransportError, ZapwireError
+from zapwire.transport.whatsapp_web import codes
 
 _PAIR_AGAIN: Final = "Connect the bot and scan the new QR code with the phone."
 _SEE_PHONE: Final = "Look at WhatsApp on the phone; when it works there, connect the bot and scan the new QR code."
@@ -35,6 +35,15 @@ def from_log_line(text: str) -> ZapwireError | None:
     return next((judge(text) for sign, judge in _SIGNS if sign in text), None)
 
 
+def from_event(code: int) -> ZapwireError:
+    """The end of a connection that one of the events `codes.ENDS` announces; the log line mostly was first."""
+    if code == codes.STREAM_REPLACED:
+        return _replaced()
+    if code == codes.CLIENT_OUTDATED:
+        return _outdated()
+    return LoggedOut("WhatsApp logged this device out", action=_PAIR_AGAIN)
+
+
 def reconnect_problem(text: str) -> str | None:
     """Why the engine's own reconnecting fails, if this log line tells it."""
     if text.startswith(("Error reconnecting after", "Failed to reconnect after")):
@@ -42,6 +51,15 @@ def reconnect_problem(text: str) -> str | None:
     if match := _BUSY.search(text):
         return f"WhatsApp cannot take the connection at the moment (failure {match[1]})"
     return None
+
+
+def _replaced() -> Blocked:
+    detail = "another program connected with this bot's session"
+    return Blocked(detail, action="Stop the other program, then connect the bot again.")
+
+
+def _outdated() -> Blocked:
+    return Blocked("WhatsApp no longer accepts this version of the client", action="Update zapwire.")
 
 
 def _logged_out(reason: int) -> NeedsPerson:
@@ -84,17 +102,8 @@ _SIGNS: Final[tuple[tuple[str, Callable[[str], ZapwireError]], ...]] = (
     ),
     ("connect failure, sending LoggedOut event", lambda text: _logged_out(_failure_code(text))),
     ("Temporary ban connect failure", lambda text: _banned(_attributes(text))),
-    (
-        "Client outdated (405)",
-        lambda _: Blocked("WhatsApp no longer accepts this version of the client", action="Update zapwire."),
-    ),
-    (
-        "Got replaced stream error",
-        lambda _: Blocked(
-            "another program connected with this bot's session",
-            action="Stop the other program, then connect the bot again.",
-        ),
-    ),
+    ("Client outdated (405)", lambda _: _outdated()),
+    ("Got replaced stream error", lambda _: _replaced()),
     ("Unknown connect failure", lambda text: _refused_connection(_attributes(text).get("reason", "without a reason"))),
 )
 

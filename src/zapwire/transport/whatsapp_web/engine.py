@@ -56,9 +56,9 @@ class Callbacks:
         if (listener := self.listener) is not None:
             listener.on_qr()
 
-    def _event(self, _bot: int, data: int, size: int, code: int) -> None:
+    def _event(self, _bot: int, data: int | None, size: int, code: int) -> None:
         if (listener := self.listener) is not None:
-            listener.on_event(code, ctypes.string_at(data, size))
+            listener.on_event(code, ctypes.string_at(data, size) if data else b"")
 
     def _log(self, data: int, size: int) -> None:
         entry = neonize.LogEntry.FromString(ctypes.string_at(data, size))

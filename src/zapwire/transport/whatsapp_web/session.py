@@ -145,8 +145,8 @@ class Session:
             self._settled.set()
             tell_loop(self._loop, _finish, self.running, None)
             return
-        if code == codes.LOGGED_OUT:
-            self.fail(LoggedOut("WhatsApp logged this device out", action="Connect the bot and scan the new QR code."))
+        if code in codes.ENDS:
+            self.fail(conditions.from_event(code))
             return
         self.incoming.put((code, data))
 
