@@ -298,6 +298,8 @@ async def test_everything_outlives_a_restart(tmp_path: Path) -> None:
         await phone.send(fan_out(alice(server).lid_jid, "m1", alice(server).lid_jid.with_device(number)))
         group = server.world.groups.create("Lunch", alice(server))
         server.state.add_section("phones", lambda: ["kept"], lambda _: None)
+        server.world.media.add(b"a picture")
+        media = server.world.media.files()
     assert path.stat().st_mode & 0o777 == 0o600
 
     async with SandboxServer(World(), state=path) as server:
@@ -305,12 +307,32 @@ async def test_everything_outlives_a_restart(tmp_path: Path) -> None:
         restored: list[list[str]] = []
         server.state.add_section("phones", lambda: ["kept"], restored.append)
         assert restored == [["kept"]]
+        assert server.world.media.files() == media
         assert server.world.groups.get(group.jid) == group
         async with await client.connect(client.login(PHONE, number)):
             assert (await client.next()).tag == "success"
             await client.ask("set", "passive", Node("active"))
             assert (await client.until("message")).text("id") == "m1"
         assert server.world.accounts[PHONE].devices[number].device_identity
+
+
+async def test_media_are_written_once_and_removed_with_their_store(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    world = World()
+    world.media.add(b"a picture")
+    async with SandboxServer(world, state=path) as server:
+        await server.state.write()
+        (file,) = (tmp_path / "state.media").iterdir()
+        written = file.stat().st_mtime_ns
+        await server.state.write()
+        assert file.stat().st_mtime_ns == written
+    async with SandboxServer(World(), state=path) as server:
+        file.unlink()
+        await server.state.write()
+        assert file.read_bytes() == b"a picture"
+    file.unlink()
+    with pytest.raises(StateError):
+        StateFile(World(), path)
 
 
 async def test_changes_are_written_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

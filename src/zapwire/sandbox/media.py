@@ -52,14 +52,9 @@ class MediaStore:
         """The file with this hash."""
         return self._files.get(token)
 
-    def to_json(self) -> dict[str, str]:
-        """For the state file."""
-        return {token: base64.b64encode(data).decode() for token, data in self._files.items()}
-
-    def restore(self, saved: dict[str, str]) -> None:
-        """Take in what `to_json` gave."""
-        for data in saved.values():
-            self.add(base64.b64decode(data))
+    def files(self) -> dict[str, bytes]:
+        """All files by the hash of their bytes, oldest first."""
+        return dict(self._files)
 
 
 def token_of(data: bytes) -> str:

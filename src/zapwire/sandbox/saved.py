@@ -52,7 +52,7 @@ def dump(world: World) -> dict[str, Any]:
         "accounts": [_account(account) for account in world.directory],
         "groups": [_group(group) for group in world.groups],
         "app_state": world.app_state.to_json(),
-        "media": world.media.to_json(),
+        "media": list(world.media.files()),
         "media_auth": world.media.auth,
     }
 
@@ -64,7 +64,6 @@ def load(world: World, saved: dict[str, Any]) -> None:
     for group in saved["groups"]:
         world.groups.add(_read_group(group))
     world.app_state.restore(saved["app_state"])
-    world.media.restore(saved["media"])
     world.media.auth = saved["media_auth"]
 
 

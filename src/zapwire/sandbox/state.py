@@ -1,6 +1,7 @@
 """The state file: everything that outlives a restart, the keys of CA and Noise root included, as JSON.
 
-Written to a new file that replaces the old one, at most once a second after changes, and at the end.
+Written to a new file that replaces the old one, at most once a second after changes, and at the end. Media are files of
+their own, in a folder beside it: they never change, and would make every write as large as they are together.
 """
 
 from __future__ import annotations
@@ -79,8 +80,8 @@ class StateFile:
             return
         async with self._write_lock:
             self._dirty.clear()
-            content = self._dump()
-            await asyncio.to_thread(_replace, self.path, content)
+            content, files = self._dump(), self._world.media.files()
+            await asyncio.to_thread(_write, self.path, content, files)
 
     async def _write_changes(self) -> None:
         while True:
@@ -115,8 +116,28 @@ class StateFile:
             self.ports = content["ports"]
             self._read = content["sections"]
             saved.load(self._world, content["world"])
-        except (ValueError, KeyError, TypeError) as error:
+            for name in content["world"]["media"]:
+                self._world.media.add((_media_folder(path) / name).read_bytes())
+        except (ValueError, KeyError, TypeError, OSError) as error:
             raise StateError(f"{path} is not a state of the sandbox") from error
+
+
+def _media_folder(path: Path) -> Path:
+    return path.with_suffix(".media")
+
+
+def _write(path: Path, content: dict[str, Any], files: dict[str, bytes]) -> None:
+    folder = _media_folder(path)
+    kept = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
+    if files:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    for name in files.keys() - kept:
+        new = folder / f"{name}.new"
+        new.write_bytes(files[name])
+        new.replace(folder / name)
+    _replace(path, content)
+    for name in kept - files.keys():
+        (folder / name).unlink()
 
 
 def _replace(path: Path, content: dict[str, Any]) -> None:
