@@ -13,20 +13,28 @@ from pathlib import Path
 from typing import Any
 
 from zapwire.sandbox.running import running_sandbox
+from zapwire.sandbox.server import REGISTRATION_SECONDS
 from zapwire.sandbox.state import StateError
 
 
-async def run_sandbox(host: str, port: int, state: Path | None, ready: Callable[[dict[str, Any]], None]) -> None:
+async def run_sandbox(
+    host: str,
+    port: int,
+    state: Path | None,
+    ready: Callable[[dict[str, Any]], None],
+    registration_seconds: float = REGISTRATION_SECONDS,
+) -> None:
     """Serve until SIGTERM or SIGINT; *ready* gets the descriptor as soon as clients can connect.
 
-    Port 0 takes a free one. *state* keeps accounts, phones and ports over restarts. Raises StateError for a file that
-    is not a state, OSError when the port is taken.
+    Port 0 takes a free one. A client that is not scanned within *registration_seconds* is cut off. *state* keeps
+    accounts, phones and ports over restarts. Raises StateError for a file that is not a state, OSError when the port is
+    taken.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with running_sandbox(host, port, state) as sandbox:
+    async with running_sandbox(host, port, state, registration_seconds) as sandbox:
         ready(sandbox.descriptor)
         await stop.wait()
 
@@ -36,6 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="zapwire sandbox", description="A loopback WhatsApp with virtual phones.")
     parser.add_argument("--listen", metavar="HOST:PORT", default="127.0.0.1:0", help="where to listen (%(default)s)")
     parser.add_argument("--state", metavar="FILE", type=Path, help="keeps accounts and devices over restarts")
+    parser.add_argument(
+        "--pairing-seconds",
+        metavar="N",
+        type=float,
+        default=REGISTRATION_SECONDS,
+        help="how long an unscanned client may wait before its socket is closed (%(default)s)",
+    )
     parser.add_argument("--log-level", default="warning", choices=["debug", "info", "warning", "error"])
     options = parser.parse_args(arguments)
     host, _, port = options.listen.rpartition(":")
@@ -43,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--listen needs HOST:PORT")
     logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        asyncio.run(run_sandbox(host.strip("[]"), int(port), options.state, _say))
+        asyncio.run(run_sandbox(host.strip("[]"), int(port), options.state, _say, options.pairing_seconds))
     except (StateError, OSError) as error:
         parser.exit(1, f"the sandbox cannot start: {error}\n")
     return 0

@@ -31,9 +31,9 @@ def leads_to_sandbox(target: str) -> bool:
 class Proxy:
     """Listens, and connects clients with the sandbox's own port."""
 
-    def __init__(self, is_refusing: Callable[[], bool]) -> None:
+    def __init__(self, is_refusing: Callable[[], bool], refused: Counter[str]) -> None:
         self.port = 0
-        self.refused: Counter[str] = Counter()
+        self.refused = refused
         self._is_refusing = is_refusing
         self._target: tuple[str, int] = ("", 0)
         self._server: asyncio.Server | None = None

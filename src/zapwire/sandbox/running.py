@@ -13,7 +13,7 @@ from zapwire.sandbox.admin_faults import ServerApi
 from zapwire.sandbox.admin_groups import GroupApi
 from zapwire.sandbox.page import routes as page_routes
 from zapwire.sandbox.phones.registry import Phones
-from zapwire.sandbox.server import SandboxServer
+from zapwire.sandbox.server import REGISTRATION_SECONDS, SandboxServer
 from zapwire.sandbox.world import World
 
 
@@ -33,12 +33,15 @@ class RunningSandbox:
 
 @asynccontextmanager
 async def running_sandbox(
-    host: str = "127.0.0.1", port: int = 0, state: Path | None = None
+    host: str = "127.0.0.1",
+    port: int = 0,
+    state: Path | None = None,
+    registration_seconds: float = REGISTRATION_SECONDS,
 ) -> AsyncIterator[RunningSandbox]:
     """Serve while entered. Raises StateError for a file that is not a state, OSError when the port is taken."""
     world = World()
     phones = Phones(world)
-    server = SandboxServer(world, host, port, state)
+    server = SandboxServer(world, host, port, state, registration_seconds=registration_seconds)
     for routes in (AdminApi(phones).routes(), GroupApi(phones).routes(), ServerApi(world).routes(), page_routes()):
         server.add_routes(routes)
     saved: list[dict[str, Any]] = []

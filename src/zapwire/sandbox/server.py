@@ -46,7 +46,7 @@ class SandboxServer:
         self._host = host
         self._port = port
         self._proxy_port = proxy_port
-        self._proxy = Proxy(lambda: world.faults.refusing)
+        self._proxy = Proxy(lambda: world.faults.refusing, world.statistics.refused_hosts)
         self._stack = contextlib.AsyncExitStack()
         self._ca: Path | None = None
         self.app.add_routes([web.get("/ws/chat", self._socket), web.get("/pictures/{number}", self._picture)])

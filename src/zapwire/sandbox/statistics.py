@@ -27,6 +27,8 @@ class Statistics:
     sent: Counter[str] = field(default_factory=Counter)
     unhandled: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
+    refused_hosts: Counter[str] = field(default_factory=Counter)
+    """What clients asked the proxy for, other than WhatsApp's own host names."""
     connections: int = 0
     pairings: int = 0
     logins: int = 0
@@ -42,6 +44,7 @@ class Statistics:
             "sent": dict(self.sent.most_common()),
             "unhandled": dict(self.unhandled.most_common()),
             "refused": dict(self.refused.most_common()),
+            "refused_hosts": dict(self.refused_hosts.most_common()),
             "connections": self.connections,
             "pairings": self.pairings,
             "logins": self.logins,
