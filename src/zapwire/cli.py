@@ -81,9 +81,11 @@ def serve(*, config: Path | None, sandbox: bool, **options: Any) -> None:
 @commands.command()
 @click.option("--listen", metavar="HOST:PORT", default="127.0.0.1:0", show_default=True, help="Where to listen.")
 @click.option("--state", type=_FILE, help="File that keeps accounts and devices over restarts.")
-def sandbox(listen: str, state: Path | None) -> None:
+@click.option("--pairing-seconds", metavar="N", type=float, help="When an unscanned client is cut off; 160 by default.")
+def sandbox(listen: str, state: Path | None, pairing_seconds: float | None) -> None:
     """Run a loopback WhatsApp with virtual phones; prints one JSON line that says where it is."""
     arguments = ["--listen", listen, *(["--state", str(state)] if state else [])]
+    arguments += ["--pairing-seconds", str(pairing_seconds)] if pairing_seconds is not None else []
     # its own program: the sandbox and the daemon import nothing of each other
     os.execv(sys.executable, [sys.executable, "-m", "zapwire.sandbox", *arguments])  # noqa: S606
 
