@@ -1,8 +1,8 @@
 """neonize's compiled protobuf modules and engine library, without its client.
 
-`import neonize` runs its client module, which needs libmagic, looks for ffmpeg, configures logging, starts a log thread and
-costs some 20 MB (engine.md's E14 and E20; docs/decisions/0002). Its subpackages stand on their own, so the package is entered
-here as a plain namespace: import this module before any `neonize.*` module.
+`import neonize` runs its client module, which needs libmagic, looks for ffmpeg, configures logging, starts a log
+thread and costs some 20 MB (E14 and E20 in docs/engine.md; docs/decisions/0002). Its subpackages stand on their own,
+so the package is entered here as a plain namespace: import this module before any `neonize.*` module.
 """
 
 from __future__ import annotations
