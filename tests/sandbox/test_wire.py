@@ -352,3 +352,41 @@ async def test_a_strange_state_file_is_refused(tmp_path: Path, content: str) -> 
     with pytest.raises(StateError):
         StateFile(World(), path)
     assert path.read_text() == content
+
+
+# ---- pairing by code
+
+
+async def test_a_new_code_takes_the_place_of_the_old_one(server: SandboxServer) -> None:
+    phone = Recorder(server.world, alice(server), 0)
+    server.world.attach(alice(server), 0, phone)
+    client = WireClient(server.descriptor)
+    async with await client.connect(client.registration()):
+        await client.qr_codes()
+
+        async def hello() -> str:
+            parts = [Node("link_code_pairing_wrapped_companion_ephemeral_pub", {}, bytes(80))]
+            attrs = {"jid": alice(server).phone_jid, "stage": "companion_hello"}
+            answer = await client.ask("set", "md", Node("link_code_companion_reg", attrs, parts))
+            return answer.child("link_code_companion_reg", "link_code_pairing_ref").data.decode()
+
+        old, new = await hello(), await hello()
+        assert [request.ref for request in server.world.code_requests(PHONE)] == [new]
+        stages = [n.child("link_code_companion_reg").text("stage") for n in phone.all("notification")]
+        assert stages == ["companion_hello", "companion_hello"]
+        with pytest.raises(LookupError):
+            await server.world.primary_hello(old, bytes(80), bytes(32))
+        await server.world.primary_hello(new, b"w" * 80, b"i" * 32)
+        told = (await client.until("notification")).child("link_code_companion_reg")
+        assert (told.text("stage"), told.child("primary_identity_pub").data) == ("primary_hello", b"i" * 32)
+    assert server.world.code_requests("999999999") == []
+
+
+async def test_what_a_waiting_client_may_not_ask_is_counted(server: SandboxServer) -> None:
+    client = WireClient(server.descriptor)
+    async with await client.connect(client.registration()):
+        await client.qr_codes()
+        assert (await client.ask("get", "w:p")).text("type") == "result"
+        refused = await client.ask("get", "usync", Node("usync"))
+        assert refused.child("error").text("code") == "501"
+    assert dict(server.world.statistics.unhandled) == {"iq get usync usync": 1}

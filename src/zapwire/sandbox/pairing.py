@@ -126,6 +126,8 @@ class Pairings:
         jid = request.jid("jid")
         phone = jid.user if jid else ""
         if request.text("stage") == "companion_hello":
+            if registration.code is not None:
+                self._waiting.pop(registration.code.ref, None)  # a new code takes the place of the old one
             ref = f"3@{secrets.token_urlsafe(24)}"
             registration.code = CodeRequest(
                 ref,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import secrets
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -54,6 +55,11 @@ async def _get(caller: Caller, iq: Node) -> list[Node]:
     return [Node("picture", attrs)]
 
 
+def _new_number() -> str:
+    # Later pictures have higher numbers, and no two owners' pictures the same.
+    return f"{int(time.time())}{secrets.randbelow(10**6):06d}"
+
+
 def _may_see(caller: Caller, target: Account) -> bool:
     return caller.account is target or (
         target.privacy.get("profile") != "none" and caller.account.lid not in target.blocked
@@ -69,7 +75,7 @@ async def _set(caller: Caller, iq: Node) -> list[Node]:
         target.require_admin_for_info(caller.account.lid)
     if sent is not None and (not sent.data.startswith(JPEG) or len(sent.data) > MAX_PICTURE):
         raise QueryError(406, "not-acceptable")
-    target.picture = Picture(str(int(time.time() * 1000)), sent.data) if sent else None
+    target.picture = Picture(_new_number(), sent.data) if sent else None
     caller.world.changed()
     await _tell(caller, target)
     return [Node("picture", {"type": "image", "id": target.picture.number})] if target.picture else []
