@@ -390,3 +390,41 @@ async def test_what_a_waiting_client_may_not_ask_is_counted(server: SandboxServe
         refused = await client.ask("get", "usync", Node("usync"))
         assert refused.child("error").text("code") == "501"
     assert dict(server.world.statistics.unhandled) == {"iq get usync usync": 1}
+
+
+# ---- clients that do not read
+
+
+async def test_a_client_that_missed_stanzas_in_a_freeze_comes_back_for_them(
+    server: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "QUEUE", 3)
+    client, number = await logged_in(server)
+    phone = Recorder(server.world, alice(server), 0)
+    server.world.attach(alice(server), 0, phone)
+    address = alice(server).lid_jid
+    sent = [f"m{i}" for i in range(10)]
+    async with client:
+        await client.ask("set", "passive", Node("active"))
+        while (await client.until("ib")).child("offline") is None:
+            pass
+        server.world.faults.freeze(PHONE)
+        for message in sent:
+            await phone.send(fan_out(address, message, address.with_device(number)))
+        server.world.faults.thaw(PHONE)
+        with pytest.raises((Ended, ConnectionError)):
+            await client.until("what never comes")
+    async with await client.connect(client.login(PHONE, number)):
+        await client.ask("set", "passive", Node("active"))
+        assert [(await client.until("message")).text("id") for _ in sent] == sent
+
+
+async def test_a_client_that_stalls_is_cut_off(server: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "STALLED_SECONDS", 0)
+    client, _ = await logged_in(server)
+    async with client:
+        (link,) = server.world.faults.connections
+        for _ in range(connection.QUEUE + 1):
+            await link.deliver(Node("ib"))
+        with pytest.raises((Ended, ConnectionError)):
+            await client.until("what never comes")
