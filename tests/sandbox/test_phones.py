@@ -259,6 +259,28 @@ async def test_phones_survive_a_restart(phones: Phones, ana: Phone, bob: Phone):
         await again.aclose()
 
 
+async def test_after_a_crash_no_key_is_used_twice(phones: Phones, ana: Phone, bob: Phone):
+    group = (await ana.groups.create("Lunch", [BOB]))["group"]
+    await ana.send(Outgoing(to=BOB, text="saved"))
+    await ana.send(Outgoing(to=group, text="saved in the group"))
+    saved = json.loads(json.dumps(phones.to_json()))
+    await ana.send(Outgoing(to=BOB, text="after the last save"))
+    await ana.send(Outgoing(to=group, text="after the last save too"))
+    async with asyncio.timeout(5):
+        while len(bob.inbox.after(0, {"message"})) < 4:
+            await bob.inbox.wait_after(bob.inbox.last, 5)
+    await ana.aclose()
+    again = Phones(phones.world)
+    await again.restore([state for state in saved if state["phone"] == ANA])
+    try:
+        for to in (BOB, group):
+            seq = bob.inbox.last
+            await again.get(ANA).send(Outgoing(to=to, text="after the crash"))
+            assert (await next_entry(bob, "message", seq)).data["text"] == "after the crash"
+    finally:
+        await again.aclose()
+
+
 async def test_scans_and_codes_that_lead_nowhere_say_so(ana: Phone, phones: Phones):
     with pytest.raises(BadRequest):
         await ana.pairing.scan("no code")

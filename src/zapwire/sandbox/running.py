@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from zapwire.sandbox.admin import AdminApi
 from zapwire.sandbox.admin_faults import ServerApi
 from zapwire.sandbox.admin_groups import GroupApi
 from zapwire.sandbox.page import routes as page_routes
 from zapwire.sandbox.phones.registry import Phones
 from zapwire.sandbox.server import REGISTRATION_SECONDS, SandboxServer
+from zapwire.sandbox.state import StateError
 from zapwire.sandbox.world import World
 
 
@@ -47,7 +50,10 @@ async def running_sandbox(
     saved: list[dict[str, Any]] = []
     server.state.add_section("phones", phones.to_json, saved.extend)
     # Phones first: a client that comes back at once finds everybody it knows.
-    await phones.restore(saved)
+    try:
+        await phones.restore(saved)
+    except ValidationError as error:
+        raise StateError(f"{state} holds phones that this version of the sandbox cannot read") from error
     try:
         async with server:
             yield RunningSandbox(world, phones, server)

@@ -83,9 +83,14 @@ class Phone:
         await self._line.ask("encrypt", "set", *upload_nodes(self.keys))
 
     @property
-    def version(self) -> tuple[int, int]:
+    def closed(self) -> bool:
+        """Is it offline, so that nothing more can change?"""
+        return self._task is None
+
+    @property
+    def version(self) -> tuple[int, int, bool]:
         """Changes with everything that is worth saving."""
-        return self._line.sent + self._taken, self.inbox.last
+        return self._line.sent + self._taken, self.inbox.last, self.closed
 
     # ---- stanzas from the server
 

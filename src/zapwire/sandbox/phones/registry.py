@@ -30,7 +30,7 @@ class Phones:
     def __init__(self, world: World) -> None:
         self.world = world
         self._phones: dict[str, Phone] = {}
-        self._dumped: dict[str, tuple[tuple[int, int], dict[str, Any]]] = {}
+        self._dumped: dict[str, tuple[tuple[int, int, bool], dict[str, Any]]] = {}
 
     def __iter__(self) -> Iterator[Phone]:
         return iter(list(self._phones.values()))
@@ -123,11 +123,14 @@ class _Saved(BaseModel):
     inbox: list[tuple[int, str, dict[str, Any], str]]
     last: int
     kept: list[tuple[str, str, str]]
+    final: bool = False
 
     def phone_of(self, world: World) -> Phone:
         key_id, secret, timestamp = self.app_state
         app_state = AppStateKey(bytes.fromhex(key_id), bytes.fromhex(secret), timestamp)
         keys = KeyStore.from_json(self.keys)
+        if not self.final:
+            keys.distrust_positions()
         phone = Phone(world, world.accounts[self.phone], keys, app_state=app_state, raw_id=self.raw_id)
         phone.inbox.entries.extend(Entry(seq, kind, data, b64decode(raw)) for seq, kind, data, raw in self.inbox)
         phone.inbox.last = self.last
@@ -146,4 +149,5 @@ def _dump(phone: Phone) -> dict[str, Any]:
         "inbox": [(e.seq, e.kind, e.data, b64encode(e.raw).decode()) for e in phone.inbox.newest(SAVED_ENTRIES)],
         "last": phone.inbox.last,
         "kept": phone.sending.to_json(SAVED_MESSAGES),
+        "final": phone.closed,
     }

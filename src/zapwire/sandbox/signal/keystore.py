@@ -41,6 +41,8 @@ class KeyStore:
     sessions: dict[str, Session] = field(default_factory=dict)
     own_sender_keys: dict[str, OwnSenderKey] = field(default_factory=dict)
     their_sender_keys: dict[str, dict[str, TheirSenderKeys]] = field(default_factory=dict)
+    stale: set[str] = field(default_factory=set)
+    """Devices with which a new session has to be started before anything is sent to them."""
 
     @classmethod
     def generate(cls) -> KeyStore:
@@ -74,12 +76,21 @@ class KeyStore:
 
     def has_session(self, address: str) -> bool:
         """Whether messages to that device can be encrypted."""
-        return address in self.sessions
+        return address in self.sessions and address not in self.stale
+
+    def distrust_positions(self) -> None:
+        """These keys were saved before the last messages were sent: never use a position of a sending chain twice.
+
+        A message under a key that the receiver has used up would be taken for a duplicate and dropped in silence.
+        """
+        self.stale = set(self.sessions)
+        self.own_sender_keys.clear()
 
     def start_session(self, address: str, bundle: x3dh.PreKeyBundle) -> None:
         """Begin a session with a device's prekey bundle; raises DecryptFailed when its signature is wrong."""
         state = x3dh.initiate(self.identity, self.registration_id, bundle)
         self.sessions.setdefault(address, Session()).start(state)
+        self.stale.discard(address)
 
     def encrypt(self, address: str, plaintext: bytes) -> tuple[str, bytes]:
         """Pad and encrypt for one device: the `enc` type and the ciphertext; raises NoSession."""
