@@ -11,8 +11,10 @@ from zapwire.errors import Conflict, LoggedOut, NotConnected, NotSupported, Tran
 from zapwire.model import BotId, Identity, Outgoing, PairingCode, Sent
 from zapwire.transport.base import Capabilities, Connected, Disconnected, Emit, Paired, Received, TransportEvent
 from zapwire.transport.whatsapp_web import codes, conditions, reach
+from zapwire.transport.whatsapp_web.descriptors import warn_if_few_are_left
 from zapwire.transport.whatsapp_web.devices import Device
 from zapwire.transport.whatsapp_web.messages import jid_bytes, read_message, read_receipt
+from zapwire.transport.whatsapp_web.names import complete
 from zapwire.transport.whatsapp_web.pairing import Pairing
 from zapwire.transport.whatsapp_web.protos import e2e, neonize
 from zapwire.transport.whatsapp_web.session import Session
@@ -123,6 +125,7 @@ class WhatsAppWebBot:
 
     async def _connect(self, emit: Emit) -> None:
         self._file.opened_by_engine()
+        warn_if_few_are_left()
         session = Session(self._shared.engine, self._bot, self._file.dsn)
         self._shared.sessions[self._bot] = session
         emit = _one_at_a_time(emit)
@@ -150,7 +153,7 @@ class WhatsAppWebBot:
         if code == codes.MESSAGE:
             message = read_message(neonize.Message.FromString(data), self._identity)
             if message is not None:
-                await emit(Received(message))
+                await emit(Received(await complete(message, session, self._shared.engine.library)))
         elif code == codes.RECEIPT:
             receipt = read_receipt(neonize.Receipt.FromString(data))
             if receipt is not None:

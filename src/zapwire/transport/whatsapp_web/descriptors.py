@@ -1,0 +1,23 @@
+"""Watches the file descriptors that the engine leaks (engine.md's E8)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import sys
+from typing import Final
+
+log = logging.getLogger(__name__)
+
+NEARLY_USED_UP: Final = 0.8
+
+
+def warn_if_few_are_left() -> None:
+    """Log a warning when this process has few file descriptors left: only a restart of the daemon gives them back."""
+    if sys.platform != "linux":
+        return
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    used = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are not looked at
+    if used > limit * NEARLY_USED_UP:
+        log.warning("%d of %d file descriptors are in use; restart the daemon or raise the limit", used, limit)
