@@ -133,7 +133,7 @@ async def test_logging_out_unlinks_the_device_and_destroys_the_auth_state(bot: B
     assert [device for device in devices["devices"] if device != 0] == []
 
 
-async def test_the_auth_database_keeps_every_commit(bot: Bot, driver: Driven):
+async def test_the_auth_database_has_a_write_ahead_log(bot: Bot, driver: Driven):
     await bot("stop")
     connection = sqlite3.connect(driver.sessions / "bot-one.db")
     try:

@@ -24,6 +24,7 @@ import threading
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from zapwire.transport.whatsapp_web.codes import CONNECTED
 from zapwire.transport.whatsapp_web.library import EVENT_CALLBACK, LOG_CALLBACK, TEXT_CALLBACK, Library
 from zapwire.transport.whatsapp_web.noise_root import NoiseRootError
 
@@ -43,7 +44,7 @@ class Child:
         self.callbacks = (
             TEXT_CALLBACK(lambda _bot, code: self.answer({"qr": code.decode()})),
             TEXT_CALLBACK(self._on_status),
-            EVENT_CALLBACK(lambda _bot, _data, _size, _code: None),
+            EVENT_CALLBACK(self._on_event),
             LOG_CALLBACK(self._on_log),
         )
 
@@ -59,6 +60,10 @@ class Child:
             timer = threading.Timer(CONFIRMATION_DEADLINE, self._finish)
             timer.daemon = True
             timer.start()
+
+    def _on_event(self, _bot: int, _data: int | None, _size: int, code: int) -> None:
+        if code == CONNECTED:  # the confirmation was missed: leave before messages come in
+            self._finish()
 
     def _on_log(self, data: int, size: int) -> None:
         entry = ctypes.string_at(data, size)
@@ -89,7 +94,7 @@ def main() -> None:
     bot = request["bot"].encode()
     threading.Thread(target=_serve, args=(requests, child, library, bot), daemon=True).start()
     device = base64.b64decode(request["device"])
-    child.answer({"error": library.start(request["dsn"].encode(), bot, b"", device, child.callbacks)})
+    child.answer({"error": library.start(request["dsn"].encode(), bot, bytes((CONNECTED,)), device, child.callbacks)})
     os._exit(0)
 
 
