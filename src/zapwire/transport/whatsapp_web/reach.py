@@ -6,6 +6,8 @@ network tries for days. Only a TCP connection to the server, or to the proxy tha
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import socket
 from typing import Final
 from urllib.parse import urlsplit
@@ -39,5 +41,11 @@ async def check(proxy: str | None) -> None:
     except socket.gaierror:
         raise conditions.unreachable("no such host") from None
     except OSError as error:
-        raise conditions.unreachable(error.strerror or str(error)) from None
+        raise conditions.unreachable(_words(error)) from None
     writer.close()
+
+
+def _words(error: OSError) -> str:
+    """The system's words; asyncio puts its own in their place, and joins several errors to one without a number."""
+    number = error.errno or next(map(int, re.findall(r"Errno (\d+)", str(error))), 0)
+    return os.strerror(number) if number else str(error)
