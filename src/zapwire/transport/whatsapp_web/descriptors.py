@@ -1,4 +1,4 @@
-"""Watches the file descriptors that the engine leaks (engine.md's E8)."""
+"""Watches the file descriptors that the engine leaks (docs/engine.md's E8)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A bot's auth database: where it lies, how the engine opens it, and whether it holds a device.
 
 One SQLite file per bot, made and owned by the engine's store (whatsmeow, store/sqlstore). A file without a device row
-is worthless: the engine would start a new pairing with it inside the daemon (engine.md's E4)."""
+is worthless: the engine would start a new pairing with it inside the daemon (docs/engine.md's E4)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class DeviceFile:
 
     @property
     def dsn(self) -> str:
-        """What the engine pastes between `file:` and `?_foreign_keys=on` (engine.md's E17); `_rest` takes in that
+        """What the engine pastes between `file:` and `?_foreign_keys=on` (docs/engine.md's E17); `_rest` takes in that
         tail."""
         return f"{quote(str(self.path))}?{OPTIONS}&_rest="
 
@@ -61,7 +61,7 @@ class DeviceFile:
             os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))
 
     def opened_by_engine(self) -> None:
-        """From now on this process' engine has the file open, for ever (engine.md's E8)."""
+        """From now on this process' engine has the file open, for ever (docs/engine.md's E8)."""
         self._opened = self._inode()
 
     def destroy(self) -> None:

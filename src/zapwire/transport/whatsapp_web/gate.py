@@ -1,6 +1,6 @@
 """The one door to the engine's client table: starts and stops alone, calls never beside them.
 
-The engine keeps its clients in Go maps without a lock (engine.md's E1): a write beside any other access ends in
+The engine keeps its clients in Go maps without a lock (docs/engine.md's E1): a write beside any other access ends in
 "fatal error: concurrent map writes", which kills the process and cannot be caught. Starts and stops write; every call
 reads once, right at its beginning. So a change waits until the calls that have begun are past that beginning, and
 calls wait while a change is writing."""

@@ -1,6 +1,6 @@
 """The short-lived process in which a bot is paired.
 
-An unfinished pairing never leaves the engine (engine.md's E3), so it gets a process of its own that can be killed.
+An unfinished pairing never leaves the engine (docs/engine.md's E3), so it gets a process of its own that can be killed.
 Standard library only, and no protobuf: it has to be quick. Requests come as JSON lines on stdin, answers go as JSON
 lines to what was stdout at the start; fd 1 itself is closed to the engine, which prints secrets there (E14).
 

@@ -1,7 +1,7 @@
 """Points the engine at another server than WhatsApp: the sandbox, or a server for tests.
 
 `ZAPWIRE_WHATSAPP_SERVER` names a JSON file {"socket_url", "noise_root" (hex), "proxy", "ca" (path), "admin"}. Go
-reads the environment that the process was *started* with (engine.md's E19), so the program is executed again with
+reads the environment that the process was *started* with (docs/engine.md's E19), so the program is executed again with
 SSL_CERT_FILE and HTTPS_PROXY set; the Noise root is replaced in memory (`noise_root`)."""
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ STOP_PROMPT: Final = 8.0
 STOP_DIALLING: Final = 1.0
 """The same while a dial is under way, which nothing can cut short."""
 CALLS_PER_BOT: Final = 4
-"""So that one bot whose server hangs cannot take all call threads (engine.md's E9)."""
+"""So that one bot whose server hangs cannot take all call threads (docs/engine.md's E9)."""
 DRAIN_QUIET: Final = 0.1
 DRAIN_DEADLINE: Final = 2.0
 
@@ -45,8 +45,8 @@ class Session:
         self._change: Change | None = None
         self._registered = False
         """Calls may be made: without a client in its table the engine would crash."""
-        self._given_up = False
-        """Stopped before the client was started: do not start it any more."""
+        self._stopping = False
+        """`stop` was called: a client that is not started yet is not started any more."""
         self._stuck = False
         """The client's thread will never end."""
         self._calls = asyncio.Semaphore(CALLS_PER_BOT)
@@ -107,8 +107,9 @@ class Session:
         if self._parked is None:
             self.gone.set()
             return
-        self._given_up = True
-        in_thread(f"engine-stop-{self._bot.decode()}", self._take_down)
+        if not self._stopping:  # a second take-down could hit the bot's next client
+            self._stopping = True
+            in_thread(f"engine-stop-{self._bot.decode()}", self._take_down)
         try:
             async with asyncio.timeout(STOP_PROMPT if self._settled.is_set() else STOP_DIALLING):
                 await self.gone.wait()
@@ -124,7 +125,7 @@ class Session:
     def _park(self) -> None:
         """Body of the thread that the client lives in."""
         self._change = self._engine.gate.begin_start()
-        if self._given_up:
+        if self._stopping:
             self._engine.gate.end(self._change)
             self._settled.set()
             return
