@@ -1,7 +1,7 @@
 """What the engine says, in words and policies of ours: log lines, dial errors, send errors.
 
 The end of a connection is read from the engine's log lines first. They come before the events and always; events can
-be lost, and some cannot be encoded, which ends the engine's event pump (docs/engine.md's E6 and E13, docs/decisions/0002).
+be lost, and some cannot be encoded, which ends the engine's event pump (docs/engine.md: E6, E13; docs/decisions/0002).
 Line texts are those of the pinned engine; tests/transport provokes every one of them. Sources: whatsmeow
 connectionevents.go, client.go, send.go, errors.go."""
 

@@ -28,7 +28,7 @@ def party(jid: Any, alternative: Any = None) -> Party:
 
 
 def read_message(event: Any, own: Identity) -> Message | None:
-    """A `Neonize.Message` as a value; None for the parts of the protocol that are no messages (docs/engine.md's E15)."""
+    """A `Neonize.Message` as a value; None for parts of the protocol that are no messages (docs/engine.md: E15)."""
     info = event.Info
     source = info.MessageSource
     content = read_content(event)
