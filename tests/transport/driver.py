@@ -2,7 +2,8 @@
 
 `python -m tests.transport.driver DESCRIPTOR SESSIONS [MODULE.NAME=SECONDS ...]`; requests {"do", "bot", "nr", ...} on
 stdin, on stdout {"nr", "result"|"error"} for each, and {"bot", "event", ...} for what the transports emit.
-MODULE.NAME=SECONDS shortens one of the deadlines in a module of `zapwire.transport.whatsapp_web`."""
+MODULE.NAME=SECONDS shortens one of the deadlines in a module of `zapwire.transport.whatsapp_web`.
+"""
 
 from __future__ import annotations
 

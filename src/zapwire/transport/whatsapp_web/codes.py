@@ -1,7 +1,8 @@
 """Codes of the engine's events (neonize, goneonize/main.go), and which are asked for.
 
 Not asked for: 8 TemporaryBan and 9 ConnectFailure, as some of their reasons cannot be encoded, which ends the event
-pump (docs/engine.md's E6); `conditions` reads them from log lines."""
+pump (docs/engine.md's E6); `conditions` reads them from log lines.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
 The end of a connection is read from the engine's log lines first. They come before the events and always; events can
 be lost, and some cannot be encoded, which ends the engine's event pump (docs/engine.md: E6, E13; docs/decisions/0002).
 Line texts are those of the pinned engine; tests/transport provokes every one of them. Sources: whatsmeow
-connectionevents.go, client.go, send.go, errors.go."""
+connectionevents.go, client.go, send.go, errors.go.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """What a message says: its type and content, from the engine's waE2E protobuf.
 
 Source: WAWebProtobufsE2E.proto. A type without a reader of its own stays visible as `unknown` with the name of its
-field."""
+field.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """A bot's auth database: where it lies, how the engine opens it, and whether it holds a device.
 
 One SQLite file per bot, made and owned by the engine's store (whatsmeow, store/sqlstore). A file without a device row
-is worthless: the engine would start a new pairing with it inside the daemon (docs/engine.md's E4)."""
+is worthless: the engine would start a new pairing with it inside the daemon (docs/engine.md's E4).
+"""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ from zapwire.model import BotId, Identity
 
 OPTIONS: Final = "_foreign_keys=on&_journal_mode=WAL&_synchronous=FULL&_cache_size=-256&_busy_timeout=5000"
 """go-sqlite3's options. WAL spares 812 fsyncs at the first login. FULL, because a lost commit after a power cut would
-roll a Signal session back and make messages undecryptable. 256 KiB of cache per connection instead of 2 MiB."""
+roll a Signal session back and make messages undecryptable. 256 KiB of cache per connection instead of 2 MiB.
+"""
 
 _TABLE: Final = "SELECT 1 FROM sqlite_master WHERE name = 'whatsmeow_device'"
 _QUERY: Final = "SELECT jid, lid, push_name FROM whatsmeow_device LIMIT 1"
@@ -51,7 +53,8 @@ class DeviceFile:
     @property
     def dsn(self) -> str:
         """What the engine pastes between `file:` and `?_foreign_keys=on` (docs/engine.md's E17); `_rest` takes in that
-        tail."""
+        tail.
+        """
         return f"{quote(str(self.path))}?{OPTIONS}&_rest="
 
     def prepare(self) -> None:

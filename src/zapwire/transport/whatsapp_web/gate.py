@@ -3,7 +3,8 @@
 The engine keeps its clients in Go maps without a lock (docs/engine.md's E1): a write beside any other access ends in
 "fatal error: concurrent map writes", which kills the process and cannot be caught. Starts and stops write; every call
 reads once, right at its beginning. So a change waits until the calls that have begun are past that beginning, and
-calls wait while a change is writing."""
+calls wait while a change is writing.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ START_LONGEST: Final = 5.0
 """Seconds after which a start that still dials no longer holds up the others.
 
 What is left of it is a handful of reads when the dial succeeds; that they meet a write of 100 ns is a risk far
-smaller than having every other bot wait for a server that does not answer. """
+smaller than having every other bot wait for a server that does not answer. 
+"""
 
 
 @dataclass(eq=False, slots=True)

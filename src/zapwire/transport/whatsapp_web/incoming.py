@@ -2,7 +2,8 @@
 
 When it is full the engine's thread waits (docs/engine.md's E10): back-pressure reaches Go's own channel, and from there
 WhatsApp's acknowledgements. The path from here to the bot's commit is the window in which a crash loses messages
-(E11), so the queue is short."""
+(E11), so the queue is short.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
 Standard library only, as the pairing child loads it too and has to be quick. neonize's own `_binder` is not used
 because it declares all 130 exports and treats some that return nothing (`Stop`) as if they returned a string to be
 freed. Sources: neonize 0.5.2, goneonize/main.go and goneonize/header/cstruct.h. Strings and structs that the library
-returns are freed here (`FreeString`, `FreeBytesStruct`)."""
+returns are freed here (`FreeString`, `FreeBytesStruct`).
+"""
 
 from __future__ import annotations
 
@@ -79,7 +80,8 @@ class Library:
         """`Neonize`: run a client until it is stopped; returns the error that ended it, or an empty string.
 
         *database* is a DSN as in `devices.dsn`, *callbacks* are (QR, login end, event, log) and must outlive the
-        process' use of the library, as late goroutines may still call them."""
+        process' use of the library, as late goroutines may still call them.
+        """
         texts = (b"", 0, 0, b"INFO", *callbacks)
         buffers = (events, len(events), device, len(device), b"", 0)
         return self._text(self._code.Neonize(database, bot, *texts, *buffers, None))

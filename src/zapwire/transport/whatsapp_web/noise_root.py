@@ -1,7 +1,8 @@
 """Lets the engine trust another server: replaces the key that WhatsApp's Noise certificates are checked with.
 
 Only for a server override. The key is a Go global of 32 bytes, once in the library's writable mapping (wire.md, trap
-2); overwriting it in this process before the first connection is enough. Nothing on disk changes."""
+2); overwriting it in this process before the first connection is enough. Nothing on disk changes.
+"""
 
 from __future__ import annotations
 

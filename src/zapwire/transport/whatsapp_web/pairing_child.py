@@ -10,7 +10,8 @@ text}, and {"paired": true} as the last one.
 
 The process ends itself as soon as WhatsApp has confirmed the pairing and before it logs in: the daemon's own first
 login is to get what waits. WhatsApp confirms with stream error 515, and the engine logs that line before it acts on
-it."""
+it.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ PR_SET_PDEATHSIG = 1
 CONFIRMED = b"Got 515 code, reconnecting"
 CONFIRMATION_DEADLINE = 10.0
 """Seconds after the device was stored in which the confirmation should come; without it the daemon tries the login
-anyway."""
+anyway.
+"""
 
 
 class Child:

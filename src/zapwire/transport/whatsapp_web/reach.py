@@ -1,7 +1,8 @@
 """Is there a way to WhatsApp at all?
 
 Asked before the engine's first dial: each of its starts leaks file descriptors (docs/engine.md's E8), and a bot without
-network tries for days. Only a TCP connection to the server, or to the proxy that leads to it, is made."""
+network tries for days. Only a TCP connection to the server, or to the proxy that leads to it, is made.
+"""
 
 from __future__ import annotations
 

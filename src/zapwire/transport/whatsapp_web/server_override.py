@@ -2,7 +2,8 @@
 
 `ZAPWIRE_WHATSAPP_SERVER` names a JSON file {"socket_url", "noise_root" (hex), "proxy", "ca" (path), "admin"}. Go
 reads the environment that the process was *started* with (docs/engine.md's E19), so the program is executed again with
-SSL_CERT_FILE and HTTPS_PROXY set; the Noise root is replaced in memory (`noise_root`)."""
+SSL_CERT_FILE and HTTPS_PROXY set; the Noise root is replaced in memory (`noise_root`).
+"""
 
 from __future__ import annotations
 
@@ -67,7 +68,8 @@ def ensure_environment(descriptor_path: Path) -> ServerOverride:
     """Return the override, with this process' environment fit for it.
 
     When it is not, the program is executed again with the same arguments and never returns from here. Call it first
-    thing: before any thread, file or socket is open. Raises `SettingsError`."""
+    thing: before any thread, file or socket is open. Raises `SettingsError`.
+    """
     override = read_descriptor(descriptor_path)
     wanted = override.environment({})
     marker = json.dumps(wanted, sort_keys=True)
@@ -85,7 +87,8 @@ def hide_environment() -> None:
     """Take the override's variables from Python's view of the environment, once the engine is loaded.
 
     Go keeps its own copy. Webhooks go out to real servers: they must neither pass the override's proxy nor trust its
-    CA."""
+    CA.
+    """
     if _MARKER in os.environ:
         for name in ("SSL_CERT_FILE", "HTTPS_PROXY"):
             os.environ.pop(name, None)

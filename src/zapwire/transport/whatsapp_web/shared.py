@@ -47,7 +47,8 @@ class Shared:
 
     async def let_go(self, bot: BotId) -> None:
         """Wait until the engine is done with the last session of *bot*. Raises `TransportError` when it is not in
-        time."""
+        time.
+        """
         session = self.sessions.get(bot)
         if session is None:
             return

@@ -1,7 +1,8 @@
 """Keeps the engine's own prints out of the program's output (docs/engine.md's E14).
 
 The engine writes to fd 1: errors of sends with the recipient's address in them, and worse. So fd 1 leads nowhere once
-the engine is loaded, and Python's `sys.stdout` writes to a copy of what fd 1 was."""
+the engine is loaded, and Python's `sys.stdout` writes to a copy of what fd 1 was.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Threads for calls that block inside the engine.
 
 All are daemon threads: a call can stay stuck for over a minute (docs/engine.md: E9) and `concurrent.futures` would hold
-up the end of the program for it."""
+up the end of the program for it.
+"""
 
 from __future__ import annotations
 
