@@ -175,7 +175,7 @@ class WhatsAppWebBot:
         await emit(Connected(self._identity))
 
     async def _watch(self, session: Session, emit: Emit) -> None:
-        """Notice what the engine does not tell, or not in time (docs/engine.md: E9, E13, E18); raises `TransportError`."""
+        """Notice what the engine tells late or never (docs/engine.md: E9, E13, E18). Raises `TransportError`."""
         loop = asyncio.get_running_loop()
         login_until = loop.time() + LOGIN_DEADLINE
         misses = 0
