@@ -66,8 +66,7 @@ def test_a_missing_descriptor_is_explained(tmp_path: Path):
         read_descriptor(tmp_path / "none.json")
 
 
-ROOT_PROGRAM = 
-"""
+ROOT_PROGRAM = """
 from zapwire.transport.whatsapp_web.engine import library_path
 from zapwire.transport.whatsapp_web.library import Library
 from zapwire.transport.whatsapp_web.noise_root import NoiseRootError, replace_noise_root

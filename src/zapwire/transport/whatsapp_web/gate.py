@@ -24,7 +24,7 @@ START_LONGEST: Final = 5.0
 """Seconds after which a start that still dials no longer holds up the others.
 
 What is left of it is a handful of reads when the dial succeeds; that they meet a write of 100 ns is a risk far
-smaller than having every other bot wait for a server that does not answer. 
+smaller than having every other bot wait for a server that does not answer.
 """
 
 
