@@ -176,7 +176,8 @@ def children(pid: int) -> list[int]:
 
 async def test_a_server_that_says_nothing_holds_up_nobody(tmp_path: Path, bot: Bot, driver: Driven, sandbox: Sandbox):
     await bot("stop")
-    mute = await asyncio.start_server(lambda _reader, _writer: asyncio.Event().wait(), "127.0.0.1")
+    writers: list[asyncio.StreamWriter] = []
+    mute = await asyncio.start_server(lambda _reader, writer: writers.append(writer), "127.0.0.1")
     async with mute:
         descriptor = tmp_path / "mute.json"
         proxy = f"http://127.0.0.1:{mute.sockets[0].getsockname()[1]}"
@@ -187,3 +188,5 @@ async def test_a_server_that_says_nothing_holds_up_nobody(tmp_path: Path, bot: B
                 lost = elsewhere.bot(name)
                 await lost("start")
                 assert (await lost.ending(within=10)).detail == "WhatsApp cannot be reached: it did not answer in time"
+        for writer in writers:
+            writer.close()
