@@ -81,7 +81,13 @@ class StateFile:
         async with self._write_lock:
             self._dirty.clear()
             content, files = self._dump(), self._world.media.files()
-            await asyncio.to_thread(_write, self.path, content, files)
+            writing = asyncio.ensure_future(asyncio.to_thread(_write, self.path, content, files))
+            try:
+                await asyncio.shield(writing)
+            except asyncio.CancelledError:
+                # the thread goes on; nobody else may write the same files before it is done
+                await writing
+                raise
 
     async def _write_changes(self) -> None:
         while True:
