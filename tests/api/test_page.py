@@ -80,6 +80,14 @@ async def test_a_wrong_token_is_told_and_another_one_can_be_given(api: Api, page
     await expect(page.get_by_role("button", name="Scan with a virtual phone")).to_be_hidden()
 
 
+async def test_the_printed_link_works_in_a_tab_that_shows_the_page_already(api: Api, page: Page) -> None:
+    await page.goto(f"{api.url}/")
+    await expect(page.get_by_label("Token")).to_be_visible()
+    await page.goto(f"{api.url}/#token={TOKEN}")
+    await expect(page.get_by_role("heading", name="Bots")).to_be_visible()
+    assert TOKEN not in page.url
+
+
 async def test_trouble_is_told_in_words(api: Api, page: Page) -> None:
     await api.connected("shop")
     await page.goto(f"{api.url}/#token={TOKEN}")

@@ -2,17 +2,21 @@
 
 const KEY = "zapwire-token";
 
+export const OFFLINE = "The daemon does not answer. Is it running?";
+
 export const token = {
   get: () => sessionStorage.getItem(KEY),
   set: (value) => sessionStorage.setItem(KEY, value),
   forget: () => sessionStorage.removeItem(KEY),
   // The link that the daemon prints carries the token behind the "#", which browsers do not send anywhere.
+  // Says whether there was one.
   takeFromAddress() {
     const found = new URLSearchParams(location.hash.slice(1)).get("token");
     if (found) {
       token.set(found);
       history.replaceState(null, "", location.pathname);
     }
+    return Boolean(found);
   },
 };
 
@@ -24,7 +28,7 @@ export async function call(method, path, body) {
   try {
     answer = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
   } catch {
-    throw Object.assign(new Error("The daemon does not answer. Is it running?"), { status: 0, code: "offline" });
+    throw Object.assign(new Error(OFFLINE), { status: 0, code: "offline" });
   }
   const text = await answer.text();
   const data = text ? JSON.parse(text) : null;

@@ -1,6 +1,6 @@
 // The page: what the daemon says is drawn, what is clicked is asked of the daemon.
 
-import { bot as path, call, follow, token } from "./api.js";
+import { bot as path, call, follow, OFFLINE, token } from "./api.js";
 import { $, badge, clock, el, gist, messageWords, partyName, say } from "./view.js";
 
 const HISTORY = 200; // events read from the journal when the page opens
@@ -40,9 +40,10 @@ async function enter() {
   });
 }
 
-function leave(why) {
+function leave(why, forget = why !== OFFLINE) {
   stopFollowing?.();
-  if (why !== "The daemon does not answer. Is it running?") token.forget();
+  stopFollowing = null;
+  if (forget) token.forget();
   bots.clear();
   talks.clear();
   selected = null;
@@ -268,6 +269,9 @@ $("scan").addEventListener("click", () =>
 
 $("forget").addEventListener("click", () => leave(null));
 setInterval(() => $("pairing").hidden || tickQr(), 1000);
+
+// The printed link, opened in a tab that shows this page already, changes only what is behind the "#": nothing is loaded.
+addEventListener("hashchange", () => token.takeFromAddress() && (leave(null, false), enter()));
 
 token.takeFromAddress();
 if (token.get()) enter();
