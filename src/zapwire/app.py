@@ -8,8 +8,8 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from aiohttp import web
@@ -18,8 +18,10 @@ from zapwire.api.relay import make_relay
 from zapwire.api.sandbox import open_sandbox
 from zapwire.api.server import make_app
 from zapwire.core.assembly import open_core
+from zapwire.core.live import Live
 from zapwire.core.tokens import Tokens
-from zapwire.errors import SettingsError
+from zapwire.errors import SandboxEnded, SettingsError, ZapwireError
+from zapwire.events import EventType
 from zapwire.settings import Address, Settings
 from zapwire.store.db import Database
 from zapwire.transport.whatsapp_web.factory import WhatsAppWeb
@@ -37,19 +39,22 @@ Say = Callable[[str], None]
 """Prints one line for whoever started the daemon."""
 
 
-def serve(settings: Settings, say: Say, *, demo: bool = False) -> None:
+def serve(settings: Settings, say: Say, *, sandbox: int | None = None) -> None:
     """Run the daemon until SIGTERM or SIGINT; raises `SettingsError` or `StoreError` when it cannot start.
 
-    With *demo* the first token is kept in the sessions folder and said at every start: the accounts are not real.
+    *sandbox* is the process id of a sandbox of our own: when that ends by itself the daemon stops too, and this raises
+    `SandboxEnded`. The first token is then kept in the sessions folder and said at every start: no account is real.
     """
     with asyncio.Runner() as runner:
-        runner.run(_run(settings, say, demo=demo))
+        runner.run(_run(settings, say, sandbox))
 
 
-async def _run(settings: Settings, say: Say, *, demo: bool) -> None:
-    stop = _stop_on_signals(settings.stop_timeout)
+async def _run(settings: Settings, say: Say, sandbox_process: int | None) -> None:
+    stop = Stop(settings.stop_timeout)
     server = read_descriptor(settings.whatsapp_server) if settings.whatsapp_server else None
     async with AsyncExitStack() as stack:
+        if sandbox_process is not None:
+            stack.enter_context(_watch(sandbox_process, stop))
         # bound first: an address in use is told before any bot connects
         listener = stack.enter_context(_bind(settings.listen))
         settings.sessions_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -66,11 +71,12 @@ async def _run(settings: Settings, say: Say, *, demo: bool) -> None:
                 relay = _listen(make_relay(sandbox, settings), place, drain=0.1)
                 sandbox.page = await stack.enter_async_context(relay) + "/"
         core = await stack.enter_async_context(open_core(database, transports))
+        await stack.enter_async_context(_states_in_log(core.live))
         fixed = [settings.admin_token.get_secret_value()] if settings.admin_token else []
         app = make_app(core, settings, sandbox=sandbox, fixed_tokens=fixed)
         url = await stack.enter_async_context(_listen(app, listener))
         say(f"zapwire listening on {url}")
-        await _say_first_token(core.tokens, settings, say, url, demo=demo)
+        await _say_first_token(core.tokens, settings, say, url, demo=sandbox_process is not None)
         notify("READY=1")
         logger.info("ready", extra={"url": url})
         await stop.wait()
@@ -130,27 +136,95 @@ async def _listen(app: web.Application, listener: socket.socket, drain: float = 
         await runner.cleanup()
 
 
-def _stop_on_signals(limit: float) -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set; a second signal, or *limit* seconds, end the process the hard way."""
-    stop = asyncio.Event()
+class Stop:
+    """When to stop: on SIGTERM or SIGINT, or when something without which the daemon is useless has ended.
 
-    def leave() -> None:
-        logger.critical("the stop took too long or was asked for twice: leaving at once")
-        logging.shutdown()
-        os._exit(1)
+    A second signal, or *limit* seconds of stopping, end the process the hard way.
+    """
 
-    def on_signal() -> None:
-        if stop.is_set():
-            leave()
-        stop.set()
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._asked = asyncio.Event()
+        self._signalled = False
+        self._fault: ZapwireError | None = None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._on_signal)
+
+    async def wait(self) -> None:
+        """Wait until it is time to stop; raises the fault when there is one."""
+        await self._asked.wait()
+        if self._fault is not None:
+            raise self._fault
+
+    def because(self, fault: ZapwireError) -> None:
+        """Stop with an error; does nothing when the daemon stops already."""
+        if not self._asked.is_set():
+            logger.critical("%s", fault.detail)
+            self._fault = fault
+            self._begin()
+
+    def _on_signal(self) -> None:
+        if self._signalled:
+            _leave()
+        self._signalled = True
+        if not self._asked.is_set():
+            self._begin()
+
+    def _begin(self) -> None:
+        self._asked.set()
         # a thread, because what hangs may be the event loop or the interpreter's own exit
-        watchdog = threading.Timer(limit, leave)
+        watchdog = threading.Timer(self._limit, _leave)
         watchdog.daemon = True
         watchdog.start()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, on_signal)
-    return stop
+
+def _leave() -> None:
+    logger.critical("the stop took too long or was asked for twice: leaving at once")
+    logging.shutdown()
+    os._exit(1)
+
+
+@contextmanager
+def _watch(sandbox: int, stop: Stop) -> Iterator[None]:
+    """Ask for the stop when our child process *sandbox* ends by itself; it stays for its parent to be waited for."""
+    process = os.pidfd_open(sandbox)
+    loop = asyncio.get_running_loop()
+
+    def on_end() -> None:
+        loop.remove_reader(process)
+        ended = os.waitid(os.P_PIDFD, process, os.WEXITED | os.WNOWAIT)
+        how = "with exit code" if ended is not None and ended.si_code == os.CLD_EXITED else "by signal"
+        status = "?" if ended is None else ended.si_status
+        stop.because(SandboxEnded(f"the sandbox has ended by itself, {how} {status}: the daemon stops; start it again"))
+
+    loop.add_reader(process, on_end)
+    try:
+        yield
+    finally:
+        loop.remove_reader(process)
+        os.close(process)
+
+
+@asynccontextmanager
+async def _states_in_log(live: Live) -> AsyncIterator[None]:
+    """Log what each bot does from now on: a line for each new state, not for each try."""
+    events = live.follow(None, types=[EventType.BOT_STATE])
+
+    async def write() -> None:
+        known: dict[str, str] = {}
+        async for event in events:
+            state, reason = event.data["state"], event.data["reason"]
+            if known.get(event.bot) != state:
+                known[event.bot] = state
+                logger.info("bot %s: %s%s", event.bot, state, f" ({reason})" if reason else "")
+
+    async with aclosing(events):  # type: ignore[type-var]
+        writer = asyncio.create_task(write(), name="states of the bots in the log")
+        try:
+            yield
+        finally:
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
 
 
 def notify(state: str) -> None:

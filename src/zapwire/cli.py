@@ -62,6 +62,7 @@ def serve(*, config: Path | None, sandbox: bool, **options: Any) -> None:
     from zapwire.own_sandbox import own_sandbox  # noqa: PLC0415
     from zapwire.transport.whatsapp_web.server_override import ensure_environment  # noqa: PLC0415
 
+    process = None
     with ExitStack() as stack:
         chosen = settings.load(options, config)
         if sandbox:
@@ -69,13 +70,13 @@ def serve(*, config: Path | None, sandbox: bool, **options: Any) -> None:
                 raise SettingsError("--sandbox and whatsapp_server exclude each other", field="whatsapp_server")
             if "sessions_dir" not in chosen.model_fields_set:
                 chosen = settings.load({**options, "sessions_dir": settings.SANDBOX_SESSIONS_DIR}, config)
-            descriptor = stack.enter_context(own_sandbox(chosen.sessions_dir))
+            process, descriptor = stack.enter_context(own_sandbox(chosen.sessions_dir))
             chosen = chosen.model_copy(update={"whatsapp_server": descriptor})
         logs.configure(chosen.log_level, chosen.log_format)
         _warn_of_mistakes()
         if chosen.whatsapp_server is not None:
             ensure_environment(chosen.whatsapp_server)
-        app.serve(chosen, _say, demo=sandbox)
+        app.serve(chosen, _say, sandbox=process)
 
 
 @commands.command()

@@ -73,6 +73,12 @@ class StoreError(ZapwireError):
     code = "store"
 
 
+class SandboxEnded(ZapwireError):
+    """The sandbox of `serve --sandbox` ended by itself; the daemon stops."""
+
+    code = "sandbox-ended"
+
+
 class TransportError(ZapwireError):
     """The connection failed in a way that may pass: try again later."""
 

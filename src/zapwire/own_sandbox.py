@@ -31,8 +31,9 @@ _PR_SET_PDEATHSIG = 1
 
 
 @contextmanager
-def own_sandbox(folder: Path) -> Iterator[Path]:
-    """Start the sandbox, or take over the one that we started before our exec; yields its descriptor file.
+def own_sandbox(folder: Path) -> Iterator[tuple[int, Path]]:
+    """Start the sandbox, or take over the one that we started before our exec; yields its process id and its
+    descriptor file.
 
     Its state stays in *folder*, so that bots stay linked over restarts. Raises `SettingsError` when it does not start.
     """
@@ -40,7 +41,7 @@ def own_sandbox(folder: Path) -> Iterator[Path]:
     pid = int(os.environ.get(PID_VARIABLE, "0")) or _start(folder, descriptor)
     os.environ[PID_VARIABLE] = str(pid)
     try:
-        yield descriptor
+        yield pid, descriptor
     finally:
         os.environ.pop(PID_VARIABLE, None)
         _stop(pid)

@@ -31,7 +31,9 @@ async def test_one_click_scans_both_sides_chat_and_a_restart_keeps_the_session(t
         await page.goto(await link_of(daemon))
         await expect(page.locator("#bot-state")).to_have_text("Connected", timeout=30_000)
         await chat(page, await phones(page), "second")
-        assert (await daemon.end())[0] == 0
+        code, log = await daemon.end()
+    assert code == 0
+    assert "bot shop: connected" in log
 
 
 async def phones(page: Page) -> str:

@@ -202,6 +202,17 @@ async def test_the_sandbox_comes_and_goes_with_the_daemon(tmp_path: Path) -> Non
         await daemon.end()
 
 
+async def test_a_sandbox_that_dies_ends_the_daemon_with_a_word(tmp_path: Path) -> None:
+    async with zapwire(tmp_path, "serve", "--sandbox") as daemon:
+        await daemon.line("open the page")
+        (child,) = Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children").read_text().split()
+        os.kill(int(child), signal.SIGKILL)
+        code, log = await daemon.rest()
+    assert code == 1
+    assert "the sandbox has ended by itself, by signal 9" in log
+    assert "Traceback" not in log
+
+
 async def test_version_and_settings(tmp_path: Path) -> None:
     code, out, _ = await run(tmp_path, "--version")
     assert code == 0
