@@ -2,83 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+from tests.harness.engine import EngineProcess
 
-class BareEngine:
-    """Bare neonize with any number of clients, against the sandbox of this descriptor."""
+
+class BareEngine(EngineProcess):
+    """Bare neonize with any number of clients."""
 
     def __init__(self, folder: Path, descriptor: dict[str, str]) -> None:
-        self._folder = folder
-        self._descriptor = descriptor
-        self.seen: list[dict[str, Any]] = []
-        self._news = asyncio.Condition()
+        super().__init__(folder, descriptor, "bench.bare", folder)
 
     async def __aenter__(self) -> Self:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        read_end, write_end = os.pipe()
-        environment = {
-            **os.environ,
-            "SSL_CERT_FILE": self._descriptor["ca"],
-            "HTTPS_PROXY": self._descriptor["proxy"],
-            "BENCH_NOISE_ROOT": self._descriptor["noise_root"],
-            "BENCH_ANSWERS": str(write_end),
-        }
-        with (self._folder / "bare.log").open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "bench.bare", str(self._folder),
-                env=environment, stdin=asyncio.subprocess.PIPE, stdout=log, stderr=log, pass_fds=(write_end,),
-            )  # fmt: skip
-        os.close(write_end)
-        self._answers = asyncio.StreamReader(limit=1 << 20)
-        self._pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(self._answers), os.fdopen(read_end, "rb")
-        )
-        self._reader = asyncio.create_task(self._read(), name="answers of bare neonize")
+        await super().__aenter__()
         await self.until(lambda a: "ready" in a)
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        self._process.kill()
-        await self._process.wait()
-        await self._reader
-        self._pipe.close()
-
-    async def _read(self) -> None:
-        async for line in self._answers:
-            async with self._news:
-                self.seen.append(json.loads(line))
-                self._news.notify_all()
-
     async def tell(self, **job: Any) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(job).encode() + b"\n")
-        await self._process.stdin.drain()
-
-    async def until(self, wanted: Callable[[dict[str, Any]], bool], within: float = 60) -> dict[str, Any]:
-        """The first answer since the last `forget` for which *wanted* is true."""
-
-        def found() -> dict[str, Any] | None:
-            return next((answer for answer in self.seen if wanted(answer)), None)
-
-        async with asyncio.timeout(within), self._news:
-            await self._news.wait_for(lambda: found() is not None)
-        answer = found()
-        assert answer is not None
-        return answer
+        """Hand over a job."""
+        await self.order(**job)
 
     def forget(self) -> None:
+        """Forget the answers so far."""
         self.seen.clear()
-
-    def all(self, key: str) -> list[dict[str, Any]]:
-        return [answer for answer in self.seen if key in answer]
-
-    async def until_count(self, key: str, count: int, within: float = 120) -> None:
-        async with asyncio.timeout(within), self._news:
-            await self._news.wait_for(lambda: len(self.all(key)) >= count)

@@ -3,42 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import json
-import os
 import sys
-import types
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
-# neonize's client imports python-magic, and a fresh machine has no libmagic
-sys.modules.setdefault("magic", types.ModuleType("magic"))
+from tests.harness.engine_side import answer, jobs, run
 
-from neonize.aioze import events  # noqa: E402 -- after the line above
-from neonize.aioze.client import NewAClient  # noqa: E402
-from neonize.exc import SendPresenceError  # noqa: E402
-from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message  # noqa: E402
-from neonize.utils import build_jid  # noqa: E402
-from neonize.utils.enum import ChatPresence, ChatPresenceMedia, MediaType, Presence  # noqa: E402
-
-PINNED_ROOT = bytes.fromhex("142375574d0a587166aae71ebe516437c4a28b73e3695c6ce1f7f9545da8ee6b")
-
-
-def answer(**values: Any) -> None:
-    os.write(int(os.environ["ENGINE_ANSWERS"]), json.dumps(values).encode() + b"\n")
-
-
-def trust(root: bytes) -> None:
-    """Make the engine accept the sandbox's Noise root."""
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        fields = line.split()
-        if "neonize" in line and "rw" in fields[1]:
-            low, high = (int(part, 16) for part in fields[0].split("-"))
-            at = ctypes.string_at(low, high - low).find(PINNED_ROOT)
-            if at >= 0:
-                ctypes.memmove(low + at, root, 32)
+# isort: split
+from neonize.aioze import events
+from neonize.aioze.client import NewAClient
+from neonize.exc import SendPresenceError
+from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message
+from neonize.utils import build_jid
+from neonize.utils.enum import ChatPresence, ChatPresenceMedia, MediaType, Presence
 
 
 def jid(value: Any) -> str:
@@ -123,10 +100,7 @@ async def until_named(client: Any) -> None:
 
 async def serve(database: str) -> None:
     client = make_client(database)
-    lines = asyncio.StreamReader(limit=1 << 20)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    async for line in lines:
-        job = json.loads(line)
+    async for job in jobs():
         try:
             answer(job=job["job"], result=await work(client, job))
         except Exception as error:  # noqa: BLE001 -- told to the test
@@ -134,7 +108,4 @@ async def serve(database: str) -> None:
 
 
 if __name__ == "__main__":
-    with asyncio.Runner() as runner:
-        runner.get_loop().set_default_executor(ThreadPoolExecutor(32))
-        trust(bytes.fromhex(os.environ["ENGINE_ROOT"]))
-        runner.run(serve(sys.argv[1]))
+    run(serve(sys.argv[1]), threads=32)

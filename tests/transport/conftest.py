@@ -1,21 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 import pytest_asyncio
 
+from tests.harness.fixtures import sandbox, show_logs_on_failure
 from tests.harness.sandbox import Sandbox
 from tests.transport.driven import Bot, Driven
 
-
-@pytest_asyncio.fixture
-async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
-    folder = tmp_path / "sandbox"
-    folder.mkdir()
-    async with Sandbox(folder) as running:
-        yield running
+__all__ = ["sandbox", "show_logs_on_failure"]
 
 
 @pytest_asyncio.fixture
@@ -37,11 +31,3 @@ async def paired(driver: Driven, sandbox: Sandbox, name: str, number: str) -> Bo
     await phone.scan((await bot.until("QrCode"))["code"])
     await bot.until("Connected")
     return bot
-
-
-@pytest.fixture(autouse=True)
-def show_logs_on_failure(tmp_path: Path) -> Iterator[None]:
-    """Print the programs' logs, which pytest shows for failed tests only."""
-    yield
-    for log in sorted(tmp_path.rglob("*.log")):
-        print(f"--- {log}\n{log.read_text(errors='replace')[-4000:]}")
