@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -22,7 +23,7 @@ from zapwire.core.live import Live
 from zapwire.core.tokens import Tokens
 from zapwire.errors import SandboxEnded, SettingsError, ZapwireError
 from zapwire.events import EventType
-from zapwire.settings import Address, Settings
+from zapwire.settings import Address, Settings, make_sessions_dir
 from zapwire.store.db import Database
 from zapwire.transport.whatsapp_web.factory import WhatsAppWeb
 from zapwire.transport.whatsapp_web.server_override import read_descriptor
@@ -57,7 +58,7 @@ async def _run(settings: Settings, say: Say, sandbox_process: int | None) -> Non
             stack.enter_context(_watch(sandbox_process, stop))
         # bound first: an address in use is told before any bot connects
         listener = stack.enter_context(_bind(settings.listen))
-        settings.sessions_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_sessions_dir(settings.sessions_dir)
         database = await stack.enter_async_context(Database.open(settings.database_file))
         transports = await stack.enter_async_context(
             WhatsAppWeb(settings.sessions_dir / BOTS, server, settings.max_pairings)
@@ -119,7 +120,9 @@ def _bind(address: Address) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(place)
     except OSError as error:
-        raise SettingsError(f"listen: cannot listen on {address}: {error.strerror}", field="listen") from None
+        taken = "; another zapwire may be running there: stop it, or choose another port with --listen HOST:PORT"
+        hint = taken if error.errno == errno.EADDRINUSE else ""
+        raise SettingsError(f"listen: cannot listen on {address}: {error.strerror}{hint}", field="listen") from None
     return listener
 
 

@@ -31,8 +31,10 @@ def main() -> NoReturn:
         error.show()
         sys.exit(error.exit_code)
     except ZapwireError as error:
-        click.echo(f"zapwire: {error.detail}", err=True)
-        sys.exit(2 if isinstance(error, SettingsError) else 1)
+        wrong_setting = isinstance(error, SettingsError)
+        where = f"{error.field}: " if error.field and not wrong_setting else ""
+        click.echo(f"zapwire: {where}{error.detail}", err=True)
+        sys.exit(2 if wrong_setting else 1)
     sys.exit(0)
 
 
@@ -136,8 +138,15 @@ def _with_tokens(where: dict[str, Any], work: Callable[[Any], Any]) -> Any:
     config = where.pop("config")
     chosen = settings.load(where, config)
 
+    # made here it would be a database that no daemon looks into
+    if not chosen.database_file.exists():
+        raise SettingsError(
+            f"database: there is none at {chosen.database_file}; start the daemon once, or give the --sessions-dir "
+            "(or --config, or ZAPWIRE_ variables) that it runs with",
+            field="database",
+        )
+
     async def run() -> Any:
-        chosen.sessions_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         async with Database.open(chosen.database_file, shared=True) as database:
             return await work(Tokens(database))
 

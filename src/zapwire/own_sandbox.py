@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from zapwire.errors import SettingsError
+from zapwire.settings import make_sessions_dir
 
 PID_VARIABLE = "ZAPWIRE_SANDBOX_PID"
 START_LIMIT = 30.0
@@ -48,7 +49,7 @@ def own_sandbox(folder: Path) -> Iterator[tuple[int, Path]]:
 
 
 def _start(folder: Path, descriptor: Path) -> int:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_sessions_dir(folder)
     state = folder / "sandbox-state.json"
     process = subprocess.Popen(  # noqa: S603 - our own program
         [sys.executable, "-m", "zapwire.sandbox", "--listen", "127.0.0.1:0", "--state", str(state)],

@@ -169,6 +169,21 @@ def load(options: Mapping[str, Any], config: Path | None = None) -> Settings:
         raise SettingsError(f"{name} ({origins.get(name, 'default')}): {problem}", field=name) from None
 
 
+def make_sessions_dir(folder: Path) -> None:
+    """Create the sessions folder, for nobody but us, if it is not there; raises `SettingsError`."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"sessions_dir: {folder} cannot be created: {error.strerror}", field="sessions_dir"
+        ) from None
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise SettingsError(
+            f"sessions_dir: {folder} cannot be written to by this user; give it to them, or name another folder",
+            field="sessions_dir",
+        )
+
+
 def unknown_variables() -> list[str]:
     """Names of `ZAPWIRE_*` variables that set nothing: likely typing mistakes, worth a warning."""
     known = {PREFIX + name.upper() for name in Settings.model_fields} | {CONFIG_VARIABLE} | _OUR_OWN

@@ -153,7 +153,25 @@ async def test_an_address_in_use_is_told_before_anything_starts(tmp_path: Path) 
         code, _, err = await run(tmp_path, "serve", "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
     assert code == 2
     assert "cannot listen on 127.0.0.1:" in err
+    assert "--listen" in err
     assert not (tmp_path / "sessions").exists()
+
+
+@pytest.mark.parametrize("more", [[], ["--sandbox"]], ids=["serve", "sandbox"])
+@pytest.mark.parametrize("folder", ["/proc/nowhere", "/proc/self/fd/0/x"])
+async def test_a_sessions_folder_that_cannot_be_made_is_told(tmp_path: Path, folder: str, more: list[str]) -> None:
+    code, out, err = await run(tmp_path, "serve", "--sessions-dir", folder, *more)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"zapwire: sessions_dir: {folder} cannot be created: ")
+    assert len(err.splitlines()) == 1
+
+
+async def test_tokens_are_not_made_where_no_daemon_is(tmp_path: Path) -> None:
+    for arguments in (["create", "laptop"], ["list"], ["revoke", "laptop"]):
+        code, out, err = await run(tmp_path, "token", *arguments, "--sessions-dir", "typo")
+        assert (code, out) == (2, "")
+        assert err.startswith("zapwire: database: there is none at typo/zapwire.db")
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_second_daemon_on_the_same_database_is_refused(tmp_path: Path) -> None:
