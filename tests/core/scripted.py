@@ -141,7 +141,7 @@ class World:
                 found = self.core.fleet._find(bot)
                 if found.view.state is state:
                     return found.view
-                await found._changed.wait()
+                await found.standing.changed.wait()
 
     async def tell(self, bot: str, event: Any) -> None:
         """Let the connection of *bot* emit *event*, and wait until it is stored."""

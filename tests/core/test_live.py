@@ -107,3 +107,28 @@ def test_the_tail_knows_what_it_no_longer_knows():
     assert tail.after(7) == events[2:]
     assert tail.after(9) == events[4:]
     assert tail.after(10) == []
+
+
+async def test_whoever_hears_of_a_state_and_asks_finds_it(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        stream = at.core.live.follow(0, types=["bot.state"])
+        await at.core.fleet.create("a")
+        async with asyncio.timeout(10):
+            async for event in stream:
+                view = await at.core.fleet.get("a")
+                order = ["starting", "connected", "stopped"]
+                assert order.index(view.state.value) >= order.index(event.data["state"])
+                if event.data["state"] == "connected":
+                    stopping = asyncio.create_task(at.core.fleet.disconnect("a"))
+                if event.data["state"] == "stopped":
+                    break
+        await stopping
+
+
+async def test_a_page_tells_nothing_that_was_not_published(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await connected(at, "a")
+        published = await at.core.live.last_seq()
+        await at.database.write(lambda t: journal.append(t, EventType.BOT_STATE, BotId("a"), {}) and t.told.clear())
+        page = await at.core.live.page(0)
+        assert (page.events[-1].seq, page.next_after) == (published, published)

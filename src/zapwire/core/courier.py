@@ -118,7 +118,8 @@ class Courier:
         events = self._database.tail.after(after)
         if events is not None:
             return events, events[-1].seq if events else after
-        return await self._database.read(lambda sql: journal.read(sql, after, _READ_AT_ONCE))
+        upto = self._database.tail.last_seq
+        return await self._database.read(lambda sql: journal.read(sql, after, _READ_AT_ONCE, upto=upto))
 
     def _wants(self, event: Event) -> bool:
         endpoint, kind = self._endpoint, event.type.value

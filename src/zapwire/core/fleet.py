@@ -67,6 +67,8 @@ class Fleet:
         for supervisor in supervisors:
             supervisor.cancel()
         await asyncio.gather(*supervisors, return_exceptions=True)
+        for bot in self._bots.values():
+            await bot.standing.settled()
         await self._sender.close()
 
     async def create(self, bot: str | None = None, name: str | None = None, *, autostart: bool = True) -> BotView:
@@ -97,7 +99,7 @@ class Fleet:
         """Unlink the device, destroy the auth state, and forget the bot with all its messages. Raises `NotFound`."""
         found = self._find(bot)
         await found.leave()
-        step = asyncio.create_task(self._remove(found.row.id))
+        step = asyncio.create_task(self._remove(found.standing.bot))
         self._steps.add(step)
         step.add_done_callback(self._steps.discard)
         await asyncio.shield(step)
@@ -154,7 +156,7 @@ class Fleet:
             await self._database.write(lambda transaction: bots.delete(transaction, bot))
         except Exception:  # a new bot of that name must not come up as the old account, so it stays
             log.exception("bot %s: could not be deleted", bot)
-            await self._add(self._bots[bot].row)
+            await self._add(self._bots[bot].standing.row)
             raise
         self._database.tail.forget(bot)
         del self._bots[bot], self._supervisors[bot]

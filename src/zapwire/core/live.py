@@ -48,7 +48,10 @@ class Live:
         _check(after, types)
         if not 1 <= limit <= PAGE_LARGEST:
             raise InvalidInput(f"a number from 1 to {PAGE_LARGEST}", field="limit")
-        events, cursor = await self._database.read(lambda sql: journal.read(sql, after, limit, bots=bots, types=types))
+        upto = self._database.tail.last_seq
+        events, cursor = await self._database.read(
+            lambda sql: journal.read(sql, after, limit, upto=upto, bots=bots, types=types)
+        )
         return Page(events, cursor)
 
     def follow(

@@ -10,6 +10,7 @@ from zapwire.core.limits import Limits
 from zapwire.errors import Conflict, LoggedOut, NeedsPerson, PairingTimedOut, TransportError
 from zapwire.model import BotState
 from zapwire.store import times
+from zapwire.store.bots import BotRow
 
 HALTED = frozenset({BotState.PAIRING_TIMED_OUT, BotState.LOGGED_OUT, BotState.BLOCKED})
 """States that only a person ends."""
@@ -31,6 +32,13 @@ class Status:
     reason: str | None = None
     action: str | None = None
     next_try: datetime | None = None
+
+
+def at_start(row: BotRow) -> Status:
+    """The state of a bot when the daemon starts."""
+    if row.halt is not None:
+        return Status(row.halt.state, row.halt.reason, row.halt.action)
+    return Status(BotState.STARTING if row.starts else BotState.STOPPED)
 
 
 def halted(error: NeedsPerson) -> Status:

@@ -24,7 +24,7 @@ from typing import Any, Generic, TypeVar
 
 import aiosqlite
 
-from zapwire.errors import StoreError, ZapwireError
+from zapwire.errors import StoreError
 from zapwire.events import Event
 from zapwire.store.tail import Tail
 
@@ -41,12 +41,15 @@ QUEUE = 2048
 class Transaction:
     """What a write function works on."""
 
-    __slots__ = ("sql", "told")
+    __slots__ = ("sql", "then", "told")
 
     def __init__(self, sql: sqlite3.Connection) -> None:
         self.sql = sql
         self.told: list[Event] = []
         """Journal entries to publish once this is committed."""
+        self.then: list[Callable[[], None]] = []
+        """What to do on the event loop once this is committed and before it is published: whoever hears of an event
+        and asks finds memory up to date. Must not raise."""
 
 
 class _Connection(aiosqlite.Connection):
@@ -122,11 +125,13 @@ class Database:
             if not jobs:
                 continue
             try:
-                outcomes, told = await self._writer.call(partial(_run, jobs))
-            except (sqlite3.Error, ZapwireError) as error:
+                outcomes, done = await self._writer.call(partial(_run, jobs))
+            except Exception as error:  # noqa: BLE001 - whatever it was, the callers are told and the next may work
                 _refuse(jobs, StoreError(f"cannot write the database: {error}"))
                 continue
-            self.tail.publish(told)
+            for step in done.then:
+                step()
+            self.tail.publish(done.told)
             _answer(jobs, outcomes)
 
     async def _take(self) -> tuple[list[_Job[Any]], bool]:
@@ -149,7 +154,7 @@ class _Failure:
         self.error = error
 
 
-def _run(jobs: list[_Job[Any]], sql: sqlite3.Connection) -> tuple[list[Any], list[Event]]:
+def _run(jobs: list[_Job[Any]], sql: sqlite3.Connection) -> tuple[list[Any], Transaction]:
     """Run *jobs* in one transaction; in the connection's thread."""
     transaction = Transaction(sql)
     sql.execute("BEGIN IMMEDIATE")
@@ -160,11 +165,11 @@ def _run(jobs: list[_Job[Any]], sql: sqlite3.Connection) -> tuple[list[Any], lis
         if sql.in_transaction:
             sql.execute("ROLLBACK")
         raise
-    return outcomes, transaction.told
+    return outcomes, transaction
 
 
 def _run_one(transaction: Transaction, job: _Job[Any]) -> Any:
-    sql, told = transaction.sql, len(transaction.told)
+    sql, told, then = transaction.sql, len(transaction.told), len(transaction.then)
     sql.execute("SAVEPOINT job")
     try:
         result = job.work(transaction)
@@ -173,7 +178,7 @@ def _run_one(transaction: Transaction, job: _Job[Any]) -> Any:
             raise
         sql.execute("ROLLBACK TO job")
         sql.execute("RELEASE job")
-        del transaction.told[told:]
+        del transaction.told[told:], transaction.then[then:]
         return _Failure(error)  # kept with its traceback and raised at the caller's
     sql.execute("RELEASE job")
     return result

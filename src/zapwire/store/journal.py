@@ -37,14 +37,16 @@ def read(
     after: int,
     limit: int,
     *,
+    upto: int | None = None,
     bots: Collection[str] | None = None,
     types: Collection[str] | None = None,
 ) -> tuple[list[Event], int]:
     """Up to *limit* events after *after* that match, and the cursor from which to read on.
 
-    The cursor also moves past what does not match, but never past what was not yet committed.
+    The cursor also moves past what does not match, but never past what was not yet committed, nor past *upto*: the
+    newest event that was published, so that nobody learns from the table what memory does not know yet.
     """
-    last = last_seq(sql)
+    last = last_seq(sql) if upto is None else min(upto, last_seq(sql))
     where, arguments = "seq > ? AND seq <= ?", [after, last, *(bots or ()), *(types or ())]
     if bots is not None:
         where += f" AND bot IN ({_marks(bots)})"

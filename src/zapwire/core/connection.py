@@ -1,0 +1,155 @@
+"""One bot's connection, kept for as long as one order stands, and what it tells.
+
+It speaks with the epoch it was started in: after a newer order its status reports count for nothing, so a connection
+that is still closing cannot overwrite "stopped". Messages it brings are stored all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+
+from zapwire.core import codec, intake, statuses
+from zapwire.core.limits import Limits
+from zapwire.core.sender import Sender
+from zapwire.core.standing import Change, Standing
+from zapwire.core.statuses import Status
+from zapwire.errors import LoggedOut, NeedsPerson, TransportError
+from zapwire.events import EventType
+from zapwire.model import BotId, BotState, Identity, QrCode
+from zapwire.store import journal, times
+from zapwire.store.bots import BotRow, Halt
+from zapwire.store.db import Database, Transaction
+from zapwire.transport.base import (
+    Connected,
+    Disconnected,
+    Paired,
+    Receipt,
+    Received,
+    Transport,
+    TransportEvent,
+    TransportFactory,
+)
+
+log = logging.getLogger(__name__)
+
+
+class Connection:
+    """Runs the transport again and again until it needs a person; made anew for each order."""
+
+    def __init__(
+        self,
+        standing: Standing,
+        transport: Transport,
+        transports: TransportFactory,
+        database: Database,
+        sender: Sender,
+        *,
+        limits: Limits,
+        chance: random.Random,
+    ) -> None:
+        self._standing = standing
+        self._epoch = standing.epoch
+        self._transport = transport
+        self._transports = transports
+        self._database = database
+        self._sender = sender
+        self._limits = limits
+        self._chance = chance
+        self._online_at: float | None = None
+        self._hurry = asyncio.Event()
+
+    def hurry(self) -> None:
+        """Between two attempts: try now."""
+        self._hurry.set()
+
+    async def run(self) -> None:
+        """Keep the bot connected; returns when only a person can go on."""
+        failures = 0
+        while True:
+            self._online_at = None
+            try:
+                await self._transport.run(self.emit)
+                error = TransportError("the connection ended")
+            except NeedsPerson as halt:
+                await self._halt(halt)
+                return
+            except TransportError as failed:
+                error = failed
+            except Exception:
+                log.exception("bot %s: the transport failed in a way nobody expected", self._standing.bot)
+                error = TransportError("internal error, see the log")
+            failures = 1 if self._was_good() else failures + 1
+            delay = statuses.backoff(failures, self._limits, self._chance)
+            self._hurry.clear()
+            await self._standing.report(statuses.retrying(error, delay), self._epoch)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._hurry.wait()
+
+    def _was_good(self) -> bool:
+        online_at = self._online_at
+        return online_at is not None and asyncio.get_running_loop().time() - online_at >= self._limits.good_connection
+
+    async def _halt(self, error: NeedsPerson) -> None:
+        status = statuses.halted(error)
+        if isinstance(error, LoggedOut):
+            await forget(self._transports, self._standing.bot)
+            await self._standing.report(status, self._epoch, unlinked(status))
+        else:
+            await self._standing.report(status, self._epoch)
+
+    async def emit(self, event: TransportEvent) -> None:
+        """Take in what the transport tells; returns once it is stored."""
+        bot, standing = self._standing.bot, self._standing
+        match event:
+            case Received():
+                self._sender.heard(bot, event.message)
+                await intake.received(self._database, bot, event.message)
+            case Receipt():
+                await intake.receipt(self._database, bot, event)
+            case QrCode():
+                await self._show_qr(event)
+            case Paired():
+                status = Status(BotState.STARTING, "paired, connecting")
+                await standing.report(status, self._epoch, partial(_known, event.identity), strict=True)
+            case Connected():
+                if self._online_at is None:
+                    self._online_at = asyncio.get_running_loop().time()
+                status = Status(BotState.CONNECTED)
+                await standing.report(status, self._epoch, partial(_known, event.identity), strict=True)
+            case Disconnected():
+                await standing.report(Status(BotState.RECONNECTING, event.reason), self._epoch, strict=True)
+
+    async def _show_qr(self, code: QrCode) -> None:
+        def told(transaction: Transaction) -> None:
+            journal.append(transaction, EventType.BOT_QR, self._standing.bot, codec.qr_json(code))
+
+        action = "scan the QR code with WhatsApp on the phone: Linked devices, Link a device"
+        status = Status(BotState.PAIRING, "waits for a phone", action)
+        await self._standing.report(status, self._epoch, also=told, code=code, strict=True)
+
+
+async def forget(transports: TransportFactory, bot: BotId) -> None:
+    """Destroy worthless auth state, or the next connect would try to use it."""
+    try:
+        await transports.forget(bot)
+    except Exception:
+        log.exception("bot %s: its auth state could not be removed", bot)
+
+
+def unlinked(status: Status) -> Change:
+    """The change of a row when its device was removed from the account."""
+    halt = Halt(status.state, status.reason or "", status.action or "", times.now())
+    return lambda row: replace(row, identity=Identity(), halt=halt)
+
+
+def _known(news: Identity, row: BotRow) -> BotRow:
+    """*row* with what *news* tells of its account, which may be only a part."""
+    old = row.identity
+    identity = Identity(news.phone or old.phone, news.lid or old.lid, news.push_name or old.push_name)
+    return replace(row, identity=identity, halt=None)

@@ -1,0 +1,158 @@
+"""What is known of one bot, and the one way to change it: stored first, then known, then told.
+
+`commit` puts the row and the journal entry into one transaction. Memory follows right after the commit and before
+the event goes out, so that whoever hears of a state and asks for it sees that state or a later one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from typing import Any, TypeVar
+
+from zapwire.core import codec
+from zapwire.core.statuses import Status
+from zapwire.errors import NotFound, StoreError
+from zapwire.events import EventType
+from zapwire.model import BotId, BotState, BotView, QrCode
+from zapwire.store import bots, journal, times
+from zapwire.store.bots import BotRow
+from zapwire.store.db import Database, Transaction
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+Change = Callable[[BotRow], BotRow]
+Also = Callable[[Transaction], None]
+
+
+def same(row: BotRow) -> BotRow:
+    """The change that changes nothing."""
+    return row
+
+
+class Standing:
+    """The row, the status and the QR code of one bot. *followed* is called after each change, on the loop."""
+
+    def __init__(self, row: BotRow, status: Status, database: Database, followed: Callable[[], None]) -> None:
+        self.bot: BotId = row.id
+        self.row = row
+        self.status = status
+        self.since = times.now() if row.halt is None else row.halt.since
+        self.qr: QrCode | None = None
+        self.lock = asyncio.Lock()
+        """Held by whoever changes anything, from looking to committing."""
+        self.epoch = 0
+        """Counts the orders; what the connection of an older one reports is out of date."""
+        self.leaving = False
+        """Being deleted: there is no such bot any more."""
+        self.changed = asyncio.Event()
+        """Set once, at the next change; take it *before* looking, then wait for it."""
+        self._database = database
+        self._followed = followed
+        self._steps: set[asyncio.Task[Any]] = set()
+        self._told: BotView | None = self.view
+
+    def tell_anew(self) -> None:
+        """Let the next commit be told even if it changes nothing since the daemon started."""
+        self._told = None
+
+    @property
+    def view(self) -> BotView:
+        """The bot as the API shows it."""
+        return _view(self.row, self.status, self.since)
+
+    @property
+    def linked(self) -> bool:
+        """Is the bot a device of an account?"""
+        return self.row.identity.phone is not None or self.row.identity.lid is not None
+
+    def refuse_when_leaving(self) -> None:
+        """Raises `NotFound` for a bot that is being deleted."""
+        if self.leaving:
+            raise NotFound("no such bot")
+
+    def wake(self) -> None:
+        """Let everybody who waits for a change look again."""
+        changed, self.changed = self.changed, asyncio.Event()
+        changed.set()
+
+    async def commit(
+        self, row: BotRow, status: Status, *, also: Also | None = None, code: QrCode | None = None
+    ) -> None:
+        """Store *row* and the event, with *also* in the same transaction; with the lock held. Repeats are dropped."""
+        since = self.since if status.state is self.status.state else times.now()
+        told = _view(row, status, since)
+        repeat = told == self._told
+        if repeat and row == self.row and also is None:
+            return
+
+        def adopt() -> None:
+            self.row, self.status, self.since, self._told = row, status, since, told
+            self.qr = code or (self.qr if status.state is BotState.PAIRING else None)
+            self.wake()
+            self._followed()
+
+        def work(transaction: Transaction) -> None:
+            if row != self.row:
+                bots.update(transaction, row)
+            if not repeat:
+                journal.append(transaction, EventType.BOT_STATE, row.id, codec.bot_json(told))
+            if also is not None:
+                also(transaction)
+            transaction.then.append(adopt)
+
+        await self._database.write(work)
+
+    async def report(
+        self,
+        status: Status,
+        epoch: int,
+        change: Change = same,
+        *,
+        also: Also | None = None,
+        code: QrCode | None = None,
+        strict: bool = False,
+    ) -> None:
+        """Set the status unless an order came since *epoch*. Only with *strict* a failing database is raised."""
+
+        async def step() -> None:
+            async with self.lock:
+                if epoch == self.epoch:
+                    await self.commit(change(self.row), status, also=also, code=code)
+
+        try:
+            await self.complete(step())
+        except StoreError as error:
+            if strict:
+                raise
+            log.error("bot %s: its state could not be stored: %s", self.bot, error)  # noqa: TRY400 - no bug of ours
+
+    async def complete(self, step: Coroutine[Any, Any, T]) -> T:
+        """Run *step* to its end even when the caller is cancelled: what is stored and what is known must agree."""
+        task = asyncio.create_task(step)
+        self._steps.add(task)
+        task.add_done_callback(self._steps.discard)
+        return await asyncio.shield(task)
+
+    async def settled(self) -> None:
+        """Until every step has ended whose caller went away."""
+        if self._steps:
+            await asyncio.wait(self._steps)
+
+
+def _view(row: BotRow, status: Status, since: datetime) -> BotView:
+    return BotView(
+        id=row.id,
+        name=row.name,
+        autostart=row.autostart,
+        state=status.state,
+        reason=status.reason,
+        since=since,
+        action=status.action,
+        next_try=status.next_try,
+        identity=row.identity,
+        created_at=row.created_at,
+    )
