@@ -22,6 +22,13 @@ def configure(level: str, form: str) -> None:
     # aiosqlite logs every statement with its values at DEBUG, asyncio every slow callback: not ours to tell.
     for talkative in ("aiosqlite", "asyncio"):
         logging.getLogger(talkative).setLevel(max(logging.INFO, logging.getLevelNamesMapping()[level]))
+    logging.getLogger("aiohttp.server").addFilter(_is_ours_to_tell)
+
+
+def _is_ours_to_tell(record: logging.LogRecord) -> bool:
+    """Not what is no HTTP: whoever sent it is answered, and a page of traceback for each would only fill the log."""
+    error = record.exc_info[1] if record.exc_info else None
+    return type(error).__module__ != "aiohttp.http_exceptions"
 
 
 def _text() -> logging.Formatter:

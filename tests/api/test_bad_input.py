@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.conftest import Api
+from tests.api.conftest import TOKEN, Api
 from zapwire.api import problems, schemas
 
 PHONE = "+4915100000002"
@@ -169,6 +169,50 @@ async def test_a_bad_webhook_is_refused_and_not_created(api: Api, body: dict[str
     problem = await refused(api, "POST", "/v1/webhooks", body)
     assert (problem["status"], problem["field"]) == (422, field)
     assert (await api.call("GET", "/v1/webhooks"))["webhooks"] == []
+
+
+async def raw_request(api: Api, *lines: bytes, body: bytes = b"") -> bytes:
+    """The status line of the answer to these very bytes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(api.url.rpartition(":")[2]))
+    writer.write(b"\r\n".join([*lines, b"Connection: close", b"", body]))
+    try:
+        async with asyncio.timeout(10):
+            return (await reader.read()).partition(b"\r\n")[0]
+    finally:
+        writer.close()
+
+
+GET = b"GET /v1/bots HTTP/1.1"
+POST = b"POST /v1/bots HTTP/1.1"
+AUTH = f"Authorization: Bearer {TOKEN}".encode()
+
+
+@pytest.mark.parametrize(
+    ("lines", "body", "status"),
+    [
+        ([GET, b"Host: localhost", b"Authorization: Bearer \xff\xfe"], b"", 401),
+        ([GET, b"Host: localhost", b"X-Api-Key: \xc3\xa4"], b"", 401),
+        ([GET, b"Host: [::1", AUTH], b"", 421),
+        ([GET, b"Host: \xff", AUTH], b"", 421),
+        ([POST, b"Host: localhost", AUTH, b"Origin: http://[::1"], b"", 403),
+        (
+            [POST, b"Host: localhost", AUTH, b"Content-Type: application/json", b"Content-Encoding: gzip",
+             b"Content-Length: 12"],
+            b'{"id": "no"}',
+            400,
+        ),
+        ([b"GET /v1/events HTTP/1.1", b"Host: localhost", AUTH, b"Upgrade: websocket"], b"", 400),
+    ],
+)  # fmt: skip
+async def test_bytes_that_make_no_sense_are_the_callers_fault(
+    api: Api, lines: list[bytes], body: bytes, status: int
+) -> None:
+    assert (await raw_request(api, *lines, body=body)).startswith(f"HTTP/1.1 {status} ".encode())
+
+
+async def test_what_a_path_takes_is_told(api: Api) -> None:
+    problem = await refused(api, "PUT", "/v1/bots")
+    assert (problem["status"], problem["detail"]) == (405, "/v1/bots does not know PUT, only GET,HEAD,POST")
 
 
 async def test_several_faults_are_all_told(api: Api) -> None:

@@ -24,7 +24,11 @@ class Auth:
 
     async def accepts(self, secret: str) -> bool:
         """Whether this secret is a valid token; takes the same time however much of it is right."""
-        digest = _digest(secret)
+        try:
+            digest = _digest(secret)
+        except UnicodeEncodeError:
+            # bytes of a header that are no text come as surrogates
+            return False
         # all comparisons are made, whatever they give
         if True in [hmac.compare_digest(digest, one) for one in self._fixed]:
             return True

@@ -18,7 +18,10 @@ async def read_body(request: web.Request, model: type[M]) -> M:
     """The JSON body as *model*; raises a problem: 415 content type, 400 not JSON, 413 too large, 422 with the field."""
     if request.content_type != "application/json":
         raise Problem(415, "unsupported-media-type", "send the body as Content-Type: application/json")
-    raw = await request.read()
+    try:
+        raw = await request.read()
+    except web.RequestPayloadError:
+        raise Problem(400, "bad-request", "the body ends early, or is not in its Content-Encoding") from None
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:

@@ -51,7 +51,7 @@ class OriginGuard:
         origin = request.headers.get("Origin")
         upgrade = request.headers.get("Upgrade", "").lower() == "websocket"
         acts = request.method not in _SAFE or upgrade
-        if acts and origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
+        if acts and origin is not None and origin.partition("://")[2].lower() != request.host.lower():
             raise Problem(403, "foreign-origin", "pages of another origin may not do that", field="Origin")
 
     def _is_ours(self, host: str) -> bool:
@@ -81,7 +81,11 @@ async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
 
 
 def _host_name(host: str) -> str:
-    return (urlsplit(f"//{host}").hostname or "").lower()
+    """The name without the port; of what is no host the whole, which then is not one of ours."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return host
 
 
 def _is_address(host: str) -> bool:

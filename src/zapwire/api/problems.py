@@ -132,9 +132,10 @@ def _from_framework(request: web.Request, error: web.HTTPException) -> web.Strea
         raise error
     details = {
         404: f"there is nothing at {request.path}; /openapi.json lists all calls",
-        405: f"{request.path} does not know {request.method}",
-        413: "the body is larger than the setting max_body allows",
+        405: f"{request.path} does not know {request.method}, only {error.headers.get('Allow', 'other methods')}",
+        413: f"the body is larger than {request.client_max_size} bytes, the setting max_body",
     }
     headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
     code = _FRAMEWORK.get(error.status, "bad-request")
-    return Problem(error.status, code, details.get(error.status, error.reason), headers=headers).response()
+    detail = details.get(error.status) or error.text or error.reason
+    return Problem(error.status, code, detail, headers=headers).response()

@@ -8,7 +8,7 @@ from aiohttp import web
 from zapwire.api.origin import OriginGuard, guard_middleware
 from zapwire.api.problems import Problem, problem_middleware
 from zapwire.api.sandbox import Sandbox
-from zapwire.settings import Settings
+from zapwire.settings import Address, Settings
 
 _PASSED_ON = ("Content-Type", "Content-Security-Policy", "Cache-Control", "ETag", "X-Content-Type-Options")
 _PATIENCE = aiohttp.ClientTimeout(total=120)
@@ -35,6 +35,8 @@ def make_relay(sandbox: Sandbox, settings: Settings) -> web.Application:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Problem(502, "sandbox", f"the sandbox does not answer: {type(error).__name__}") from error
 
-    app = web.Application(middlewares=[problem_middleware, guard_middleware(OriginGuard(settings))])
+    # it listens on loopback wherever the daemon does
+    guard = OriginGuard(settings.model_copy(update={"listen": Address("127.0.0.1", 0)}))
+    app = web.Application(middlewares=[problem_middleware, guard_middleware(guard)])
     app.router.add_route("*", "/{path:.*}", relay)
     return app

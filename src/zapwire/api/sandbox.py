@@ -42,12 +42,18 @@ class Sandbox:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Problem(502, "sandbox", f"the sandbox does not answer: {type(error).__name__}") from error
         if answer.status >= 300:
-            raise Problem(502, "sandbox", f"the sandbox said {answer.status}: {text[:300]}")
-        try:
-            found = json.loads(text)
-        except ValueError:
-            return {}
-        return found if isinstance(found, dict) else {}
+            words = _object(text).get("detail", text[:300])
+            raise Problem(502, "sandbox", f"the sandbox said {answer.status}: {words}")
+        return _object(text)
+
+
+def _object(text: str) -> dict[str, Any]:
+    """A JSON object; an empty one when *text* is something else."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 @asynccontextmanager
