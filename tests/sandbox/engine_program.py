@@ -48,6 +48,13 @@ def make_client(database: str) -> Any:
     client.event(events.MessageEv)(message)
     on(events.ConnectedEv, "connected")
     on(events.LoggedOutEv, "logged out")
+    on(events.TemporaryBanEv, "banned", lambda e: {"code": int(e.Code), "seconds": int(e.Expire)})
+    on(events.ClientOutdatedEv, "outdated")
+    on(events.ConnectFailureEv, "failure", lambda e: {"reason": int(e.Reason)})
+    on(events.StreamReplacedEv, "replaced")
+    on(events.StreamErrorEv, "stream error", lambda e: {"code": e.Code})
+    on(events.HistorySyncEv, "history")
+    on(events.DisconnectedEv, "disconnected")
     on(events.ReceiptEv, "receipt", lambda e: {"type": int(e.Type), "ids": list(e.MessageIDs)})
     on(events.ChatPresenceEv, "typing", lambda e: {"state": int(e.State)})
 

@@ -117,6 +117,7 @@ async def test_files_picture_presence_and_blocks(admin: Admin, two: None):
         ("POST", "/phones", b"not JSON", 422, "JSON"),
         ("POST", f"/phones/{ANA}/send", {"to": BOB}, 422, "exactly one"),
         ("POST", f"/phones/{ANA}/send", {"to": BOB, "text": "a", "delete": "b"}, 422, "exactly one"),
+        ("POST", f"/phones/{ANA}/send", {"to": BOB, "protobuf": "/////w=="}, 422, "waE2E.Message"),
         ("POST", f"/phones/{ANA}/send", {"to": "4915199999999", "text": "a"}, 404, "not on WhatsApp"),
         ("POST", f"/phones/{ANA}/scan", {"qr": "nonsense"}, 422, "QR code"),
         ("POST", f"/phones/{ANA}/enter-code", {"code": "ABCD-1234"}, 409, "no client waits"),
@@ -126,6 +127,7 @@ async def test_files_picture_presence_and_blocks(admin: Admin, two: None):
         ("DELETE", f"/phones/{ANA}/devices/x", None, 422, "number"),
         ("POST", "/mock-phone/scan-qr", b"nonsense", 422, "QR code"),
         ("POST", "/faults", {"kind": "earthquake"}, 422, "earthquake|kind|tag"),
+        ("POST", "/faults", {"kind": "message-error", "code": 42}, 422, "code"),
         ("GET", "/trace", None, 422, "direction"),
     ],
 )

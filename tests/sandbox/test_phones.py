@@ -17,9 +17,10 @@ from neonize.proto.waAdv.WAAdv_pb2 import ADVSignedDeviceIdentity
 from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message
 
 from zapwire.sandbox import adv
+from zapwire.sandbox.faults import MessageError
 from zapwire.sandbox.node import Jid, Node
 from zapwire.sandbox.phones.compose import Edit, Media, Outgoing, Reaction
-from zapwire.sandbox.phones.errors import BadRequest, NotOnWhatsApp, PhoneError, UnknownPhone
+from zapwire.sandbox.phones.errors import BadRequest, NotOnWhatsApp, PhoneError, ServerRefused, UnknownPhone
 from zapwire.sandbox.phones.inbox import CAPACITY, Entry, Inbox
 from zapwire.sandbox.phones.phone import Phone
 from zapwire.sandbox.phones.registry import Phones, number_from
@@ -226,6 +227,21 @@ async def test_a_companion_has_to_show_that_its_phone_vouches_for_it(ana: Phone,
         await bob.deliver(Node("message", attrs, parts))
     assert (await next_entry(bob, "message")).data["text"] == "try 3"
     assert len(bob.inbox.after(0, {"message"})) == 1
+
+
+async def test_a_message_is_refused_on_demand(ana: Phone, bob: Phone):
+    faults = ana.world.faults
+    faults.refuse_messages(MessageError(463, times=1), ana.account.phone)
+    with pytest.raises(ServerRefused, match="463"):
+        await ana.send(Outgoing(to=bob.account.phone, text="refused"))
+    await bob.send(Outgoing(to=ana.account.phone, text="not concerned"))
+    await ana.send(Outgoing(to=bob.account.phone, text="let through"))
+    faults.refuse_messages(MessageError(479))
+    with pytest.raises(ServerRefused, match="479"):
+        await bob.send(Outgoing(to=ana.account.phone, text="refused"))
+    faults.clear()
+    await bob.send(Outgoing(to=ana.account.phone, text="let through"))
+    assert [e.data["text"] for e in await bob.inbox.wait_after(0, 5, {"message"})] == ["let through"]
 
 
 async def test_blocked_accounts_and_pictures_reach_the_server(ana: Phone, bob: Phone):

@@ -55,6 +55,9 @@ async def test_devices_lid_status_and_picture_in_one_question(town: Town) -> Non
     assert user.child("picture").text("id") == picture.child("picture").text("id")
     devices = user.child("devices", "device-list").children
     assert [(d.text("id"), d.text("key-index")) for d in devices] == [("0", ""), ("1", "1")]
+    (by_lid,) = await usync(alice, protocols, Node("user", {"jid": bob.jid}))
+    assert by_lid.child("lid") is None  # who asks by LID has it
+    assert by_lid.child("devices", "device-list").children
     (nobody,) = await usync(alice, protocols, Node("user", {"jid": Jid("999999999")}))
     assert nobody.child("lid") is None
     assert nobody.child("devices", "device-list").children == []

@@ -124,6 +124,7 @@ async def test_unscanned_codes_end_with_the_connection() -> None:
     [
         (LoginFailure(401), {}),
         (LoginFailure(402, {"code": "101", "expire": "3600"}), {"code": "101", "expire": "3600"}),
+        (LoginFailure(403, {"message": "locked"}), {"message": "locked"}),
         (LoginFailure(503), {}),
     ],
 )
@@ -184,11 +185,20 @@ async def test_a_second_login_replaces_the_first(server: SandboxServer) -> None:
             assert (await second.ask("get", "w:p")).text("type") == "result"
 
 
-async def test_stream_errors_on_demand(server: SandboxServer) -> None:
+@pytest.mark.parametrize(
+    ("error", "children"),
+    [
+        (stream_error(503), []),
+        (stream_error(conflict="replaced"), ["conflict"]),
+        (stream_error(500, child="xml-not-well-formed"), ["xml-not-well-formed"]),
+    ],
+)
+async def test_stream_errors_on_demand(server: SandboxServer, error: Node, children: list[str]) -> None:
     client, _ = await logged_in(server)
     async with client:
-        assert await server.world.faults.send_stream_error(stream_error(503), PHONE) == 1
-        assert (await client.until("stream:error")).text("code") == "503"
+        assert await server.world.faults.send_stream_error(error, PHONE) == 1
+        told = await client.until("stream:error")
+        assert (told.text("code"), [child.tag for child in told.children]) == (error.text("code"), children)
         with pytest.raises(Ended):
             await client.next()
 
@@ -253,7 +263,14 @@ async def test_media_is_kept_under_its_hash(server: SandboxServer) -> None:
 
         assert (await post(token, {**auth, "auth": "guess"})).status == 401
         assert (await post("A" * 44, auth)).status == 400
-        path = (await (await post(token, auth)).json())["direct_path"]
+        told = await (await post(token, auth)).json()
+        path = told["direct_path"]
+        assert told["url"] == f"https://{host}{path}"
+        # through the proxy the host has WhatsApp's name, which leads nobody else here
+        named = {"Host": "mmg.whatsapp.net"}
+        upload = f"https://{host}/mms/image/{token}"
+        async with http.post(upload, params=auth, data=data, ssl=context, headers=named) as response:
+            assert (await response.json())["url"] == f"https://{host}{path}"
         for asked, status in ((token, 200), ("A" * 44, 403)):
             url = f"https://{host}{path}&hash={asked}&mms-type=image"
             async with http.get(url, ssl=context) as response:
@@ -276,6 +293,9 @@ async def test_the_usual_address_leads_here_through_the_proxy(server: SandboxSer
     descriptor = {**server.descriptor, "socket_url": "wss://web.whatsapp.com/ws/chat"}
     descriptor["use_proxy"] = server.descriptor["proxy"]
     client = WireClient(descriptor)
+    async with await client.connect(client.registration()):
+        assert await client.qr_codes()
+    client.descriptor = {**descriptor, "socket_url": server.descriptor["socket_url"]}
     async with await client.connect(client.registration()):
         assert await client.qr_codes()
     client.descriptor = {**descriptor, "socket_url": "wss://example.org/ws/chat"}
@@ -387,6 +407,7 @@ async def test_what_a_waiting_client_may_not_ask_is_counted(server: SandboxServe
     async with await client.connect(client.registration()):
         await client.qr_codes()
         assert (await client.ask("get", "w:p")).text("type") == "result"
+        await client.send(Node("presence", {"type": "unavailable"}))
         refused = await client.ask("get", "usync", Node("usync"))
         assert refused.child("error").text("code") == "501"
     assert dict(server.world.statistics.unhandled) == {"iq get usync usync": 1}

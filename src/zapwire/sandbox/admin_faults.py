@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, TypeAlias
 
 from aiohttp import web
 from pydantic import Field, TypeAdapter
 
-from zapwire.sandbox.faults import LoginFailure, stream_error
+from zapwire.sandbox.faults import LoginFailure, MessageError, stream_error
 from zapwire.sandbox.problems import Body, Handler, guarded, query_of
 from zapwire.sandbox.world import World
+
+FAILURE_ATTRS: Final = ("code", "expire", "message")
 
 
 class Refuse(Body):
@@ -42,15 +44,26 @@ class FailLogins(Body):
     phone: str = ""
     code: int | None = None
     expire: int | None = None
+    message: str | None = None
+    times: int | None = Field(default=None, ge=1)
+
+
+class RefuseMessages(Body):
+    """Acknowledge an account's messages with an error (463, 479 ...) instead of delivering them."""
+
+    kind: Literal["message-error"]
+    code: int = Field(ge=400, le=599)
+    phone: str = ""
     times: int | None = Field(default=None, ge=1)
 
 
 class StreamError(Body):
-    """End connections with `<stream:error>`: a code, a conflict (`device_removed`, `replaced`), or both."""
+    """End connections with `<stream:error>`: a code, a conflict (`device_removed`, `replaced`), another child."""
 
     kind: Literal["stream-error"]
     code: int | None = None
     conflict: str = ""
+    child: str = ""
     phone: str = ""
     device: int | None = None
 
@@ -61,9 +74,8 @@ class Clear(Body):
     kind: Literal["clear"]
 
 
-FAULT: TypeAdapter[Refuse | Freeze | Drop | FailLogins | StreamError | Clear] = TypeAdapter(
-    Annotated[Refuse | Freeze | Drop | FailLogins | StreamError | Clear, Field(discriminator="kind")]
-)
+Fault: TypeAlias = Refuse | Freeze | Drop | FailLogins | RefuseMessages | StreamError | Clear
+FAULT: TypeAdapter[Fault] = TypeAdapter(Annotated[Fault, Field(discriminator="kind")])
 
 
 class TraceQuery(Body):
@@ -102,10 +114,12 @@ class ServerApi:
             case Drop():
                 hit = faults.drop(fault.phone, fault.device)
             case FailLogins():
-                attrs = {name: str(value) for name in ("code", "expire") if (value := getattr(fault, name)) is not None}
+                attrs = {name: str(value) for name in FAILURE_ATTRS if (value := getattr(fault, name)) is not None}
                 faults.fail_logins(LoginFailure(fault.reason, attrs, fault.times), fault.phone)
+            case RefuseMessages():
+                faults.refuse_messages(MessageError(fault.code, fault.times), fault.phone)
             case StreamError():
-                node = stream_error(fault.code, fault.conflict)
+                node = stream_error(fault.code, fault.conflict, fault.child)
                 hit = await faults.send_stream_error(node, fault.phone, fault.device)
             case Clear():
                 faults.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from zapwire.sandbox.node import Attr, Node
 
@@ -27,10 +27,23 @@ class LoginFailure:
         return Node("failure", {"reason": str(self.reason), "location": "sandbox", **self.attrs})
 
 
-def stream_error(code: int | None = None, conflict: str = "") -> Node:
-    """`<stream:error>`: 515, 503, 401 with conflict `device_removed`, or conflict `replaced` alone."""
+@dataclass(slots=True)
+class MessageError:
+    """What a device's messages are acknowledged with instead of being delivered."""
+
+    code: int
+    times: int | None = None
+    """After how many messages it is over; None for never."""
+
+
+Limited = TypeVar("Limited", LoginFailure, MessageError)
+
+
+def stream_error(code: int | None = None, conflict: str = "", child: str = "") -> Node:
+    """`<stream:error>`: 515, 503, 401 with conflict `device_removed`, conflict `replaced` alone, or another *child*."""
     attrs: dict[str, Attr] = {"code": str(code)} if code else {}
-    return Node("stream:error", attrs, [Node("conflict", {"type": conflict})] if conflict else [])
+    children = [Node("conflict", {"type": conflict})] if conflict else []
+    return Node("stream:error", attrs, [*children, Node(child)] if child else children)
 
 
 class Faults:
@@ -41,6 +54,7 @@ class Faults:
         self.refusing = False
         self.frozen: set[str] = set()
         self.login_failures: dict[str, LoginFailure] = {}
+        self.message_errors: dict[str, MessageError] = {}
 
     def refuse(self, on: bool) -> None:
         """Cut every new connection before it says anything; those that exist go on."""
@@ -90,19 +104,34 @@ class Faults:
 
     def login_failure(self, phone: str) -> LoginFailure | None:
         """The failure that this login is to get, counted down."""
-        key = phone if phone in self.login_failures else EVERYBODY
-        failure = self.login_failures.get(key)
-        if failure is not None and failure.times is not None:
-            failure.times -= 1
-            if failure.times <= 0:
-                del self.login_failures[key]
-        return failure
+        return _counted(self.login_failures, phone)
+
+    def refuse_messages(self, error: MessageError, phone: str = EVERYBODY) -> None:
+        """Acknowledge messages of this account with an error from now on."""
+        self.message_errors[phone] = error
+
+    def message_error(self, phone: str) -> str:
+        """The error that this account's next message is to get, counted down; nothing for none."""
+        error = _counted(self.message_errors, phone)
+        return str(error.code) if error else ""
 
     def clear(self) -> None:
         """Be a good server again."""
         self.refusing = False
         self.login_failures.clear()
+        self.message_errors.clear()
         self.thaw()
 
     def _of(self, phone: str) -> list[Connection]:
         return [c for c in self.connections if not phone or c.phone == phone]
+
+
+def _counted(table: dict[str, Limited], phone: str) -> Limited | None:
+    """The fault in force for this phone, used once more."""
+    key = phone if phone in table else EVERYBODY
+    fault = table.get(key)
+    if fault is not None and fault.times is not None:
+        fault.times -= 1
+        if fault.times <= 0:
+            del table[key]
+    return fault

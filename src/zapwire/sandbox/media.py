@@ -11,12 +11,16 @@ import binascii
 import hashlib
 import hmac
 import secrets
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from zapwire.sandbox.caller import Caller, QueryError
 from zapwire.sandbox.node import Node
+from zapwire.sandbox.proxy import is_whatsapp
+
+if TYPE_CHECKING:
+    from zapwire.sandbox.world import World
 
 MAX_FILE: Final = 128 * 1024 * 1024
 MAX_STORED: Final = 512 * 1024 * 1024
@@ -81,8 +85,9 @@ async def _media_conn(caller: Caller, iq: Node) -> list[Node]:
 QUERIES = {"w:m set": _media_conn, "w:m get": _media_conn}
 
 
-def routes(store: MediaStore) -> list[web.RouteDef]:
+def routes(world: World) -> list[web.RouteDef]:
     """The HTTP side: upload, download, delete."""
+    store = world.media
 
     async def upload(request: web.Request) -> web.Response:
         if not hmac.compare_digest(request.query.get("auth", ""), store.auth):
@@ -94,7 +99,9 @@ def routes(store: MediaStore) -> list[web.RouteDef]:
             path = store.add(data)
         except MediaFull:
             return web.json_response({"error": "too large"}, status=413)
-        return web.json_response({"url": f"https://{request.host}{path}", "direct_path": path, "handle": "sandbox"})
+        # A client behind the proxy dials WhatsApp's names, which mean something else to those who get the message.
+        host = world.media_host if is_whatsapp(request.url.host or "") else request.host
+        return web.json_response({"url": f"https://{host}{path}", "direct_path": path, "handle": "sandbox"})
 
     async def download(request: web.Request) -> web.Response:
         data = store.get(_plain(request.match_info["token"]))

@@ -30,7 +30,11 @@ _KEPT: Final = frozenset({"meta", "biz", "multicast", "bot", "url_text", "url_nu
 async def handle(caller: Caller, message: Node) -> None:
     """Acknowledge a message to its sender, and deliver it."""
     to = message.jid("to")
-    if to is None:
+    # What devices of one account tell each other keeps working, whatever their messages to others get.
+    refused = "" if message.text("category") == "peer" else caller.world.faults.message_error(caller.account.phone)
+    if refused:
+        await _acknowledge(caller, message, error=refused)
+    elif to is None:
         await _acknowledge(caller, message, error=NOT_ACCEPTABLE)
     elif to.server == GROUP_SERVER:
         await _to_group(caller, message, to)

@@ -106,8 +106,8 @@ class Pairings:
 
     async def handle(self, world: World, registration: Registration, node: Node) -> Node | None:
         """A stanza from a waiting client; gives the answer, or None when it needs none."""
-        if node.tag in {"ack", "ib"}:
-            return None
+        if node.tag in {"ack", "ib", "presence"}:
+            return None  # nobody watches a client that has no account
         if node.tag != "iq":
             return Node("ack", {"class": node.tag, "type": "error", "error": "488"})
         if node.text("type") in {"result", "error"}:

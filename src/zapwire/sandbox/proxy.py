@@ -1,4 +1,4 @@
-"""A CONNECT proxy on loopback: WhatsApp's host names lead to the sandbox, everything else is refused.
+"""A CONNECT proxy on loopback: WhatsApp's host names and the sandbox's own address lead there, all else is refused.
 
 Clients that dial their usual server through it (HTTPS_PROXY) reach the sandbox without knowing.
 """
@@ -22,10 +22,15 @@ _CHUNK: Final = 64 * 1024
 _MAX_REFUSED: Final = 100
 
 
+def is_whatsapp(host: str) -> bool:
+    """Is this the name of WhatsApp's socket or of one of its media servers?"""
+    return host == SOCKET_HOST or host.endswith(MEDIA_SUFFIX)
+
+
 def leads_to_sandbox(target: str) -> bool:
     """Is `host:port` the socket's or a media server's address?"""
     host, _, port = target.rpartition(":")
-    return port == PORT and (host == SOCKET_HOST or host.endswith(MEDIA_SUFFIX))
+    return port == PORT and is_whatsapp(host)
 
 
 class Proxy:
@@ -64,7 +69,7 @@ class Proxy:
                 writer.transport.abort()
                 return
             target = await self._read_target(reader)
-            if target is None or not leads_to_sandbox(target):
+            if target is None or not (leads_to_sandbox(target) or self._is_own(target)):
                 await self._refuse(writer, target or "not a CONNECT request")
                 return
             inner_reader, inner_writer = await asyncio.open_connection(*self._target)
@@ -74,6 +79,10 @@ class Proxy:
             log.debug("proxied connection ended: %s", error)
         finally:
             writer.close()  # not abort: the last bytes may still be on their way
+
+    def _is_own(self, target: str) -> bool:
+        host, _, port = target.rpartition(":")
+        return (host.strip("[]"), port) == (self._target[0], str(self._target[1]))
 
     async def _read_target(self, reader: asyncio.StreamReader) -> str | None:
         async with asyncio.timeout(_HEAD_SECONDS):

@@ -50,7 +50,7 @@ class SandboxServer:
         self._stack = contextlib.AsyncExitStack()
         self._ca: Path | None = None
         self.app.add_routes([web.get("/ws/chat", self._socket), web.get("/pictures/{number}", self._picture)])
-        self.app.add_routes(routes(world.media))
+        self.app.add_routes(routes(world))
 
     def add_routes(self, routes: Iterable[web.AbstractRouteDef]) -> None:
         """More of the same port, the admin API and its page; before the server is entered."""
@@ -105,7 +105,7 @@ class SandboxServer:
         site = web.TCPSite(runner, self._host, self._port, ssl_context=context)
         await site.start()
         self._port = runner.addresses[0][1]
-        self.world.media_host = f"{self._host}:{self._port}"
+        self.world.media_host = self.base_url.removeprefix("https://")
         await self._proxy.start(self._host, self._proxy_port, (self._host, self._port))
         stack.push_async_callback(self._proxy.stop)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from zapwire.sandbox.accounts import Account
+from zapwire.sandbox.accounts import LID_SERVER, Account
 from zapwire.sandbox.caller import Caller, QueryError, now
 from zapwire.sandbox.node import Jid, Node
 
@@ -31,6 +31,9 @@ def _user(caller: Caller, user: Node, asked: Node) -> Node | None:
         return None
     account = caller.world.account_of(jid)
     parts = [_PROTOCOLS[p.tag](account, p, phone) for p in asked.children if p.tag in _PROTOCOLS]
+    if jid.server == LID_SERVER:
+        # Who asks by LID has it; Baileys would take the answer for a LID whose phone number is that LID.
+        parts = [part for part in parts if part is not None and part.tag != "lid"]
     attrs = {"jid": jid.bare}
     if account is not None:
         if asked.child("devices") is not None:

@@ -7,13 +7,14 @@ from typing import Any, Literal
 import zapwire.protobufs  # noqa: F401  enters neonize without its client
 
 # isort: split
+from google.protobuf.message import DecodeError
 from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, model_validator
 
 from zapwire.sandbox.node import Jid
 from zapwire.sandbox.phones import content
 from zapwire.sandbox.phones.content import E2EMessage
-from zapwire.sandbox.phones.errors import UnknownPhone
+from zapwire.sandbox.phones.errors import BadRequest, UnknownPhone
 from zapwire.sandbox.phones.inbox import Entry, Inbox
 from zapwire.sandbox.phones.line import Line
 
@@ -119,7 +120,10 @@ class Composer:
             return content.location(body.location.latitude, body.location.longitude, body.location.name)
         if body.contact is not None:
             return content.contact(body.contact.name, body.contact.vcard)
-        return Message.FromString(body.protobuf or b"")
+        try:
+            return Message.FromString(body.protobuf or b"")
+        except DecodeError as error:
+            raise BadRequest("protobuf is not a waE2E.Message") from error
 
     def _quoted(self, message_id: str | None) -> tuple[str, str, E2EMessage] | None:
         if message_id is None:

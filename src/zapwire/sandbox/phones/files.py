@@ -11,11 +11,11 @@ import zapwire.protobufs  # noqa: F401  enters neonize without its client
 from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message
 
 from zapwire.sandbox import media_crypto
-from zapwire.sandbox.media import MediaStore
 from zapwire.sandbox.phones.compose import Media
 from zapwire.sandbox.phones.content import MEDIA_FIELDS, E2EMessage, unwrap
 from zapwire.sandbox.phones.errors import UnknownPhone
 from zapwire.sandbox.signal.errors import DecryptFailed
+from zapwire.sandbox.world import World
 
 MIME_TYPES: Final = {
     "image": "image/jpeg",
@@ -29,8 +29,9 @@ MIME_TYPES: Final = {
 class Files:
     """Encrypts into the store and decrypts out of it."""
 
-    def __init__(self, store: MediaStore) -> None:
-        self._store = store
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._store = world.media
 
     def compose(self, media: Media) -> E2EMessage:
         """Put a file into the store and make the message that leads to it."""
@@ -41,6 +42,8 @@ class Files:
         part.mediaKey, part.mediaKeyTimestamp = encrypted.key, int(time.time())
         part.fileSHA256, part.fileEncSHA256 = encrypted.sha256, encrypted.encrypted_sha256
         part.fileLength, part.directPath = encrypted.size, self._store.add(encrypted.data)
+        # Some clients look for the path at WhatsApp's media host, unless the address names another.
+        part.URL = f"https://{self._world.media_host}{part.directPath}"
         if media.kind == "audio":
             part.PTT = media.voice
         if media.caption and media.kind in {"image", "video", "document"}:

@@ -13,6 +13,7 @@ from zapwire.sandbox.app_state_patch import CRITICAL_BLOCK, AppStateKey
 from zapwire.sandbox.link_code import CodePairing, WrongCode
 from zapwire.sandbox.node import Jid, Node
 from zapwire.sandbox.pairing import PairingFailed
+from zapwire.sandbox.phones import history
 from zapwire.sandbox.phones.content import E2EMessage
 from zapwire.sandbox.phones.errors import BadRequest, PhoneError, ServerRefused
 from zapwire.sandbox.phones.line import Line
@@ -119,9 +120,10 @@ class Pairing:
         return number
 
     async def _welcome(self, companion: Jid) -> None:
-        """Give a new companion the key of the account's settings, and see that the push name is among them."""
+        """Give a new companion the key of the account's settings (the push name among them) and an empty history."""
         await self._publish_push_name()
-        await self._sending.send_to_companion(companion, self.app_state.share(), new_message_id())
+        for message in (self.app_state.share(), history.nothing_before()):
+            await self._sending.send_to_companion(companion, message, new_message_id())
 
     async def _publish_push_name(self) -> None:
         account = self._line.account

@@ -47,7 +47,7 @@ class Phone:
         self.sending = Sending(self._line, keys, self._devices)
         self.pairing = Pairing(world, self._line, self.sending, app_state=app_state, raw_id=raw_id)
         self.groups = GroupActions(self._line)
-        self.files = Files(world.media)
+        self.files = Files(world)
         self._composer = Composer(self._line, self.inbox)
         self._receiving = Receiving(self._line, keys, self.inbox, self.pairing.asked_by_companion)
         self._queue: asyncio.Queue[Node] = asyncio.Queue(QUEUE)
