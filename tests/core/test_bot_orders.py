@@ -20,7 +20,7 @@ from zapwire.errors import Blocked, Conflict, LoggedOut, NotFound, PairingTimedO
 from zapwire.model import BotState
 from zapwire.transport.base import Connected, Disconnected
 
-EAGER = replace(QUICK, backoff_first=0.001, backoff_most=0.002, starts_per_minute=10_000)
+EAGER = replace(QUICK, logout_time=0.05, backoff_first=0.001, backoff_most=0.002, starts_per_minute=10_000)
 ORDERS = ("connect", "disconnect", "restart", "logout", "refresh_qr", "delete", "create")
 NEWS: dict[str, Callable[[], Any]] = {
     "qr": qr,

@@ -16,11 +16,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from contextlib import suppress
 from dataclasses import replace
 from enum import Enum, auto
 
-from zapwire.core import linking, statuses
+from zapwire.core import linking, statuses, unlinking
 from zapwire.core.bucket import Bucket
 from zapwire.core.connection import Connection, forget, unlinked
 from zapwire.core.limits import Limits
@@ -30,7 +29,7 @@ from zapwire.core.statuses import HALTED, Status
 from zapwire.errors import Conflict, StoreError
 from zapwire.model import BotState, BotView, Identity, PairingCode, QrCode
 from zapwire.store.bots import BotRow, Wanted
-from zapwire.store.db import Database
+from zapwire.store.db import Database, Transaction
 from zapwire.transport.base import Transport, TransportFactory
 
 log = logging.getLogger(__name__)
@@ -66,8 +65,8 @@ class Bot:
         self._limits = limits
         self._chance = chance
         self._bucket = Bucket(limits.starts_per_minute)
-        self._order = Order.RUN if row.starts else Order.STOP
-        self._unlink_due = False
+        self._order = Order.RUN if row.starts else Order.LOGOUT if row.unlinking else Order.STOP
+        self._unlink_due = row.unlinking  # ordered before the daemon ended
         self._ordered = asyncio.Event()
         self._connection: Connection | None = None
         self._standing = Standing(row, statuses.at_start(row), database, self._tell_sender)
@@ -160,15 +159,17 @@ class Bot:
         async with at.lock:
             at.refuse_when_leaving()
             if at.status.state is not BotState.LOGGED_OUT:
-                await at.commit(replace(at.row, wanted=Wanted.STOPPED), replace(at.status, reason="logging out"))
+                row = replace(at.row, wanted=Wanted.STOPPED, unlinking=True)
+                await at.commit(row, replace(at.status, reason=statuses.LOGGING_OUT))
                 self._give(Order.LOGOUT)
             return at.view
 
     async def leave(self) -> None:
-        """Unlink the device and end `run`; the bot takes no more orders."""
+        """Unlink the device and end `run`; the bot takes no more orders. After a crash it comes back logged out."""
         at = self._standing
         async with at.lock:
             at.refuse_when_leaving()
+            await at.commit(replace(at.row, wanted=Wanted.STOPPED, unlinking=True), at.status)
             at.leaving = True
             self._give(Order.LEAVE)
 
@@ -212,7 +213,7 @@ class Bot:
             order = self._order
             self._ordered.clear()
             if self._unlink_due:
-                await self._unlink()
+                await self._unlink(connected=False)
             elif order is Order.RUN:
                 if not await self._run_until_ordered():
                     continue
@@ -232,14 +233,14 @@ class Bot:
             await self._ordered.wait()
             if not self._unlink_due:
                 return False
-            await self._unlink()
+            await self._unlink(connected=True)
             return True
         finally:
             self._connection = None
             task.cancel()
             await asyncio.wait([task])
 
-    def _new_connection(self) -> Connection:
+    def _new_connection(self, *, heeded: bool = True) -> Connection:
         return Connection(
             self._standing,
             self._transport,
@@ -248,23 +249,31 @@ class Bot:
             self._sender,
             limits=self._limits,
             chance=self._chance,
+            heeded=heeded,
         )
 
-    async def _unlink(self) -> None:
+    async def _unlink(self, *, connected: bool) -> None:
         self._unlink_due = False
-        try:
-            async with asyncio.timeout(self._limits.logout_time):
-                await self._transport.logout()
-        except Exception as error:  # noqa: BLE001 - the local state goes in any case; WhatsApp drops the device later
-            log.warning("bot %s: WhatsApp was not told of the logout: %s", self._standing.bot, type(error).__name__)
+        at, patience = self._standing, self._limits.logout_time
+        if connected or not at.linked or at.row.halt is not None:  # a halted bot must not connect by itself
+            await unlinking.unlink(self._transport, at.bot, patience=patience)
+        else:
+            emit = self._new_connection(heeded=False).emit
+            await unlinking.connect_and_unlink(self._transport, at.bot, emit, patience=patience)
 
     async def _logged_out(self) -> None:
         """Note that the device is unlinked; an order that came meanwhile keeps its status."""
         status, at = statuses.logged_out(), self._standing
         async with at.lock:
-            with suppress(StoreError):
+            try:
                 if self._order is Order.LOGOUT:
-                    await at.commit(unlinked(status)(at.row), status)
+                    await at.commit(unlinked(status)(at.row), status, also=self._abandon)
                     self._order = Order.STOP
                 else:
-                    await at.commit(replace(at.row, identity=Identity()), at.status)
+                    row = replace(at.row, identity=Identity(), unlinking=False)
+                    await at.commit(row, at.status, also=self._abandon)
+            except StoreError as error:  # it is done again at the next start
+                log.error("bot %s: its logout could not be stored: %s", at.bot, error)  # noqa: TRY400 - no bug of ours
+
+    def _abandon(self, transaction: Transaction) -> None:
+        self._sender.abandon(transaction, self._standing.bot)

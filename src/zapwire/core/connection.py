@@ -37,6 +37,9 @@ from zapwire.transport.base import (
 
 log = logging.getLogger(__name__)
 
+_NEVER = -1
+"""The epoch of a connection whose status nobody asked for: it only brings messages."""
+
 
 class Connection:
     """Runs the transport again and again until it needs a person; made anew for each order."""
@@ -51,9 +54,10 @@ class Connection:
         *,
         limits: Limits,
         chance: random.Random,
+        heeded: bool = True,
     ) -> None:
         self._standing = standing
-        self._epoch = standing.epoch
+        self._epoch = standing.epoch if heeded else _NEVER
         self._transport = transport
         self._transports = transports
         self._database = database
@@ -99,9 +103,12 @@ class Connection:
         status = statuses.halted(error)
         if isinstance(error, LoggedOut):
             await forget(self._transports, self._standing.bot)
-            await self._standing.report(status, self._epoch, unlinked(status))
+            await self._standing.report(status, self._epoch, unlinked(status), also=self._abandon)
         else:
             await self._standing.report(status, self._epoch)
+
+    def _abandon(self, transaction: Transaction) -> None:
+        self._sender.abandon(transaction, self._standing.bot)
 
     async def emit(self, event: TransportEvent) -> None:
         """Take in what the transport tells; returns once it is stored."""
@@ -127,11 +134,15 @@ class Connection:
 
     async def _show_qr(self, code: QrCode) -> None:
         def told(transaction: Transaction) -> None:
+            if lost:
+                self._abandon(transaction)
             journal.append(transaction, EventType.BOT_QR, self._standing.bot, codec.qr_json(code))
 
+        # A linked bot that pairs has lost its auth state, or a crash came between that and the news of it.
+        lost = self._standing.linked
         action = "scan the QR code with WhatsApp on the phone: Linked devices, Link a device"
         status = Status(BotState.PAIRING, "waits for a phone", action)
-        await self._standing.report(status, self._epoch, also=told, code=code, strict=True)
+        await self._standing.report(status, self._epoch, _unknown, also=told, code=code, strict=True)
 
 
 async def forget(transports: TransportFactory, bot: BotId) -> None:
@@ -145,7 +156,12 @@ async def forget(transports: TransportFactory, bot: BotId) -> None:
 def unlinked(status: Status) -> Change:
     """The change of a row when its device was removed from the account."""
     halt = Halt(status.state, status.reason or "", status.action or "", times.now())
-    return lambda row: replace(row, identity=Identity(), halt=halt)
+    return lambda row: replace(row, identity=Identity(), halt=halt, unlinking=False)
+
+
+def _unknown(row: BotRow) -> BotRow:
+    """*row* without an account."""
+    return replace(row, identity=Identity())
 
 
 def _known(news: Identity, row: BotRow) -> BotRow:

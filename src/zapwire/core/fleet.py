@@ -8,8 +8,9 @@ import logging
 import random
 import re
 import secrets
+from collections.abc import Coroutine
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from zapwire.core import intake
 from zapwire.core.bot import Bot
@@ -24,6 +25,7 @@ from zapwire.store.db import Database, Transaction
 from zapwire.transport.base import TransportFactory
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _NAME_LONGEST = 100
@@ -50,7 +52,7 @@ class Fleet:
         self._chance = chance or random.Random()  # noqa: S311 - spreads load, keeps no secret
         self._bots: dict[BotId, Bot] = {}
         self._supervisors: dict[BotId, asyncio.Task[None]] = {}
-        self._steps: set[asyncio.Task[None]] = set()
+        self._steps: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Self:
         rows = await self._database.read(bots.all_bots)
@@ -78,6 +80,9 @@ class Fleet:
         """
         slug = _slug(bot)
         row = BotRow(slug, _name(slug if name is None else name), autostart, times.now())
+        return await self._complete(self._create(row))
+
+    async def _create(self, row: BotRow) -> BotView:
         if not await self._database.write(lambda transaction: bots.insert(transaction, row)):
             raise Conflict("there is a bot with this id already", field="id")
         return (await self._add(row)).view
@@ -97,12 +102,7 @@ class Fleet:
 
     async def delete(self, bot: str) -> None:
         """Unlink the device, destroy the auth state, and forget the bot with all its messages. Raises `NotFound`."""
-        found = self._find(bot)
-        await found.leave()
-        step = asyncio.create_task(self._remove(found.standing.bot))
-        self._steps.add(step)
-        step.add_done_callback(self._steps.discard)
-        await asyncio.shield(step)
+        await self._complete(self._remove(self._find(bot)))
 
     async def connect(self, bot: str) -> BotView:
         """Want it connected; returns at once. Raises `NotFound`, `TooMany`."""
@@ -148,7 +148,16 @@ class Fleet:
         self._supervisors[row.id] = supervisor
         return bot
 
-    async def _remove(self, bot: BotId) -> None:
+    async def _complete(self, step: Coroutine[Any, Any, T]) -> T:
+        """Run *step* to its end even when the caller is cancelled, so that no bot is half there."""
+        task = asyncio.create_task(step)
+        self._steps.add(task)
+        task.add_done_callback(self._steps.discard)
+        return await asyncio.shield(task)
+
+    async def _remove(self, found: Bot) -> None:
+        bot = found.standing.bot
+        await found.leave()
         await asyncio.wait([self._supervisors[bot]])
         await self._sender.detach(bot)
         try:
@@ -156,7 +165,7 @@ class Fleet:
             await self._database.write(lambda transaction: bots.delete(transaction, bot))
         except Exception:  # a new bot of that name must not come up as the old account, so it stays
             log.exception("bot %s: could not be deleted", bot)
-            await self._add(self._bots[bot].standing.row)
+            await self._add(found.standing.row)
             raise
         self._database.tail.forget(bot)
         del self._bots[bot], self._supervisors[bot]

@@ -33,6 +33,9 @@ _SWEEP = 60.0
 _AGAIN = 1.0
 """Seconds until the next try when the transport had no connection although the bot counts as connected."""
 
+UNLINKED = "the bot was logged out before it was sent"
+"""Why messages fail that were meant for an account the bot no longer has."""
+
 Done = Callable[[OutgoingView], None]
 
 
@@ -57,12 +60,20 @@ class Lane:
         self.transport = transport
         self.waiting = 0
         """Messages queued here or on their way into the queue."""
+        self.account = 0
+        """Counts the accounts the bot had; no message goes out through another one than it was meant for."""
 
     def go(self, *, online: bool) -> None:
         """Start or stop sending."""
         if online is not self._online:
             self._online = online
             self._pump()
+
+    def abandon(self) -> None:
+        """The account is gone: let go of what waits for it, which is failed in the database already."""
+        self.account += 1
+        self.waiting -= sum(len(queue) for queue in self._chats.values())
+        self._chats.clear()
 
     def heard(self, chat: Party) -> None:
         """Note a message from *chat*, which paces messages to it."""
@@ -145,6 +156,9 @@ class Lane:
         if message.deadline <= times.now():
             self._start(chat, self._expire(message))
             return now + _SWEEP
+        if message.account != self.account:
+            self._start(chat, self._end(message.id, MessageState.FAILED, UNLINKED))
+            return now + _SWEEP
         if not self._online:
             return now + _SWEEP
         ready = max(message.ready, self._pacing.ready(chat, message.since, now))
@@ -213,6 +227,9 @@ class Lane:
             await self._requeue(message, 2.0**message.attempts, error.detail)
 
     async def _requeue(self, message: Waiting, delay: float, reason: str) -> None:
+        if message.account != self.account:
+            await self._end(message.id, MessageState.FAILED, UNLINKED)
+            return
         message.due = times.now() + timedelta(seconds=delay)
         await self._database.write(
             lambda transaction: outbox.requeue(transaction, message.id, message.attempts, message.due, reason)

@@ -13,9 +13,11 @@ import json
 import secrets
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
-from zapwire.core.lane import Lane
+from zapwire.core import intake
+from zapwire.core.lane import UNLINKED, Lane
 from zapwire.core.limits import Limits
 from zapwire.errors import IdempotencyMismatch, InvalidInput, NotFound, NotSupported, TooMany
 from zapwire.jid import parse_recipient
@@ -80,6 +82,7 @@ class Sender:
     async def _store(self, lane: Lane, message: NewMessage) -> OutgoingView:
         if lane.waiting >= self._limits.queued_per_bot:
             raise TooMany(f"{lane.waiting} messages wait for this bot already", retry_after=60.0)
+        account = lane.account  # as it is now: it may be gone when the message is stored
         direct = lane.reserve(message.chat)
         state = MessageState.SENDING if direct else MessageState.QUEUED
         lane.waiting += 1  # counts from now on, or a burst could pass the limit while its writes wait
@@ -91,7 +94,7 @@ class Sender:
             raise
         finally:
             lane.waiting -= 1
-        waiting = Waiting(message.id, message.chat, message.deadline, message.created_at)
+        waiting = Waiting(message.id, message.chat, message.deadline, message.created_at, account=account)
         if direct and new:
             lane.send(waiting, Outgoing(message.chat, message.type, message.content))
         elif direct:
@@ -150,6 +153,20 @@ class Sender:
         if bot in self._lanes:
             self._lanes[bot].go(online=False)
 
+    def abandon(self, transaction: Transaction, bot: BotId) -> None:
+        """As part of *transaction*, which unlinks the bot: fail what waits to be sent by the account, and tell it."""
+        failed = outbox.abandon(transaction, bot, UNLINKED)
+        for message in failed:
+            intake.tell(transaction, bot, message)
+        views = [view for message in failed if (view := outbox.get(transaction.sql, bot, message)) is not None]
+        transaction.then.append(partial(self._abandoned, bot, views))
+
+    def _abandoned(self, bot: BotId, views: list[OutgoingView]) -> None:
+        if bot in self._lanes:
+            self._lanes[bot].abandon()
+        for view in views:
+            self._settled(view)
+
     def heard(self, bot: BotId, message: Message) -> None:
         """A message came in; it paces the answers to its chat."""
         if bot in self._lanes and not message.from_me:
@@ -161,6 +178,8 @@ class Sender:
 
     async def close(self) -> None:
         """End everything."""
+        if self._steps:
+            await asyncio.wait(self._steps)
         await self._all(lane.close() for lane in self._lanes.values())
         self._lanes.clear()
 

@@ -15,6 +15,9 @@ from zapwire.store.bots import BotRow
 HALTED = frozenset({BotState.PAIRING_TIMED_OUT, BotState.LOGGED_OUT, BotState.BLOCKED})
 """States that only a person ends."""
 
+LOGGING_OUT = "logging out"
+"""The reason while a logout is under way."""
+
 _NO_QR = {
     BotState.CONNECTED: "the bot is connected and needs no QR code; log it out first to link another account",
     BotState.RECONNECTING: "the bot is linked and reconnecting by itself; log it out first to link another account",
@@ -38,7 +41,9 @@ def at_start(row: BotRow) -> Status:
     """The state of a bot when the daemon starts."""
     if row.halt is not None:
         return Status(row.halt.state, row.halt.reason, row.halt.action)
-    return Status(BotState.STARTING if row.starts else BotState.STOPPED)
+    if row.starts:
+        return Status(BotState.STARTING)
+    return Status(BotState.STOPPED, LOGGING_OUT if row.unlinking else None)
 
 
 def halted(error: NeedsPerson) -> Status:

@@ -12,7 +12,8 @@ from zapwire.store import journal, times
 from zapwire.store.db import Transaction
 
 _COLUMNS = (
-    "id, name, autostart, wanted, phone, lid, push_name, halt_state, halt_reason, halt_action, halt_at, created_at"
+    "id, name, autostart, wanted, phone, lid, push_name, "
+    "halt_state, halt_reason, halt_action, halt_at, unlinking, created_at"
 )
 
 
@@ -45,6 +46,8 @@ class BotRow:
     """None: nobody said; `autostart` decides."""
     identity: Identity = field(default_factory=Identity)
     halt: Halt | None = None
+    unlinking: bool = False
+    """A logout was ordered and is not done yet."""
 
     @property
     def starts(self) -> bool:
@@ -68,11 +71,11 @@ def update(transaction: Transaction, row: BotRow) -> None:
     halt, identity = row.halt, row.identity
     transaction.sql.execute(
         "UPDATE bots SET name = ?, autostart = ?, wanted = ?, phone = ?, lid = ?, push_name = ?, "
-        "halt_state = ?, halt_reason = ?, halt_action = ?, halt_at = ? WHERE id = ?",
+        "halt_state = ?, halt_reason = ?, halt_action = ?, halt_at = ?, unlinking = ? WHERE id = ?",
         (
             *(row.name, row.autostart, row.wanted, identity.phone, identity.lid, identity.push_name),
             *((halt.state, halt.reason, halt.action, times.to_ms(halt.since)) if halt else (None,) * 4),
-            row.id,
+            *(row.unlinking, row.id),
         ),
     )
 
@@ -95,7 +98,7 @@ def delete(transaction: Transaction, bot: BotId) -> None:
 
 
 def _row(row: sqlite3.Row) -> BotRow:
-    bot, name, autostart, wanted, phone, lid, push_name, state, reason, action, since, created = row
+    bot, name, autostart, wanted, phone, lid, push_name, state, reason, action, since, unlinking, created = row
     return BotRow(
         id=BotId(bot),
         name=name,
@@ -104,4 +107,5 @@ def _row(row: sqlite3.Row) -> BotRow:
         wanted=None if wanted is None else Wanted(wanted),
         identity=Identity(phone, lid, push_name),
         halt=None if state is None else Halt(BotState(state), reason, action, times.from_ms(since)),
+        unlinking=bool(unlinking),
     )

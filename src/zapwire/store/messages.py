@@ -12,11 +12,12 @@ from zapwire.store.db import Transaction
 def insert(transaction: Transaction, bot: BotId, message: Message) -> bool:
     """Store *message*; False when it is already there."""
     done = transaction.sql.execute(
-        "INSERT INTO messages (bot, chat, sender, whatsapp_id, from_me, timestamp, type, content, push_name) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        "INSERT INTO messages (bot, chat, sender, whatsapp_id, from_me, timestamp, type, content, push_name, "
+        "stored_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         (
             *(bot, message.chat.jid, message.sender.jid, message.id, message.from_me, times.to_ms(message.timestamp)),
             *(message.type, json.dumps(message.content, ensure_ascii=False), message.push_name),
+            times.to_ms(times.now()),
         ),
     )
     return done.rowcount == 1

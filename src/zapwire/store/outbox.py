@@ -48,6 +48,8 @@ class Waiting:
     deadline: datetime
     due: datetime
     attempts: int = 0
+    account: int = 0
+    """Which of the accounts that its bot had in turn it was meant for."""
     since: float = 0.0
     """When it came into its lane, on the event loop's clock."""
     ready: float = 0.0
@@ -170,6 +172,14 @@ def interrupted(transaction: Transaction, bot: BotId, reason: str) -> list[Messa
     found = [MessageId(row[0]) for row in rows]
     for message in found:
         _move(transaction, message, MessageState.UNKNOWN, (MessageState.SENDING,), reason=reason)
+    return found
+
+
+def abandon(transaction: Transaction, bot: BotId, reason: str) -> list[MessageId]:
+    """Fail what is queued; returns whom that concerns, in order."""
+    found = [message.id for message in waiting(transaction.sql, bot)]
+    for message in found:
+        _move(transaction, message, MessageState.FAILED, (MessageState.QUEUED,), reason=reason)
     return found
 
 

@@ -1,0 +1,193 @@
+"""What a logout, from here or from the phone, does to the messages that wait; and that a crash does not undo it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.core.scripted import ALICE, PHONE, QUICK, World, eventually, paired, qr, text, world
+from zapwire.errors import LoggedOut, NotConnected, TransportError
+from zapwire.model import BotState, Identity, MessageState, Outgoing, OutgoingView, Sent
+from zapwire.store import bots
+from zapwire.transport.base import Connected, Disconnected
+
+LOST = "the bot was logged out before it was sent"
+
+
+async def linked(at: World) -> None:
+    await at.core.fleet.create("a")
+    await at.until("a", BotState.CONNECTED)
+
+
+async def say(at: World, body: str) -> OutgoingView:
+    return await at.core.sender.submit("a", PHONE, "text", {"text": body})
+
+
+async def pair_anew(at: World) -> None:
+    await at.core.fleet.connect("a")
+    await at.tell("a", qr())
+    await at.tell("a", paired())
+    await at.tell("a", Connected(ALICE))
+
+
+async def ends(at: World, message: OutgoingView) -> list[tuple[str, str | None]]:
+    told = [event.data for event in await at.events("message.status") if event.data["id"] == message.id]
+    return [(data["state"], data["reason"]) for data in told]
+
+
+@pytest.mark.parametrize("way", ["api", "phone", "lost"])
+async def test_waiting_messages_do_not_go_out_through_the_next_account(tmp_path: Path, way: str):
+    async with world(tmp_path / "db", linked=True) as at:
+        await linked(at)
+        await at.tell("a", Disconnected("gone"))
+        waiting = [await say(at, "one"), await say(at, "two")]
+        told = asyncio.create_task(at.core.sender.wait("a", waiting[0].id, 10))
+        at.transports["a"].linked = False
+        if way == "api":
+            await at.core.fleet.logout("a")
+        elif way == "phone":
+            at.transports["a"].script.put_nowait(LoggedOut("removed", action="pair again"))
+        if way != "lost":
+            await at.until("a", BotState.LOGGED_OUT)
+        await pair_anew(at)
+        assert (await told).state is MessageState.FAILED
+        for message in waiting:
+            view = await at.core.sender.get("a", message.id)
+            assert (view.state, view.reason) == (MessageState.FAILED, LOST)
+            assert await ends(at, message) == [("failed", LOST)]
+        new = await say(at, "to the new account")
+        assert (await at.core.sender.wait("a", new.id, 10)).state is MessageState.SENT
+        assert [message.content["text"] for message in at.transports["a"].sent] == ["to the new account"]
+        assert at.core.sender._lanes["a"].waiting == 0
+
+
+async def test_what_was_under_way_at_the_logout_does_not_come_back(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await linked(at)
+        gone = asyncio.Event()
+
+        async def answer(message: Outgoing) -> Sent:
+            if message.content["text"] == "old":
+                await gone.wait()
+                raise NotConnected("no connection")
+            return Sent("WA", datetime.now(UTC))
+
+        at.transports["a"].answer = answer
+        old = await say(at, "old")
+        at.transports["a"].script.put_nowait(LoggedOut("removed", action="pair again"))
+        await at.until("a", BotState.LOGGED_OUT)
+        gone.set()
+        assert (await at.core.sender.wait("a", old.id, 10)).reason == LOST
+        await pair_anew(at)
+        new = await say(at, "new")
+        assert (await at.core.sender.wait("a", new.id, 10)).state is MessageState.SENT
+        assert [message.content["text"] for message in at.transports["a"].sent] == ["new"]
+
+
+async def test_a_logout_at_once_followed_by_a_connect_fails_what_waited(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await linked(at)
+        await at.tell("a", Disconnected("gone"))
+        old = await say(at, "old")
+        await asyncio.gather(at.core.fleet.logout("a"), at.core.fleet.connect("a"))
+        assert (await at.core.sender.wait("a", old.id, 10)).reason == LOST
+        await at.tell("a", qr())
+
+
+async def test_messages_for_a_bot_that_was_never_linked_wait_for_its_first_account(tmp_path: Path):
+    async with world(tmp_path / "db") as at:
+        await at.core.fleet.create("a")
+        first = await say(at, "hello")
+        await pair_anew(at)
+        assert (await at.core.sender.wait("a", first.id, 10)).state is MessageState.SENT
+
+
+async def test_a_logout_that_a_crash_cut_short_is_done_at_the_next_start(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await linked(at)
+        at.transports["a"].logout = lambda: asyncio.Event().wait()  # type: ignore[method-assign]
+        waiting = await say(at, "sent before")
+        await at.core.sender.wait("a", waiting.id, 10)
+        await at.core.fleet.logout("a")
+        [row] = await at.database.read(bots.all_bots)
+        assert row.unlinking
+    async with world(tmp_path / "db", linked=True) as at:
+        view = await at.until("a", BotState.LOGGED_OUT)
+        assert view.identity == Identity()
+        assert at.transports["a"].logouts == 1
+        assert at.transports["a"].running == 0
+        assert at.transports.forgotten == ["a"]
+        told = [event.data["state"] for event in await at.events("bot.state")]
+        assert told[-1] == "logged_out"
+    async with world(tmp_path / "db") as at:
+        assert (await at.core.fleet.get("a")).state is BotState.LOGGED_OUT
+        assert at.transports["a"].logouts == 0
+
+
+async def test_a_delete_that_a_crash_cut_short_leaves_a_bot_that_is_logged_out(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await linked(at)
+        at.transports["a"].logout = lambda: asyncio.Event().wait()  # type: ignore[method-assign]
+        deleting = asyncio.create_task(at.core.fleet.delete("a"))
+        await eventually(lambda: at.core.fleet._find("a").standing.leaving)
+    assert deleting.done()
+    async with world(tmp_path / "db", linked=True) as at:
+        await at.until("a", BotState.LOGGED_OUT)
+        assert at.transports["a"].logouts == 1
+        await at.core.fleet.delete("a")
+        assert await at.core.fleet.list() == []
+
+
+async def test_a_stopped_bot_connects_once_more_to_be_unlinked(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await linked(at)
+        await at.core.fleet.disconnect("a")
+        await eventually(lambda: at.transports["a"].running == 0)
+        runs = at.transports["a"].runs
+        at.transports["a"].script.put_nowait(text("A"))
+        await at.core.fleet.logout("a")
+        await at.until("a", BotState.LOGGED_OUT)
+        assert (at.transports["a"].runs, at.transports["a"].logouts) == (runs + 1, 1)
+        told = [event.data["state"] for event in await at.events("bot.state")]
+        assert told == ["starting", "connected", "stopped", "stopped", "logged_out"]
+
+
+@pytest.mark.parametrize("trouble", [TransportError("no network"), RuntimeError("a bug"), None])
+async def test_what_cannot_be_reached_is_logged_out_here_all_the_same(tmp_path: Path, trouble: Exception | None):
+    async with world(tmp_path / "db", linked=True, limits=replace(QUICK, logout_time=0.05)) as at:
+        await linked(at)
+        await at.core.fleet.disconnect("a")
+        await eventually(lambda: at.transports["a"].running == 0)
+        at.transports["a"].linked = False
+        if trouble is not None:
+            at.transports["a"].script.put_nowait(trouble)
+        await at.core.fleet.logout("a")
+        await at.until("a", BotState.LOGGED_OUT)
+        assert at.transports.forgotten == ["a"]
+
+
+async def test_a_caller_who_goes_away_leaves_no_bot_half_there(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        for turns in range(6):
+            caller = asyncio.create_task(at.core.fleet.create(f"a{turns}"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            caller.cancel()
+        async with asyncio.timeout(10):
+            await asyncio.gather(*at.core.fleet._steps)
+        rows = await at.database.read(bots.all_bots)
+        assert [row.id for row in rows] == [view.id for view in await at.core.fleet.list()]
+        assert rows
+        for turns, row in enumerate(rows):
+            caller = asyncio.create_task(at.core.fleet.delete(row.id))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            caller.cancel()
+        await asyncio.gather(*at.core.fleet._steps)
+        left = await at.database.read(bots.all_bots)
+        assert [row.id for row in left] == [view.id for view in await at.core.fleet.list()]
+        assert not any(row.unlinking for row in left)
