@@ -278,3 +278,20 @@ def test_pacing_never_holds_a_message_for_long():
 def _raise(error: Exception | None) -> None:
     if error is not None:
         raise error
+
+
+async def test_a_message_that_ended_long_ago_is_forgotten(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True, limits=replace(QUICK, housekeeping=0.01)) as at:
+        await connected(at)
+        old, new = await say(at, "old"), await say(at, "new")
+        await end(at, old)
+        await end(at, new)
+        await at.database.write(
+            lambda t: t.sql.execute("UPDATE outbox SET updated_at = updated_at - 2592000001 WHERE id = ?", (old.id,))
+        )
+
+        async def forgotten() -> bool:
+            rows = await at.database.read(lambda sql: sql.execute("SELECT id FROM outbox").fetchall())
+            return rows == [(new.id,)]
+
+        await eventually(forgotten)

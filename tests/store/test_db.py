@@ -16,7 +16,7 @@ import pytest
 from zapwire.errors import NotFound, StoreError
 from zapwire.events import EventType
 from zapwire.model import BotId
-from zapwire.store import journal
+from zapwire.store import journal, times
 from zapwire.store.db import Database, Transaction
 
 BOT = BotId("a")
@@ -144,9 +144,9 @@ async def test_numbers_are_never_used_again_and_cursors_move_past_others(tmp_pat
     async with Database.open(tmp_path / "db") as database:
         for number in range(10):
             await database.write(lambda t, n=number: note(t, n))
-        assert await database.write(lambda t: journal.prune(t, 4)) == 6
+        assert await database.write(lambda t: journal.prune(t, 4, times.now())) == 6
         assert await numbers(database) == [6, 7, 8, 9]
-        await database.write(lambda t: journal.prune(t, 0))
+        await database.write(lambda t: journal.prune(t, 0, times.now()))
     async with Database.open(tmp_path / "db") as database:
         assert database.tail.last_seq == 10
         await database.write(lambda t: note(t, 10))

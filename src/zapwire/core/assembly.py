@@ -8,6 +8,8 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 
 from zapwire.core.deliverer import Deliverer
 from zapwire.core.endpoints import Endpoints
@@ -17,7 +19,7 @@ from zapwire.core.live import Live
 from zapwire.core.sender import Sender
 from zapwire.core.tokens import Tokens
 from zapwire.errors import StoreError
-from zapwire.store import journal
+from zapwire.store import journal, retention, times
 from zapwire.store.db import Database
 from zapwire.transport.base import TransportFactory
 
@@ -69,12 +71,15 @@ async def open_core(
 
 
 async def _keep_house(database: Database, limits: Limits) -> None:
-    """Keep the journal within its bound."""
+    """Keep the journal and the messages within their bounds."""
     while True:
+        oldest = times.now() - timedelta(seconds=limits.kept)
         try:
-            await database.write(lambda transaction: journal.prune(transaction, limits.journal_kept))
+            await database.write(partial(journal.prune, keep=limits.journal_kept, oldest=oldest))
+            while await database.write(partial(retention.prune, oldest=oldest)):
+                pass
         except StoreError as error:
-            log.warning("the journal could not be pruned: %s", error)
+            log.warning("what is old could not be pruned: %s", error)
         await asyncio.sleep(limits.housekeeping)
 
 

@@ -55,5 +55,8 @@ class Limits:
 
     journal_kept: int = 100_000
     """Events kept for readers that come late."""
+    kept: float = 30 * 24 * 3600.0
+    """Received messages (by which repeats are known), ended outgoing ones (with their idempotency keys) and dead
+    letters; events that an endpoint still has to get are kept that long beyond `journal_kept`."""
     housekeeping: float = 600.0
     """Between two prunings."""

@@ -9,6 +9,7 @@ import json
 import secrets
 import sqlite3
 from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
 from zapwire.events import Event, EventType
@@ -71,11 +72,17 @@ def last_seq(sql: sqlite3.Connection) -> int:
     return int(row[0]) if row else 0
 
 
-def prune(transaction: Transaction, keep: int) -> int:
-    """Delete all but the newest *keep* numbers and those an endpoint still has to get; returns how many went."""
+def prune(transaction: Transaction, keep: int, oldest: datetime) -> int:
+    """Delete all but the newest *keep* numbers and those an enabled endpoint still has to get; returns how many went.
+
+    From before *oldest* also the latter go: nothing may grow for ever.
+    """
     floor = last_seq(transaction.sql) - keep
     done = transaction.sql.execute(
-        "DELETE FROM journal WHERE seq <= ? AND seq NOT IN (SELECT seq FROM parked)", (floor,)
+        "DELETE FROM journal WHERE seq <= ? AND (timestamp < ? OR ("
+        "seq <= (SELECT coalesce(min(cursor), ?) FROM endpoints WHERE enabled) "
+        "AND seq NOT IN (SELECT seq FROM parked)))",
+        (floor, times.to_ms(oldest), floor),
     )
     return done.rowcount
 
