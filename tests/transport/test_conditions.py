@@ -55,6 +55,27 @@ def test_reconnect_problems():
     assert "failure 503" in (conditions.reconnect_problem(busy) or "")
 
 
+@pytest.mark.parametrize(
+    ("cause", "words"),
+    [
+        ("Forbidden", "the proxy does not let it through (Forbidden)"),
+        ("Proxy Authentication Required", "the proxy wants a user name and a password"),
+        ("tls: first record does not look like a TLS handshake", "what answers there is not WhatsApp"),
+        ("strange thing at 192.0.2.1:44333", "strange thing at ..."),
+    ],
+)
+def test_dial_errors_are_told_without_the_steps_that_led_there(cause: str, words: str):
+    dial = f'failed to dial whatsapp web websocket: failed to send: Get "https://web.whatsapp.com/ws/chat": {cause}'
+    assert conditions.unreachable(dial).detail.startswith(f"WhatsApp cannot be reached: {words}")
+    assert "/ws/chat" not in conditions.unreachable(dial).detail
+
+
+def test_a_database_that_the_engine_cannot_open_is_not_taken_for_the_network():
+    error = conditions.from_start_error("failed to upgrade database: disk I/O error")
+    assert error.detail == "the engine did not start: failed to upgrade database: disk I/O error"
+    assert isinstance(conditions.from_start_error("noise handshake failed: EOF"), conditions.Unreachable)
+
+
 SENDS = [
     ("no LID found for 4915519999999@s.whatsapp.net from server", Refused, "not on WhatsApp"),
     ("websocket not connected", NotConnected, "not connected"),

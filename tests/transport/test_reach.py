@@ -36,3 +36,59 @@ async def test_a_name_without_an_address_is_told_as_such():
 def test_several_failed_addresses_are_told_by_the_first():
     error = OSError("Multiple exceptions: [Errno 111] Connect call failed ('::1', 1), [Errno 101] Connect call failed")
     assert reach._words(error) == "Connection refused"
+
+
+def test_a_proxy_address_without_sense_is_told_without_its_password():
+    with pytest.raises(TransportError, match="address of the proxy") as error:
+        reach.way("http://user:secret@proxy.test:port")
+    assert "secret" not in error.value.detail
+
+
+async def test_bots_that_ask_together_are_answered_by_one_look(monkeypatch):
+    looks = 0
+    answer = asyncio.Event()
+
+    async def look(_proxy):
+        nonlocal looks
+        looks += 1
+        await answer.wait()
+        raise TransportError("no way")
+
+    monkeypatch.setattr(reach, "check", look)
+    way = reach.Way(None)
+    asking = [asyncio.create_task(way.check()) for _ in range(50)]
+    await asyncio.sleep(0)
+    asking[0].cancel()  # a stopped bot does not take the look away from the others
+    answer.set()
+    outcomes = await asyncio.gather(*asking, return_exceptions=True)
+    assert looks == 1
+    assert isinstance(outcomes[0], asyncio.CancelledError)
+    assert [str(outcome) for outcome in outcomes[1:]] == ["no way"] * 49
+    with pytest.raises(TransportError):
+        await way.check()
+    assert looks == 2
+
+
+async def test_a_failed_dial_speaks_for_all_bots_for_a_while(monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(reach.time, "monotonic", lambda: now)
+
+    async def look(_proxy):
+        pass
+
+    monkeypatch.setattr(reach, "check", look)
+    way = reach.Way(None)
+    await way.check()
+    way.dial_failed(TransportError("its certificate is not trusted"))
+    with pytest.raises(TransportError, match="not trusted"):
+        await way.check()
+    now += reach.CLOSED_FIRST
+    await way.check()  # one may try
+    with pytest.raises(TransportError, match="not trusted"):
+        await way.check()  # while the others still hear the old failure
+    way.dial_worked()
+    await way.check()
+    for _ in range(20):
+        way.dial_failed(TransportError("again"))
+    now += reach.CLOSED_MOST
+    await way.check()

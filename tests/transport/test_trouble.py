@@ -184,7 +184,7 @@ async def test_a_server_that_says_nothing_holds_up_nobody(tmp_path: Path, bot: B
         descriptor.write_text(json.dumps({**sandbox.descriptor, "proxy": proxy}))
         deadlines = ("session.DIAL_DEADLINE=1", "pairing.FIRST_QR_DEADLINE=1")
         async with Driven(tmp_path, descriptor, *deadlines) as elsewhere:
-            for name in ("bot-one", "bot-two"):  # one that is paired, and one that is not
+            for name in ("bot-two", "bot-one"):  # one that is not paired, and one that is
                 lost = elsewhere.bot(name)
                 await lost("start")
                 assert (await lost.ending(within=10)).detail == "WhatsApp cannot be reached: it did not answer in time"

@@ -10,7 +10,7 @@ from typing import Any, Final
 from zapwire.errors import Conflict, LoggedOut, NotConnected, NotSupported, TransportError
 from zapwire.model import BotId, Identity, Outgoing, PairingCode, Sent
 from zapwire.transport.base import Capabilities, Connected, Disconnected, Emit, Paired, Received, TransportEvent
-from zapwire.transport.whatsapp_web import codes, conditions, reach
+from zapwire.transport.whatsapp_web import codes, conditions
 from zapwire.transport.whatsapp_web.descriptors import warn_if_few_are_left
 from zapwire.transport.whatsapp_web.devices import Device
 from zapwire.transport.whatsapp_web.messages import jid_bytes, read_message, read_receipt
@@ -55,8 +55,12 @@ class WhatsAppWebBot:
         self._running = True
         try:
             await self._shared.let_go(self._bot)
-            await self._pair_if_needed(emit)
-            await reach.check(self._shared.proxy)
+            device = await self._file.device()
+            await self._shared.way.check()
+            if device is None:
+                device = await self._pair(emit)
+                await emit(Paired(device.identity))
+            self._identity = device.identity
             await self._connect(emit)
         finally:
             self._running = False
@@ -101,13 +105,6 @@ class WhatsAppWebBot:
             await session.stop()
         self._file.destroy()
 
-    async def _pair_if_needed(self, emit: Emit) -> None:
-        device = await self._file.device()
-        if device is None:
-            device = await self._pair(emit)
-            await emit(Paired(device.identity))
-        self._identity = device.identity
-
     async def _pair(self, emit: Emit) -> Device:
         async with self._shared.pairings:
             # What is left of an earlier account or of an unfinished pairing is worth nothing.
@@ -133,7 +130,7 @@ class WhatsAppWebBot:
         try:
             # Events are taken in from the beginning to the very end of the session, so that none is left behind.
             tasks.append(asyncio.create_task(self._take_events(session, emit), name=f"events of {self._bot}"))
-            await session.start()
+            await self._start(session)
             self._session = session
             tasks.append(asyncio.create_task(self._watch(session, emit), name=f"watch of {self._bot}"))
             ends: list[asyncio.Future[Any]] = [*tasks, session.failed]
@@ -143,6 +140,14 @@ class WhatsAppWebBot:
             self._online = False
             self._session = None
             await asyncio.shield(_take_down(session, tasks))
+
+    async def _start(self, session: Session) -> None:
+        try:
+            await session.start()
+        except conditions.Unreachable as error:
+            self._shared.way.dial_failed(error)
+            raise
+        self._shared.way.dial_worked()
 
     async def _take_events(self, session: Session, emit: Emit) -> None:
         while True:

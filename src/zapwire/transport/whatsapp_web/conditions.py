@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Final
 
 from zapwire.errors import Blocked, LoggedOut, NeedsPerson, NotConnected, Refused, TransportError, ZapwireError
@@ -124,15 +125,38 @@ _REASONS: Final = (
     ("connection reset", "the connection was cut"),
     ("eof", "the connection was cut"),
     ("proxyconnect", "the proxy does not let it through"),
+    ("not look like a tls handshake", "what answers there is not WhatsApp (a login page of the network, perhaps)"),
     ("status code", "it refused the connection"),
 )
+_PROXY_ANSWERS: Final = {status.phrase: status for status in HTTPStatus if status >= 400}
+"""Go tells a proxy's refusal by the words of its HTTP status alone (net/http, transport.go)."""
 
 
-def unreachable(error: str) -> TransportError:
+class Unreachable(TransportError):
+    """There is no way to WhatsApp, for no bot."""
+
+
+def from_start_error(text: str) -> TransportError:
+    """Why a client ended before it ran: the dial failed, or something on this machine (its database, mostly)."""
+    if text.startswith(("failed to dial", "noise handshake failed")):
+        return unreachable(text)
+    return TransportError(f"the engine did not start: {_without_addresses(text) or 'without a reason'}")
+
+
+def unreachable(error: str) -> Unreachable:
     """A dial error in plain words."""
+    cause = error.rpartition('": ')[2]  # before that: which steps and which address
+    if cause in _PROXY_ANSWERS:
+        return Unreachable(f"WhatsApp cannot be reached: {_proxy_words(_PROXY_ANSWERS[cause])}")
     lower = error.lower()
-    reason = next((words for part, words in _REASONS if part in lower), _without_addresses(error))
-    return TransportError(f"WhatsApp cannot be reached: {reason}")
+    reason = next((words for part, words in _REASONS if part in lower), _without_addresses(cause))
+    return Unreachable(f"WhatsApp cannot be reached: {reason}")
+
+
+def _proxy_words(status: HTTPStatus) -> str:
+    if status is HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return "the proxy wants a user name and a password"
+    return f"the proxy does not let it through ({status.phrase})"
 
 
 _SERVER_ERROR = re.compile(r"server returned error (\d+)")

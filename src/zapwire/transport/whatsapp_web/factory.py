@@ -53,6 +53,7 @@ class WhatsAppWeb:
             async with asyncio.timeout(CLOSE_DEADLINE):
                 for session in list(shared.sessions.values()):
                     await session.gone.wait()
+        await shared.way.close()
         shared.engine.close()
         self._shared = None
 

@@ -142,8 +142,7 @@ class Pairing:
             async with asyncio.timeout(None if self._attempt else FIRST_QR_DEADLINE):
                 return await lines.readline()
         except TimeoutError:
-            message = "WhatsApp cannot be reached: it did not answer in time"
-            raise TransportError(message) from None
+            raise conditions.unreachable("timeout") from None
 
     async def _take(self, answer: dict[str, Any], emit: Emit) -> None:
         if "qr" in answer:
@@ -156,7 +155,7 @@ class Pairing:
             log.debug("pairing engine: %s %s: %s", entry.Level, entry.Name, entry.Message)
             self._refusal = self._refusal or conditions.from_log_line(entry.Message)
         elif "error" in answer:
-            raise self._refusal or conditions.unreachable(answer["error"])
+            raise self._refusal or conditions.from_start_error(answer["error"])
         elif answer.get("status") != "success":
             raise self._ended(answer.get("status", ""))
 

@@ -80,8 +80,7 @@ class Session:
         if self.failed in done:
             raise self.failed.result()
         if not done:
-            message = "WhatsApp cannot be reached: it did not answer in time"
-            raise TransportError(message)
+            raise conditions.unreachable("timeout")
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """Run a method of the library for this client. Raises `NotConnected` unless the client runs."""
@@ -136,7 +135,7 @@ class Session:
         if started:
             self.fail(TransportError(f"the engine stopped telling events ({error or 'without a reason'})"))
         else:
-            self.fail(conditions.unreachable(error))
+            self.fail(conditions.from_start_error(error))
 
     def on_event(self, code: int, data: bytes) -> None:
         """Take an event; the first one says that the client runs."""

@@ -12,6 +12,7 @@ from zapwire.model import BotId
 from zapwire.transport.whatsapp_web.devices import DeviceFile
 from zapwire.transport.whatsapp_web.engine import Engine
 from zapwire.transport.whatsapp_web.pairing import Pairing
+from zapwire.transport.whatsapp_web.reach import Way
 from zapwire.transport.whatsapp_web.server_override import ServerOverride
 from zapwire.transport.whatsapp_web.session import Session
 
@@ -28,13 +29,9 @@ class Shared:
         self._folder = folder
         self._files: dict[BotId, DeviceFile] = {}
         self._override = override
+        self.way = Way(override.proxy if override is not None else None)
         # Taken before the override's variables are hidden from Python: the pairing children need them.
         self._environment = dict(os.environ) if override is None else override.environment(os.environ)
-
-    @property
-    def proxy(self) -> str | None:
-        """The override's proxy; None means the environment's, if any."""
-        return self._override.proxy if self._override is not None else None
 
     def file(self, bot: BotId) -> DeviceFile:
         """The auth file of *bot*; always the same object, as it knows whether the engine has the file open."""
