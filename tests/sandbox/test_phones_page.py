@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest_asyncio
 from playwright.async_api import Page, async_playwright, expect
 
+from tests.sandbox.wire_client import WireClient
+from zapwire.sandbox.node import Jid
 from zapwire.sandbox.phones.compose import Media, Outgoing
 from zapwire.sandbox.running import RunningSandbox, running_sandbox
 
@@ -73,6 +75,31 @@ async def test_a_person_creates_a_phone_and_chats(page: Page, sandbox: RunningSa
     async with page.expect_download() as download:
         await page.get_by_role("link", name="save").click()
     assert (await (await download.value).path()).read_bytes() == b"hi"
+
+
+async def test_a_group_has_its_name_and_its_senders(page: Page, sandbox: RunningSandbox) -> None:
+    await sandbox.phones.ensure(ANA, "Ana")
+    bob, _ = await sandbox.phones.ensure(BOB, "Bob")
+    await expect(page.locator("#who")).to_have_text(f"Ana ({ANA})")
+    group = (await bob.groups.create("Lunch", [ANA]))["group"]
+    await bob.send(Outgoing(to=group, text="who is in?"))
+    await page.get_by_role("button", name="Lunch").click()
+    await expect(page.locator("#messages li").last).to_contain_text("Bobwho is in?")
+    await bob.groups.set_subject(Jid.parse(group), "Dinner")
+    await expect(page.locator("#peer")).to_have_text("Dinner")
+
+
+async def test_a_pasted_qr_code_links_a_device(page: Page, sandbox: RunningSandbox) -> None:
+    await sandbox.phones.ensure(ANA, "Ana")
+    await expect(page.locator("#who")).to_have_text(f"Ana ({ANA})")
+    client = WireClient(sandbox.descriptor)
+    async with await client.connect(client.registration()):
+        await page.get_by_text("Link a device").click()
+        await page.get_by_label("QR text").fill((await client.qr_codes())[0])
+        await page.get_by_role("button", name="Scan this QR").click()
+        await client.confirm_pairing()
+    await expect(page.get_by_role("button", name="device 1: log out")).to_be_visible()
+    await expect(page.get_by_label("QR text")).to_be_hidden()
 
 
 async def test_mistakes_are_told_in_words(page: Page, sandbox: RunningSandbox) -> None:

@@ -26,7 +26,11 @@ FILES: Final = {
 
 def routes() -> list[web.RouteDef]:
     """The page's files."""
-    return [web.get(path, _serve(*file)) for path, file in FILES.items()]
+    return [web.get("/favicon.ico", _no_icon), *(web.get(path, _serve(*file)) for path, file in FILES.items())]
+
+
+async def _no_icon(_: web.Request) -> web.Response:
+    return web.Response(status=204)
 
 
 def _serve(name: str, content_type: str) -> Handler:

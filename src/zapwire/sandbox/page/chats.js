@@ -11,7 +11,7 @@ export class Chats {
   }
 
   chat(name) {
-    if (!this.byName.has(name)) this.byName.set(name, { name, title: name, messages: [], unread: 0, typing: "" });
+    if (!this.byName.has(name)) this.byName.set(name, { name, title: name, subject: "", messages: [], unread: 0, typing: "" });
     return this.byName.get(name);
   }
 
@@ -21,7 +21,7 @@ export class Chats {
       if (entry.kind === "message" || entry.kind === "sent") this.#message(entry);
       else if (entry.kind === "receipt") for (const id of entry.ids) this.#tick(id, entry.receipt);
       else if (entry.kind === "typing") this.chat(entry.chat).typing = entry.state === "paused" ? "" : entry.state;
-      else if (entry.kind === "group") this.chat(entry.chat).messages.push(entry);
+      else if (entry.kind === "group") this.#group(entry);
     }
   }
 
@@ -34,6 +34,12 @@ export class Chats {
     if (entry.kind === "sent") this.#tick(entry.id, "sent");
   }
 
+  #group(entry) {
+    const chat = this.chat(entry.chat);
+    chat.messages.push(entry);
+    if (entry.subject) chat.subject = entry.subject;
+  }
+
   #tick(id, state) {
     if (ORDER.indexOf(state) > ORDER.indexOf(this.ticks.get(id) ?? "")) this.ticks.set(id, state);
   }
@@ -44,9 +50,22 @@ export class Chats {
   }
 }
 
+const GROUP_CHANGES = {
+  create: "The group was made.",
+  add: "Came in:",
+  remove: "Gone:",
+  promote: "Now admin:",
+  demote: "No longer admin:",
+  subject: "New name:",
+  description: "New description.",
+};
+
 // One entry in words; files are links to the decrypted file.
 export function words(entry) {
-  if (entry.kind === "group") return `group: ${entry.change} ${entry.subject ?? ""} ${entry.members.join(", ")}`;
+  if (entry.kind === "group") {
+    const change = GROUP_CHANGES[entry.change] ?? `group: ${entry.change}`;
+    return [change, entry.subject, entry.members.join(", ")].filter(Boolean).join(" ");
+  }
   switch (entry.type) {
     case "text": return entry.text;
     case "reaction": return entry.emoji ? `reacted ${entry.emoji}` : "took a reaction back";
@@ -58,4 +77,5 @@ export function words(entry) {
   }
 }
 
+export const PICTURES = new Set(["image", "sticker"]);
 export const FILES = new Set(["image", "video", "audio", "document", "sticker"]);

@@ -1,15 +1,20 @@
 import { call, element, onSubmit } from "./api.js";
-import { Chats, FILES, words } from "./chats.js";
+import { Chats, FILES, PICTURES, words } from "./chats.js";
 
 const WAIT = 25; // seconds that the server may hold an answer back until something happens
 const PAUSE = 2000; // milliseconds after an error, and without typing before "stopped typing"
+const SHOWN = 200; // messages of a chat on the screen; older ones are in the log
 const $ = (id) => document.getElementById(id);
 
 let phones = [];
-let current = null; // { phone, chats, open, poll }
+let current = null; // { phone, chats, open, poll, groups: address -> subject }
+let drawn = "";
 
 async function refresh() {
   ({ phones } = await call("GET", "/phones"));
+  const news = JSON.stringify([current?.phone, phones]);
+  if (news === drawn) return; // a button that is drawn again loses the keyboard
+  drawn = news;
   $("phones").replaceChildren(...phones.map(phoneItem));
   $("numbers").replaceChildren(...phones.map((phone) => element("option", phone.push_name, { value: phone.phone })));
   const shown = phones.find((phone) => phone.phone === current?.phone);
@@ -44,8 +49,9 @@ function showDevices(phone) {
 
 async function choose(phone) {
   current?.poll.abort();
-  current = { phone, chats: new Chats(), open: null, poll: new AbortController() };
+  current = { phone, chats: new Chats(), open: null, poll: new AbortController(), groups: new Map() };
   $("phone").hidden = false;
+  $("link").open = false;
   await refresh();
   draw();
   follow(current);
@@ -61,12 +67,25 @@ async function follow(shown) {
       if (!answer.ok) throw new Error(answer.status);
       shown.chats.take((await answer.json()).entries);
       wait = WAIT;
+      await nameGroups(shown);
       if (shown === current) await markRead(shown);
-      draw();
+      if (shown === current) draw();
     } catch {
       await new Promise((resolve) => setTimeout(resolve, PAUSE));
     }
   }
+}
+
+async function nameGroups(shown) {
+  if (![...shown.chats.byName.keys()].some((name) => name.endsWith("@g.us") && !shown.groups.has(name))) return;
+  const { groups } = await call("GET", `/phones/${shown.phone}/groups`);
+  for (const { group, subject } of groups) shown.groups.set(group, subject);
+}
+
+function title(chat) {
+  if (chat.name.includes("@")) return chat.subject || current.groups.get(chat.name) || chat.name;
+  const name = phones.find((phone) => phone.phone === chat.name)?.push_name;
+  return name ? `${name} (${chat.name})` : chat.title;
 }
 
 // A chat that is open on the screen is read, as on a real phone.
@@ -81,17 +100,17 @@ function draw() {
   const { chats, open } = current;
   $("chats").replaceChildren(...[...chats.byName.values()].map(chatItem));
   const chat = open && chats.chat(open);
-  $("peer").textContent = chat ? chat.title : "No chat is open";
-  $("typing").textContent = chat?.typing ? `${chat.title} is ${chat.typing === "recording" ? "recording" : "typing"} …` : "";
+  $("peer").textContent = chat ? title(chat) : "No chat is open";
+  $("typing").textContent = chat?.typing ? `${title(chat)}: ${chat.typing === "recording" ? "recording" : "is typing"} …` : "";
   for (const field of $("write").elements) field.disabled = !chat;
   const list = $("messages");
   const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
-  list.replaceChildren(...(chat ? chat.messages.map(messageItem) : []));
+  list.replaceChildren(...(chat ? chat.messages.slice(-SHOWN).map(messageItem) : []));
   if (atEnd) list.scrollTop = list.scrollHeight;
 }
 
 function chatItem(chat) {
-  const button = element("button", chat.title + (chat.unread ? ` (${chat.unread})` : ""));
+  const button = element("button", title(chat) + (chat.unread ? ` (${chat.unread})` : ""));
   button.setAttribute("aria-current", chat.name === current.open);
   const last = chat.messages.at(-1);
   if (last) button.append(element("small", words(last)));
@@ -102,8 +121,15 @@ function chatItem(chat) {
 }
 
 function messageItem(entry) {
-  const item = element("li", words(entry));
-  if (entry.from_me) item.className = "mine";
+  const item = element("li", "");
+  if (entry.kind === "group") item.className = "event";
+  else if (entry.from_me) item.className = "mine";
+  else if (entry.name && entry.chat.includes("@")) item.append(element("b", entry.name));
+  if (PICTURES.has(entry.type)) {
+    const path = `/admin/phones/${current.phone}/messages/${encodeURIComponent(entry.id)}/file`;
+    item.append(element("img", "", { src: path, alt: "", loading: "lazy" }));
+  }
+  item.append(words(entry));
   if (FILES.has(entry.type)) {
     const path = `/admin/phones/${current.phone}/messages/${encodeURIComponent(entry.id)}/file`;
     item.append(" ", element("a", "save", { href: path, download: entry.filename ?? "" }));
@@ -112,7 +138,7 @@ function messageItem(entry) {
     const foot = element("small", "");
     const tick = current.chats.tick(entry.id);
     if (tick) foot.append(element("span", tick.text, { class: `ticks ${tick.state}`, title: tick.state }));
-    foot.append(" ", new Date(entry.timestamp * 1000).toLocaleTimeString());
+    foot.append(" ", new Date(entry.timestamp * 1000).toLocaleTimeString([], { timeStyle: "short" }));
     item.append(foot);
   }
   return item;
@@ -145,10 +171,12 @@ onSubmit("create", async (fields) => {
 });
 onSubmit("scan", async ({ qr }) => {
   await call("POST", `/phones/${current.phone}/scan`, { qr });
+  $("link").open = false;
   await refresh();
 });
 onSubmit("code", async ({ code }) => {
   await call("POST", `/phones/${current.phone}/enter-code`, { code });
+  $("link").open = false;
   await refresh();
 });
 onSubmit("open", async ({ to }) => openChat(to.replace(/^\+/, "")));
