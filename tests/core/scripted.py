@@ -12,7 +12,7 @@ from typing import Any
 
 from zapwire.core.assembly import Core, open_core
 from zapwire.core.limits import Limits
-from zapwire.errors import NotConnected
+from zapwire.errors import NotConnected, StoreError
 from zapwire.events import Event
 from zapwire.model import (
     BotId,
@@ -33,7 +33,9 @@ from zapwire.transport.base import Capabilities, Connected, Emit, Paired, Receip
 ALICE = Identity("+4915100000001", "9000000000001@lid", "Alice")
 PHONE = "+4915123456789"
 CHAT = "4915123456789@s.whatsapp.net"
-QUICK = Limits(backoff_first=0.01, backoff_most=0.02, logout_time=2, reply_after=0.01, cursor_saved=0.01)
+QUICK = Limits(
+    backoff_first=0.01, backoff_most=0.02, logout_time=2, reply_after=0.01, cursor_saved=0.01, store_again=0.01
+)
 POWERS = Capabilities(pairing_qr=True, pairing_code=True)
 
 
@@ -154,6 +156,25 @@ class World:
     async def events(self, kind: str | None = None) -> list[Event]:
         page = await self.core.live.page(0, types=None if kind is None else [kind], limit=1000)
         return page.events
+
+
+@dataclass
+class Failing:
+    """Makes the writes of a database fail while it is `broken`."""
+
+    database: Database
+    broken: bool = False
+    failures: int = 0
+
+    def __post_init__(self) -> None:
+        self._write = self.database.write
+        self.database.write = self.write  # type: ignore[method-assign]
+
+    async def write(self, work: Callable[[Any], Any]) -> Any:
+        if self.broken:
+            self.failures += 1
+            raise StoreError("cannot write the database: disk is full")
+        return await self._write(work)
 
 
 @asynccontextmanager

@@ -273,3 +273,15 @@ async def test_endpoints_are_checked_listed_and_deleted(tmp_path: Path):
         await at.tell("bot", text("A"))
         assert await at.database.read(journal.last_seq) == (await at.events())[-1].seq
         assert hook.got == []
+
+
+async def test_a_stuck_chat_in_which_something_always_comes_is_delivered_all_the_same(tmp_path: Path):
+    async with receiver() as hook, world(tmp_path / "db", linked=True, limits=FAST) as at:
+        await connected(at)
+        await at.core.endpoints.create(hook.url, events=["message.received"])
+        hook.answer = lambda body: 500 if len(hook.got) < 2 else 200
+        came = 0
+        while not hook.taken and came < 1500:
+            await at.tell("bot", text(f"A{came}"))
+            came += 1
+        assert hook.taken, "as long as messages came none was delivered"

@@ -18,7 +18,7 @@ from zapwire.core.limits import Limits
 from zapwire.core.sender import Sender
 from zapwire.core.standing import Change, Standing
 from zapwire.core.statuses import Status
-from zapwire.errors import LoggedOut, NeedsPerson, TransportError
+from zapwire.errors import LoggedOut, NeedsPerson, StoreError, TransportError
 from zapwire.events import EventType
 from zapwire.model import BotId, BotState, Identity, QrCode
 from zapwire.store import journal, times
@@ -87,6 +87,8 @@ class Connection:
             except Exception:
                 log.exception("bot %s: the transport failed in a way nobody expected", self._standing.bot)
                 error = TransportError("internal error, see the log")
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                return  # a transport that fails while it is being stopped has stopped
             failures = 1 if self._was_good() else failures + 1
             delay = statuses.backoff(failures, self._limits, self._chance)
             self._hurry.clear()
@@ -111,7 +113,22 @@ class Connection:
         self._sender.abandon(transaction, self._standing.bot)
 
     async def emit(self, event: TransportEvent) -> None:
-        """Take in what the transport tells; returns once it is stored."""
+        """Take in what the transport tells; returns once it is stored.
+
+        WhatsApp does not say it twice, so a failing database is tried again, for a while: every step can be repeated.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._limits.store_patience
+        while True:
+            try:
+                return await self._take_in(event)
+            except StoreError as error:
+                if loop.time() >= until:
+                    raise
+                log.error("bot %s: what it heard cannot be stored yet: %s", self._standing.bot, error)  # noqa: TRY400
+                await asyncio.sleep(self._limits.store_again)
+
+    async def _take_in(self, event: TransportEvent) -> None:
         bot, standing = self._standing.bot, self._standing
         match event:
             case Received():

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from zapwire.core import intake
 from zapwire.core.limits import Limits
@@ -27,6 +27,7 @@ from zapwire.store.outbox import Waiting
 from zapwire.transport.base import Transport
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _SWEEP = 60.0
 """Seconds between two looks for messages that waited too long while the bot is offline."""
@@ -193,7 +194,7 @@ class Lane:
         await self._end(message.id, MessageState.FAILED, f"the bot was not connected within {hours:g} hours")
 
     async def _take(self, message: Waiting) -> None:
-        view = await self._database.write(lambda transaction: outbox.take(transaction, self._bot, message.id))
+        view = await self._write(lambda transaction: outbox.take(transaction, self._bot, message.id))
         if view is not None:
             await self._hand_over(message, Outgoing(view.to.jid, view.type, view.content))
 
@@ -231,7 +232,7 @@ class Lane:
             await self._end(message.id, MessageState.FAILED, UNLINKED)
             return
         message.due = times.now() + timedelta(seconds=delay)
-        await self._database.write(
+        await self._write(
             lambda transaction: outbox.requeue(transaction, message.id, message.attempts, message.due, reason)
         )
         self.put(replace(message, since=0.0), front=True)
@@ -253,9 +254,20 @@ class Lane:
 
         await self._record(work)
 
+    async def _write(self, work: Callable[[Transaction], T]) -> T:
+        """Store a step, however long the database fails: nobody else would. Raises `StoreError` only when closing."""
+        while True:
+            try:
+                return await self._database.write(work)
+            except StoreError as error:
+                if self._closed:
+                    raise
+                log.error("bot %s: sending waits for the database: %s", self._bot, error)  # noqa: TRY400
+                await asyncio.sleep(self._limits.store_again)
+
     async def _record(self, work: Callable[[Transaction], OutgoingView | None]) -> None:
         try:
-            view = await self._database.write(work)
+            view = await self._write(work)
         except StoreError as error:  # the row stays `sending` and becomes `unknown` at the next start
             log.error("bot %s: the end of a message could not be stored: %s", self._bot, error)  # noqa: TRY400
             return

@@ -53,6 +53,11 @@ class Limits:
     cursor_saved: float = 0.25
     """How far the stored cursor may lag; after a crash these deliveries are repeated with the same ids."""
 
+    store_again: float = 1.0
+    """Between two tries to store what happened, while the database fails (a full disk)."""
+    store_patience: float = 60.0
+    """How long a connection is held up by that before it is given up and made anew."""
+
     journal_kept: int = 100_000
     """Events kept for readers that come late."""
     kept: float = 30 * 24 * 3600.0

@@ -80,14 +80,17 @@ class Sender:
         return await asyncio.shield(task)  # a caller who goes away leaves no message stored but unsent
 
     async def _store(self, lane: Lane, message: NewMessage) -> OutgoingView:
+        full = None
         if lane.waiting >= self._limits.queued_per_bot:
-            raise TooMany(f"{lane.waiting} messages wait for this bot already", retry_after=60.0)
+            full = TooMany(f"{lane.waiting} messages wait for this bot already", retry_after=60.0)
+            if message.key is None:
+                raise full
         account = lane.account  # as it is now: it may be gone when the message is stored
-        direct = lane.reserve(message.chat)
+        direct = full is None and lane.reserve(message.chat)
         state = MessageState.SENDING if direct else MessageState.QUEUED
         lane.waiting += 1  # counts from now on, or a burst could pass the limit while its writes wait
         try:
-            view, new = await self._database.write(lambda transaction: _insert(transaction, message, state))
+            view, new = await self._database.write(lambda transaction: _insert(transaction, message, state, full))
         except BaseException:
             if direct:
                 lane.release(message.chat)
@@ -192,8 +195,10 @@ class Sender:
                 future.set_result(view)
 
 
-def _insert(transaction: Transaction, message: NewMessage, state: MessageState) -> tuple[OutgoingView, bool]:
-    """Store the message, or find the one stored under its key. Also: is it new?"""
+def _insert(
+    transaction: Transaction, message: NewMessage, state: MessageState, full: TooMany | None
+) -> tuple[OutgoingView, bool]:
+    """Store the message, or find the one stored under its key. Also: is it new? A new one raises *full*."""
     if not bots.exists(transaction.sql, message.bot):
         raise NotFound("no such bot")
     if message.key is not None:
@@ -203,6 +208,8 @@ def _insert(transaction: Transaction, message: NewMessage, state: MessageState) 
             if digest != message.digest:
                 raise IdempotencyMismatch("this Idempotency-Key was used for another message", field="Idempotency-Key")
             return view, False
+    if full is not None:
+        raise full
     outbox.insert(transaction, message, state)
     stored = outbox.get(transaction.sql, message.bot, message.id)
     assert stored is not None  # noqa: S101 - just inserted

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import secrets
 import time
 from datetime import timedelta
 
-from zapwire.errors import InvalidInput, NotFound
+from zapwire.errors import InvalidInput, NotFound, StoreError
 from zapwire.store import times, tokens
 from zapwire.store.db import Database
 from zapwire.store.tokens import Token
+
+log = logging.getLogger(__name__)
 
 _NAME_LONGEST = 100
 _TRUSTED = 1.0
@@ -69,7 +72,10 @@ class Tokens:
     async def _note_use(self, token: Token) -> None:
         moment = times.now()
         if token.last_used is None or moment - token.last_used > _USE_NOTED:
-            await self._database.write(lambda transaction: tokens.used(transaction, token.id, moment))
+            try:
+                await self._database.write(lambda transaction: tokens.used(transaction, token.id, moment))
+            except StoreError as error:  # the token is good all the same, and who has it may want to look what is wrong
+                log.warning("the use of a token could not be noted: %s", error)
 
 
 def _digest(secret: str) -> bytes:

@@ -1,0 +1,113 @@
+"""A database that fails for a while, and a transport that does not stop as it should."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.core.scripted import PHONE, QUICK, Failing, World, eventually, text, world
+from zapwire.errors import StoreError, TooMany, TransportError
+from zapwire.model import BotState, MessageState, Outgoing, Sent
+from zapwire.transport.base import Emit
+
+
+async def connected(at: World) -> None:
+    await at.core.fleet.create("bot")
+    await at.until("bot", BotState.CONNECTED)
+
+
+async def test_what_was_sent_is_recorded_once_the_database_works_again(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await connected(at)
+        disk = Failing(at.database)
+
+        async def answer(message: Outgoing) -> Sent:
+            await go.wait()
+            disk.broken = message.content["text"] == "first"
+            return Sent(message.content["text"], datetime.now(UTC))
+
+        go = asyncio.Event()
+        at.transports["bot"].answer = answer
+        submit = at.core.sender.submit
+        messages = [await submit("bot", PHONE, "text", {"text": body}) for body in ("first", "second")]
+        go.set()
+        await eventually(lambda: disk.failures >= 4)
+        assert [sent.content["text"] for sent in at.transports["bot"].sent] == ["first"]
+        disk.broken = False
+        for message in messages:
+            assert (await at.core.sender.wait("bot", message.id, 10)).state is MessageState.SENT
+        assert [sent.content["text"] for sent in at.transports["bot"].sent] == ["first", "second"]
+
+
+async def test_what_came_in_is_stored_once_the_database_works_again(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await connected(at)
+        disk = Failing(at.database, broken=True)
+        telling = asyncio.create_task(at.tell("bot", text("A")))
+        await eventually(lambda: disk.failures >= 2)
+        assert not telling.done()
+        disk.broken = False
+        await telling
+        assert [event.data["id"] for event in await at.events("message.received")] == ["A"]
+        assert at.transports["bot"].runs == 1
+
+
+async def test_a_database_that_stays_broken_ends_the_connection_which_is_made_anew(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True, limits=replace(QUICK, store_patience=0.0)) as at:
+        await connected(at)
+        disk = Failing(at.database, broken=True)
+        at.transports["bot"].script.put_nowait(text("A"))
+        await eventually(lambda: at.transports["bot"].runs > 1)
+        disk.broken = False
+        await at.until("bot", BotState.CONNECTED)
+
+
+async def test_stopping_ends_a_transport_that_fails_while_it_stops(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await connected(at)
+        transport = at.transports["bot"]
+        plain = transport.run
+
+        async def stubborn(emit: Emit) -> None:
+            try:
+                await plain(emit)
+            except asyncio.CancelledError:
+                raise TransportError("the connection broke while it was closed") from None
+
+        transport.run = stubborn  # type: ignore[method-assign]
+        await at.core.fleet.restart("bot")
+        await eventually(lambda: transport.runs == 2 and transport.running == 1)
+        await at.core.fleet.disconnect("bot")
+        async with asyncio.timeout(5):
+            await at.core.fleet.delete("bot")
+        assert (transport.runs, transport.running) == (3, 0)  # the last one was to unlink
+
+
+async def test_a_repeated_request_is_answered_even_when_the_queue_is_full(tmp_path: Path):
+    async with world(tmp_path / "db", limits=replace(QUICK, queued_per_bot=1)) as at:
+        await at.core.fleet.create("bot")
+        submit = at.core.sender.submit
+        first = await submit("bot", PHONE, "text", {"text": "hi"}, idempotency_key="k")
+        assert (await submit("bot", PHONE, "text", {"text": "hi"}, idempotency_key="k")).id == first.id
+        for key in ("other", None):
+            with pytest.raises(TooMany):
+                await submit("bot", PHONE, "text", {"text": "hi"}, idempotency_key=key)
+        rows = await at.database.read(lambda sql: sql.execute("SELECT count(*) FROM outbox").fetchone())
+        assert rows == (1,)
+
+
+async def test_a_token_is_good_on_a_full_disk(tmp_path: Path):
+    async with world(tmp_path / "db") as at:
+        token, secret = await at.core.tokens.create("me")
+        disk = Failing(at.database, broken=True)
+        found = await at.core.tokens.check(secret)
+        assert found is not None
+        assert found.id == token.id
+        assert disk.failures == 1
+        with pytest.raises(StoreError):
+            await at.core.tokens.create("other")
+        disk.broken = False
