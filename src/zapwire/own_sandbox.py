@@ -7,6 +7,7 @@ said where it is. The process id stays the same over an exec: the sandbox remain
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import os
 import select
@@ -51,13 +52,16 @@ def own_sandbox(folder: Path) -> Iterator[tuple[int, Path]]:
 def _start(folder: Path, descriptor: Path) -> int:
     make_sessions_dir(folder)
     state = folder / "sandbox-state.json"
+    lock = _lock(folder)
     process = subprocess.Popen(  # noqa: S603 - our own program
         [sys.executable, "-m", "zapwire.sandbox", "--listen", "127.0.0.1:0", "--state", str(state)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
+        pass_fds=(lock,),
         start_new_session=True,  # Ctrl-C is for the daemon, which then stops the sandbox in its turn
         preexec_fn=_end_with_parent,  # noqa: PLW1509 - there are no threads yet
     )
+    os.close(lock)
     assert process.stdout is not None  # noqa: S101 - a pipe was asked for
     try:
         line = _first_line(process.stdout)
@@ -69,6 +73,29 @@ def _start(folder: Path, descriptor: Path) -> int:
     # nobody waits for this object: after the exec only the process id is left
     process.returncode = 0
     return process.pid
+
+
+def _lock(folder: Path) -> int:
+    """A lock that the sandbox inherits and holds as long as it lives; waits for an earlier one that is still ending.
+
+    After a kill -9 of the daemon its sandbox still has the state and the ports for a moment.
+    """
+    lock = os.open(folder / "sandbox.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    deadline = time.monotonic() + STOP_LIMIT
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                os.close(lock)
+                raise SettingsError(
+                    f"sessions_dir: another zapwire has its sandbox in {folder}; stop it, or name another folder with "
+                    "--sessions-dir",
+                    field="sessions_dir",
+                ) from None
+            time.sleep(0.05)
+        else:
+            return lock
 
 
 def _first_line(out: IO[bytes]) -> bytes:

@@ -220,11 +220,36 @@ async def test_the_sandbox_comes_and_goes_with_the_daemon(tmp_path: Path) -> Non
         await daemon.end()
 
 
+def sandbox_of(daemon: Running) -> int:
+    (child,) = Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children").read_text().split()
+    return int(child)
+
+
+def has_ended(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+async def test_a_killed_daemons_sandbox_is_waited_for(tmp_path: Path) -> None:
+    async with zapwire(tmp_path, "serve", "--sandbox") as killed:
+        await killed.line("open the page")
+        slow = sandbox_of(killed)
+        os.kill(slow, signal.SIGSTOP)
+        killed.process.kill()
+        asyncio.get_running_loop().call_later(1, os.kill, slow, signal.SIGCONT)
+        async with zapwire(tmp_path, "serve", "--sandbox") as daemon:
+            await daemon.line("open the page")
+            assert has_ended(slow)
+            assert (await daemon.end())[0] == 0
+        await killed.rest()
+
+
 async def test_a_sandbox_that_dies_ends_the_daemon_with_a_word(tmp_path: Path) -> None:
     async with zapwire(tmp_path, "serve", "--sandbox") as daemon:
         await daemon.line("open the page")
-        (child,) = Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children").read_text().split()
-        os.kill(int(child), signal.SIGKILL)
+        os.kill(sandbox_of(daemon), signal.SIGKILL)
         code, log = await daemon.rest()
     assert code == 1
     assert "the sandbox has ended by itself, by signal 9" in log

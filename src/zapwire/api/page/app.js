@@ -1,7 +1,7 @@
 // The page: what the daemon says is drawn, what is clicked is asked of the daemon.
 
 import { bot as path, call, follow, OFFLINE, token } from "./api.js";
-import { $, badge, clock, el, gist, messageWords, partyName, say } from "./view.js";
+import { $, badge, clock, el, gist, messageWords, partyName, say, sentence } from "./view.js";
 
 const HISTORY = 200; // events read from the journal when the page opens
 const SHOWN = 50; // rows and messages kept on the page
@@ -85,7 +85,10 @@ function takeBot(next) {
   if (!bots.has(next.id)) return refresh(next.id);
   bots.set(next.id, next);
   drawBots();
-  if (next.id === selected) drawBot();
+  if (next.id === selected) {
+    drawBot();
+    drawTalk();
+  }
 }
 
 async function refresh(id) {
@@ -137,14 +140,22 @@ function drawBot() {
   $("bot-name").textContent = one.name;
   $("bot-account").textContent = [one.id, one.phone, one.push_name].filter((x, i, all) => x && x !== one.name && all.indexOf(x) === i).join(" · ");
   $("bot-state").replaceChildren(badge(one.state));
-  say($("bot-reason"), one.reason && one.reason + (one.next_try ? ` Next try at ${clock(one.next_try)}.` : ""));
-  say($("bot-action"), one.action);
+  tickReason();
+  say($("bot-action"), one.action && sentence(one.action));
   const wanted = !["stopped", "logged_out", "pairing_timed_out", "blocked"].includes(one.state);
   const show = { connect: !wanted, disconnect: wanted, restart: wanted, logout: Boolean(one.phone), delete: true };
   for (const button of $("bot").querySelectorAll("[data-do]")) button.hidden = !show[button.dataset.do];
   const pairing = one.state === "pairing";
   if (pairing && ($("pairing").hidden || $("qr").dataset.bot !== one.id)) showQr();
   $("pairing").hidden = !pairing;
+}
+
+// Why the bot is in its state; instead of the moment of the next try, which the words name in UTC, the seconds until then.
+function tickReason() {
+  const { reason, next_try } = bots.get(selected) ?? {};
+  const left = next_try ? Math.max(0, Math.ceil((Date.parse(next_try) - Date.now()) / 1000)) : null;
+  const words = left === null ? reason : reason?.replace(/;? *next try in .*$/, "");
+  say($("bot-reason"), words && sentence(words) + (left === null ? "" : left > 0 ? ` Next try in ${left} s.` : " Trying now …"));
 }
 
 async function showQr() {
@@ -172,6 +183,12 @@ function tickQr() {
 function drawTalk() {
   const talk = [...(talks.get(selected)?.values() ?? [])];
   $("no-messages").hidden = talk.length > 0;
+  const number = bots.get(selected)?.phone;
+  if (sandbox && number) {
+    $("no-messages").replaceChildren("Nothing yet. Among the ",
+      el("a", { href: sandbox.page, target: "_blank", rel: "noopener" }, "virtual phones"),
+      ` create one of your own and write from it to ${number.slice(1)}. What comes in appears here; click it to answer.`);
+  }
   $("messages").replaceChildren(...talk.map((one) =>
     el("li", { className: one.mine ? "mine" : "theirs", data: { state: one.state ?? "received" } },
       el("button", { type: "button", title: "Answer", onclick: () => answerTo(one) },
@@ -268,7 +285,10 @@ $("scan").addEventListener("click", () =>
   attempt($("scan"), () => call("POST", "/v1/sandbox/scan", { bot: selected })));
 
 $("forget").addEventListener("click", () => leave(null));
-setInterval(() => $("pairing").hidden || tickQr(), 1000);
+setInterval(() => {
+  if (!$("pairing").hidden) tickQr();
+  if (bots.get(selected)?.next_try) tickReason();
+}, 1000);
 
 // The printed link, opened in a tab that shows this page already, changes only what is behind the "#": nothing is loaded.
 addEventListener("hashchange", () => token.takeFromAddress() && (leave(null, false), enter()));

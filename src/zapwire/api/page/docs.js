@@ -1,6 +1,6 @@
 // Draws /openapi.json.
 
-import { $, el } from "./view.js";
+import { $, el, prose } from "./view.js";
 
 const document_ = await (await fetch("/openapi.json")).json();
 const schemas = document_.components.schemas;
@@ -26,7 +26,8 @@ function fields(schema, isRequest = false) {
   const full = resolve(schema);
   const required = new Set(full.required ?? []);
   return table(Object.entries(full.properties ?? {}).map(([name, one]) => [
-    el("code", {}, name), words(one), isRequest && required.has(name) ? "required" : "", one.description ?? resolve(one)?.description ?? ""]));
+    el("code", {}, name), words(one), isRequest && required.has(name) ? "required" : "",
+    prose(one.description ?? resolve(one)?.description ?? "")]));
 }
 
 // A request that can be pasted into a terminal.
@@ -51,7 +52,7 @@ function drawCall(path, method, operation) {
     el("p", {}, operation.summary)];
   if (operation.parameters?.length) {
     parts.push(...section("Parameters", table(operation.parameters.map((one) => [
-      el("code", {}, one.name), `${one.in}, ${words(one.schema)}`, one.description ?? ""]))));
+      el("code", {}, one.name), `${one.in}, ${words(one.schema)}`, prose(one.description ?? "")]))));
   }
   if (operation.requestBody) parts.push(...section("Body", fields(operation.requestBody.content["application/json"].schema, true)));
   for (const [status, answer] of Object.entries(operation.responses)) {
@@ -83,7 +84,7 @@ toc.push(el("h2", {}, "Values"));
 for (const name of ["Event", "ReceivedMessage", "Party", "Problem"]) {
   toc.push(el("a", { href: `#${name}` }, name));
   calls.push(el("section", { className: "card call", id: name }, el("h3", {}, name),
-    el("p", {}, schemas[name].description ?? ""), fields(schemas[name])));
+    el("p", {}, prose(schemas[name].description ?? "")), fields(schemas[name])));
 }
 $("toc").replaceChildren(...toc);
 $("calls").replaceChildren(...calls);

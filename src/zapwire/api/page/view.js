@@ -17,6 +17,12 @@ export function say(element, text) {
   element.hidden = !text;
 }
 
+// Text with `code` in it.
+export const prose = (text) => el("span", {}, ...text.split("`").map((part, i) => (i % 2 ? el("code", {}, part) : part)));
+
+// Words of the API, which begin small and end without a stop, as a sentence.
+export const sentence = (words) => words[0].toUpperCase() + words.slice(1) + (/[.!?]$/.test(words) ? "" : ".");
+
 const WORDS = {
   stopped: "Stopped",
   starting: "Starting",
