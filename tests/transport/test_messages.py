@@ -137,6 +137,22 @@ def test_parts_of_the_protocol_are_no_messages(message):
     assert read(message) is None
 
 
+SHOWN = {"REVOKE", "MESSAGE_EDIT"}
+
+
+@pytest.mark.parametrize("kind", sorted(set(e2e.ProtocolMessage.Type.keys()) - SHOWN))
+@pytest.mark.parametrize("extra", [{}, {"key": {"ID": "OLD", "fromMe": True}}])
+def test_what_the_accounts_devices_tell_each_other_is_no_message(kind, extra):
+    message = e2e.Message(
+        protocolMessage={"type": kind, **extra}, messageContextInfo={}, conversation="not for anybody"
+    )
+    assert messages.read_message(event(message, from_me=True), Identity()) is None
+
+
+def test_a_protocol_message_without_a_type_is_no_message():
+    assert read(e2e.Message(protocolMessage={"appStateSyncKeyShare": {"keys": []}})) is None
+
+
 def receipt(kind: str, *, from_me: bool = False):
     source = event(e2e.Message(), from_me=from_me).Info.MessageSource
     return messages.read_receipt(
