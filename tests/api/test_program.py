@@ -238,7 +238,7 @@ async def test_a_killed_daemons_sandbox_is_waited_for(tmp_path: Path) -> None:
         slow = sandbox_of(killed)
         os.kill(slow, signal.SIGSTOP)
         killed.process.kill()
-        asyncio.get_running_loop().call_later(1, os.kill, slow, signal.SIGCONT)
+        asyncio.get_running_loop().call_later(4, os.kill, slow, signal.SIGCONT)
         async with zapwire(tmp_path, "serve", "--sandbox") as daemon:
             await daemon.line("open the page")
             assert has_ended(slow)
