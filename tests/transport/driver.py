@@ -11,6 +11,7 @@ import asyncio
 import dataclasses
 import importlib
 import json
+import os
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -83,7 +84,7 @@ class Driver:
 async def main(descriptor: Path, sessions: Path) -> None:
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    async with WhatsAppWeb(sessions, descriptor) as transports:
+    async with WhatsAppWeb(sessions, descriptor, int(os.environ.get("DRIVER_MAX_PAIRINGS", "20"))) as transports:
         driver = Driver(transports)
         say(event="ready")
         async for line in lines:

@@ -38,10 +38,12 @@ async def test_an_item_being_dealt_with_is_not_quiet():
     assert incoming.quiet_for() == 0
     await incoming.get()
     assert incoming.quiet_for() == 0
-    waiting = asyncio.create_task(incoming.get())
-    await asyncio.sleep(0)
+    incoming.put((2, b""))
+    await incoming.get()
+    incoming.done()
+    assert incoming.quiet_for() == 0
+    incoming.done()
     assert incoming.quiet_for() > 0
-    waiting.cancel()
 
 
 async def test_call_threads_are_bounded_and_errors_reach_the_caller():

@@ -170,6 +170,40 @@ async def test_a_damaged_auth_database_is_no_reason_to_pair_anew(bot: Bot, drive
     assert "cannot be read" in end.detail
 
 
+async def test_more_pairings_than_allowed_wait_and_say_so(tmp_path: Path, sandbox: Sandbox):
+    async with Driven(tmp_path, sandbox.descriptor_file, env={"DRIVER_MAX_PAIRINGS": "1"}) as driver:
+        first, second = driver.bot("bot-one"), driver.bot("bot-two")
+        await first("start")
+        await first.until("QrCode")
+        await second("start")
+        waiting = await second.until("Disconnected")
+        assert waiting["reason"] == "waits for its turn to pair: 1 bots are being paired already"
+        await first("stop")
+        await second.until("QrCode")
+
+
+@pytest.mark.parametrize("trouble", ["stopped", "mute"])
+async def test_a_logout_that_whatsapp_did_not_hear_of_says_so(bot: Bot, driver: Driven, sandbox: Sandbox, trouble: str):
+    if trouble == "stopped":
+        await bot("stop")
+    else:
+        await fault(sandbox, "freeze")
+    with pytest.raises(Failed, match="the phone still lists this device"):
+        await bot("logout")
+    assert not list(driver.sessions.iterdir())
+    await bot("logout")  # nothing is left to unlink
+
+
+async def test_a_logout_of_a_bot_that_is_pairing_or_never_paired_leaves_nothing(driver: Driven, sandbox: Sandbox):
+    bot = driver.bot("bot-one")
+    await bot("logout")
+    await bot("start")
+    await bot.until("QrCode")
+    await bot("logout")
+    await bot("stop")
+    assert not list(driver.sessions.iterdir())
+
+
 def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 

@@ -61,7 +61,10 @@ class Receipt:
 TransportEvent: TypeAlias = QrCode | Paired | Connected | Disconnected | Received | Receipt
 
 Emit: TypeAlias = Callable[[TransportEvent], Awaitable[None]]
-"""Returns once the event is safely stored; awaiting it is the back-pressure."""
+"""Returns once the event is safely stored; awaiting it is the back-pressure.
+
+Several messages and receipts may be under way at once: they are stored in the order in which the calls began.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,10 @@ class Transport(Protocol):
         """
 
     async def logout(self) -> None:
-        """Unlink the device at WhatsApp if that is possible, and destroy the auth state in any case."""
+        """Unlink the device at WhatsApp if that is possible, and destroy the auth state in any case.
+
+        Raises `TransportError` when WhatsApp could not be told, so that the phone still lists the device.
+        """
 
 
 class PairsByCode(Protocol):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from zapwire.errors import Conflict, LoggedOut, NotConnected, NotSupported, TransportError
+from google.protobuf.message import DecodeError
+
+from zapwire.errors import Conflict, LoggedOut, NotConnected, NotSupported, StoreError, TransportError
 from zapwire.model import BotId, Identity, Outgoing, PairingCode, Sent
-from zapwire.transport.base import Capabilities, Connected, Disconnected, Emit, Paired, Received, TransportEvent
+from zapwire.transport.base import Capabilities, Connected, Disconnected, Emit, Paired, Received
 from zapwire.transport.whatsapp_web import codes, conditions
 from zapwire.transport.whatsapp_web.descriptors import warn_if_few_are_left
 from zapwire.transport.whatsapp_web.devices import Device
@@ -19,6 +22,9 @@ from zapwire.transport.whatsapp_web.pairing import Pairing
 from zapwire.transport.whatsapp_web.protos import e2e, neonize
 from zapwire.transport.whatsapp_web.session import Session
 from zapwire.transport.whatsapp_web.shared import Shared
+from zapwire.transport.whatsapp_web.taking import Stored, Taking
+
+log = logging.getLogger(__name__)
 
 CAPABILITIES: Final = Capabilities(pairing_qr=True, pairing_code=True, message_types=frozenset({"text"}))
 
@@ -95,17 +101,33 @@ class WhatsAppWebBot:
     async def logout(self) -> None:
         """See `Transport.logout`. A `run` under way ends with `LoggedOut`."""
         session = self._session
-        if session is not None and self._online:
-            # A device that cannot be unlinked now shows on the phone until a person removes it there.
-            with contextlib.suppress(TimeoutError, TransportError):
-                async with asyncio.timeout(LOGOUT_DEADLINE):
-                    await session.call(self._shared.engine.library.logout)
+        left_on_the_phone = not await self._unlink(session) and await self._is_linked()
         if session is not None:
             session.fail(LoggedOut("the bot was logged out", action="Connect the bot and scan the new QR code."))
             await session.stop()
         self._file.destroy()
+        if left_on_the_phone:
+            raise TransportError("WhatsApp could not be told of the logout: the phone still lists this device")
+
+    async def _unlink(self, session: Session | None) -> bool:
+        """Let WhatsApp remove the device; was that done."""
+        if session is None or not self._online:
+            return False
+        with contextlib.suppress(TimeoutError, TransportError):
+            async with asyncio.timeout(LOGOUT_DEADLINE):
+                return not await session.call(self._shared.engine.library.logout)
+        return False
+
+    async def _is_linked(self) -> bool:
+        try:
+            return await self._file.device() is not None
+        except StoreError:  # it cannot be read, and may have been
+            return True
 
     async def _pair(self, emit: Emit) -> Device:
+        if self._shared.pairings.locked():
+            count = self._shared.max_pairings
+            await emit(Disconnected(f"waits for its turn to pair: {count} bots are being paired already"))
         async with self._shared.pairings:
             # What is left of an earlier account or of an unfinished pairing is worth nothing.
             self._file.destroy()
@@ -125,21 +147,21 @@ class WhatsAppWebBot:
         warn_if_few_are_left()
         session = Session(self._shared.engine, self._bot, self._file.dsn)
         self._shared.sessions[self._bot] = session
-        emit = _one_at_a_time(emit)
+        taking = Taking(self._bot, emit)
         tasks: list[asyncio.Task[None]] = []
         try:
             # Events are taken in from the beginning to the very end of the session, so that none is left behind.
-            tasks.append(asyncio.create_task(self._take_events(session, emit), name=f"events of {self._bot}"))
+            tasks.append(asyncio.create_task(self._take_events(session, taking), name=f"events of {self._bot}"))
             await self._start(session)
             self._session = session
-            tasks.append(asyncio.create_task(self._watch(session, emit), name=f"watch of {self._bot}"))
+            tasks.append(asyncio.create_task(self._watch(session, taking), name=f"watch of {self._bot}"))
             ends: list[asyncio.Future[Any]] = [*tasks, session.failed]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             raise _outcome(tasks, session)
         finally:
             self._online = False
             self._session = None
-            await asyncio.shield(_take_down(session, tasks))
+            await asyncio.shield(_take_down(session, taking, tasks))
 
     async def _start(self, session: Session) -> None:
         try:
@@ -149,37 +171,46 @@ class WhatsAppWebBot:
             raise
         self._shared.way.dial_worked()
 
-    async def _take_events(self, session: Session, emit: Emit) -> None:
+    async def _take_events(self, session: Session, taking: Taking) -> None:
         while True:
             code, data = await session.incoming.get()
-            await self._take(session, code, data, emit)
+            event = await self._read(session, code, data)
+            if event is not None:
+                await taking.store(event, session.incoming.done)
+                continue
+            await self._note(session, code, taking)
+            session.incoming.done()
 
-    async def _take(self, session: Session, code: int, data: bytes, emit: Emit) -> None:
-        if code == codes.MESSAGE:
-            message = read_message(neonize.Message.FromString(data), self._identity)
-            if message is not None:
-                await emit(Received(await complete(message, session, self._shared.engine.library)))
-        elif code == codes.RECEIPT:
-            receipt = read_receipt(neonize.Receipt.FromString(data))
-            if receipt is not None:
-                await emit(receipt)
-        elif code == codes.CONNECTED:
-            await self._connected(session, emit)
+    async def _read(self, session: Session, code: int, data: bytes) -> Stored | None:
+        """What is to be stored, if this event is about a message."""
+        try:
+            if code == codes.MESSAGE and (message := read_message(neonize.Message.FromString(data), self._identity)):
+                return Received(await complete(message, session, self._shared.engine.library))
+            if code == codes.RECEIPT:
+                return read_receipt(neonize.Receipt.FromString(data))
+        except (DecodeError, ValueError):  # one that we cannot read must not cost those behind it
+            log.exception("bot %s: a message of WhatsApp cannot be read and is lost", self._bot)
+        return None
+
+    async def _note(self, session: Session, code: int, taking: Taking) -> None:
+        """Take in what an event says about the connection, if it does."""
+        if code == codes.CONNECTED:
+            await self._connected(session, taking)
         elif code == codes.DISCONNECTED:
             self._online = False
-            await emit(Disconnected(session.problem or LOST))
+            await taking.tell(Disconnected(session.problem or LOST))
         elif code == codes.KEEPALIVE_TIMEOUT:
             self._suspect(session)
 
-    async def _connected(self, session: Session, emit: Emit) -> None:
+    async def _connected(self, session: Session, taking: Taking) -> None:
         with contextlib.suppress(NotConnected):  # being stopped: what is known already will do
             self._identity = await session.identity()
         session.problem = None
         session.logged_in = True
         self._online = True
-        await emit(Connected(self._identity))
+        await taking.tell(Connected(self._identity))
 
-    async def _watch(self, session: Session, emit: Emit) -> None:
+    async def _watch(self, session: Session, taking: Taking) -> None:
         """Notice what the engine tells late or never (docs/engine.md: E9, E13, E18). Raises `TransportError`."""
         loop = asyncio.get_running_loop()
         login_until = loop.time() + LOGIN_DEADLINE
@@ -194,19 +225,19 @@ class WhatsAppWebBot:
             if not self._online:
                 misses = 0
                 if session.logged_in and session.problem is not None:
-                    await emit(Disconnected(session.problem))
+                    await taking.tell(Disconnected(session.problem))
                 continue
             await self._probe_if_suspicious(session)
             misses = 0 if await session.call(self._shared.engine.library.is_connected) else misses + 1
             if misses > 1:
                 raise TransportError("the connection to WhatsApp ended without notice")
-            await self._look_for_a_name(session, emit)
+            await self._look_for_a_name(session, taking)
 
     def _suspect(self, session: Session) -> None:
         self._suspicious = True
         session.news.set()
 
-    async def _look_for_a_name(self, session: Session, emit: Emit) -> None:
+    async def _look_for_a_name(self, session: Session, taking: Taking) -> None:
         # The phone sends the account's name some time after the pairing, and the engine does not tell.
         if self._identity.push_name is not None:
             return
@@ -214,7 +245,7 @@ class WhatsAppWebBot:
         if identity != self._identity:
             self._identity = identity
             if self._online:
-                await emit(Connected(identity))
+                await taking.tell(Connected(identity))
 
     async def _probe_if_suspicious(self, session: Session) -> None:
         """Ask the server for something small; no answer means that it, or the way to it, is frozen."""
@@ -231,16 +262,6 @@ class WhatsAppWebBot:
             raise frozen
 
 
-def _one_at_a_time(emit: Emit) -> Emit:
-    lock = asyncio.Lock()
-
-    async def locked(event: TransportEvent) -> None:
-        async with lock:
-            await emit(event)
-
-    return locked
-
-
 def _outcome(tasks: list[asyncio.Task[None]], session: Session) -> BaseException:
     if session.failed.done():
         return session.failed.result()
@@ -248,8 +269,9 @@ def _outcome(tasks: list[asyncio.Task[None]], session: Session) -> BaseException
     return errors[0] if errors else TransportError("the connection ended without a reason")
 
 
-async def _take_down(session: Session, tasks: list[asyncio.Task[None]]) -> None:
+async def _take_down(session: Session, taking: Taking, tasks: list[asyncio.Task[None]]) -> None:
     await session.stop()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    await taking.close()

@@ -110,6 +110,7 @@ _SIGNS: Final[tuple[tuple[str, Callable[[str], ZapwireError]], ...]] = (
 )
 
 
+_NOT_WHATSAPP: Final = "what answers there is not WhatsApp (a login page of the network, perhaps)"
 _REASONS: Final = (
     ("connection refused", "connection refused"),
     ("no such host", "its name cannot be resolved (no network, or no DNS)"),
@@ -125,7 +126,8 @@ _REASONS: Final = (
     ("connection reset", "the connection was cut"),
     ("eof", "the connection was cut"),
     ("proxyconnect", "the proxy does not let it through"),
-    ("not look like a tls handshake", "what answers there is not WhatsApp (a login page of the network, perhaps)"),
+    ("not look like a tls handshake", _NOT_WHATSAPP),
+    ("server gave http response to https client", _NOT_WHATSAPP),
     ("status code", "it refused the connection"),
 )
 _PROXY_ANSWERS: Final = {status.phrase: status for status in HTTPStatus if status >= 400}

@@ -18,7 +18,7 @@ from zapwire.transport.whatsapp_web.threads import tell_loop
 Raw: TypeAlias = tuple[int, bytes]
 """Event code and protobuf."""
 
-CAPACITY: Final = 32
+CAPACITY: Final = 8
 
 
 class Incoming:
@@ -31,7 +31,7 @@ class Incoming:
         self._room = threading.Condition()
         self._filled = asyncio.Event()
         self._closed = False
-        self._taken = False
+        self._unfinished = 0
         self._last_put = time.monotonic()
 
     def put(self, item: Raw) -> None:
@@ -48,22 +48,26 @@ class Incoming:
             tell_loop(self._loop, self._filled.set)
 
     async def get(self) -> Raw:
-        """Wait for the next item; the one before counts as dealt with from now on."""
-        self._taken = False
+        """Wait for the next item; call `done` when it is dealt with."""
         while True:
             with self._room:
                 if self._items:
                     item = self._items.popleft()
-                    self._taken = True
+                    self._unfinished += 1
                     self._room.notify()
                     return item
                 self._filled.clear()
             await self._filled.wait()
 
+    def done(self) -> None:
+        """One of the items taken is dealt with."""
+        with self._room:
+            self._unfinished -= 1
+
     def quiet_for(self) -> float:
         """Seconds since the last item came, or 0 while one is waiting or being dealt with."""
         with self._room:
-            return 0.0 if self._items or self._taken else time.monotonic() - self._last_put
+            return 0.0 if self._items or self._unfinished else time.monotonic() - self._last_put
 
     def close(self) -> None:
         """Let a waiting engine thread go; what comes from now on is dropped."""

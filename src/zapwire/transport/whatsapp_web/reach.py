@@ -46,7 +46,7 @@ class Way:
         """Raise `TransportError` in plain words when there is no way to WhatsApp."""
         now = time.monotonic()
         if now < self._closed_until:
-            raise TransportError(self._why)
+            raise conditions.Unreachable(self._why)
         if self._failures:  # this bot tries for all; the others are told the old failure until it knows
             self._closed_until = now + DEADLINE
         if self._look is None or self._look.done():

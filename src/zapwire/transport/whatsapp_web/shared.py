@@ -24,6 +24,7 @@ class Shared:
 
     def __init__(self, engine: Engine, folder: Path, override: ServerOverride | None, max_pairings: int) -> None:
         self.engine = engine
+        self.max_pairings = max_pairings
         self.pairings = asyncio.Semaphore(max_pairings)
         self.sessions: dict[BotId, Session] = {}
         self._folder = folder

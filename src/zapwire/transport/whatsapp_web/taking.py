@@ -1,0 +1,76 @@
+"""From the engine's queue to the core: what came in is stored in order, several messages in one commit.
+
+WhatsApp believes a message received before we have stored it (docs/engine.md's E11), so what waits here is lost in a
+crash. Storing one at a time costs an fsync each and falls behind a burst; begun in order but awaited together they
+share one, and the wait stays short.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from zapwire.errors import StoreError
+from zapwire.transport.base import Emit, Receipt, Received, TransportEvent
+
+Stored: TypeAlias = Received | Receipt
+
+log = logging.getLogger(__name__)
+
+AT_ONCE: Final = 16
+TRY_AGAIN: Final = 1.0
+"""Seconds before an event that the database did not take is offered again."""
+
+
+class Taking:
+    """Hands one bot's events to *emit*; `close` ends what is under way."""
+
+    def __init__(self, bot: str, emit: Emit) -> None:
+        self._bot = bot
+        self._emit = emit
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._telling = asyncio.Lock()
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    async def store(self, event: Stored, done: Callable[[], None]) -> None:
+        """Begin to store *event*, *done* is called at the end; returns when the next one may come."""
+        await self._room.acquire()
+        task = asyncio.create_task(self._store(event), name=f"storing for {self._bot}")
+        self._under_way.add(task)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._under_way.discard(task)
+            self._room.release()
+            done()
+
+        task.add_done_callback(ended)
+
+    async def tell(self, event: TransportEvent) -> None:
+        """Emit a change of the connection, behind everything that came before it."""
+        if self._under_way:
+            await asyncio.wait(set(self._under_way))
+        async with self._telling:
+            await self._emit(event)
+
+    async def close(self) -> None:
+        """Give up what is not stored yet."""
+        for task in self._under_way:
+            task.cancel()
+        if self._under_way:
+            await asyncio.wait(set(self._under_way))
+
+    async def _store(self, event: Stored) -> None:
+        while True:
+            try:
+                await self._emit(event)
+            except StoreError as error:
+                # Not given up: WhatsApp will not repeat it. Meanwhile the queue fills up, and then WhatsApp waits.
+                log.error("bot %s: what came in cannot be stored, trying again: %s", self._bot, error)  # noqa: TRY400
+                await asyncio.sleep(TRY_AGAIN)
+            except Exception:
+                log.exception("bot %s: something that came in is lost", self._bot)
+                return
+            else:
+                return

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from zapwire.errors import StoreError
+from zapwire.transport.base import Disconnected, Receipt, ReceiptKind
+from zapwire.transport.whatsapp_web import taking
+from zapwire.transport.whatsapp_web.taking import AT_ONCE, Taking
+
+
+def receipt(number: int) -> Receipt:
+    return Receipt((str(number),), ReceiptKind.READ, "1@lid", datetime.now(UTC))
+
+
+async def test_messages_are_begun_in_order_and_wait_for_their_commit_together():
+    begun: list[str] = []
+    commit = asyncio.Event()
+    done = 0
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+
+    async def emit(event):
+        begun.append(event.whatsapp_ids[0])
+        await commit.wait()
+
+    taker = Taking("bot", emit)
+    for number in range(AT_ONCE):
+        await taker.store(receipt(number), count)
+    more = asyncio.create_task(taker.store(receipt(AT_ONCE), count))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert begun == [str(number) for number in range(AT_ONCE)]
+    assert (done, more.done()) == (0, False)
+    commit.set()
+    await more
+    await taker.tell(receipt(99))
+    assert begun == [str(number) for number in range(AT_ONCE + 1)] + ["99"]
+    assert done == AT_ONCE + 1
+
+
+async def test_a_change_of_the_connection_comes_after_the_messages_before_it():
+    told: list[str] = []
+
+    async def emit(event):
+        await asyncio.sleep(0)
+        told.append(type(event).__name__)
+
+    taker = Taking("bot", emit)
+    await taker.store(receipt(1), lambda: None)
+    await taker.tell(Disconnected("gone"))
+    assert told == ["Receipt", "Disconnected"]
+
+
+async def test_what_the_database_does_not_take_is_offered_again(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(taking, "TRY_AGAIN", 0)
+    tries = 0
+    done = asyncio.Event()
+
+    async def emit(_event):
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise StoreError("the disk is full")
+
+    await Taking("bot", emit).store(receipt(1), done.set)
+    await done.wait()
+    assert tries == 3
+
+
+async def test_one_that_cannot_be_taken_does_not_stop_those_behind_it():
+    told: list[str] = []
+
+    async def emit(event):
+        if event.whatsapp_ids == ("1",):
+            raise KeyError("a bug")
+        told.append(event.whatsapp_ids[0])
+
+    taker = Taking("bot", emit)
+    for number in (1, 2):
+        await taker.store(receipt(number), lambda: None)
+    await taker.tell(receipt(3))
+    assert told == ["2", "3"]
+
+
+async def test_closing_ends_what_is_under_way():
+    ended: list[bool] = []
+
+    async def emit(_event):
+        await asyncio.Event().wait()
+
+    taker = Taking("bot", emit)
+    await taker.store(receipt(1), lambda: ended.append(True))
+    await asyncio.sleep(0)
+    await taker.close()
+    await asyncio.sleep(0)
+    assert ended == [True]
