@@ -170,6 +170,20 @@ async def test_what_cannot_be_reached_is_logged_out_here_all_the_same(tmp_path: 
         assert at.transports.forgotten == ["a"]
 
 
+async def test_a_logout_that_whatsapp_was_not_told_of_says_so(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await linked(at)
+
+        async def refuse() -> None:
+            raise TransportError("no answer")
+
+        at.transports["a"].logout = refuse  # type: ignore[method-assign]
+        await at.core.fleet.logout("a")
+        view = await at.until("a", BotState.LOGGED_OUT)
+        assert "could not be told" in (view.reason or "")
+        assert "remove this device on the phone" in (view.action or "")
+
+
 async def test_a_caller_who_goes_away_leaves_no_bot_half_there(tmp_path: Path):
     async with world(tmp_path / "db", linked=True) as at:
         for turns in range(6):

@@ -67,6 +67,8 @@ class Bot:
         self._bucket = Bucket(limits.starts_per_minute)
         self._order = Order.RUN if row.starts else Order.LOGOUT if row.unlinking else Order.STOP
         self._unlink_due = row.unlinking  # ordered before the daemon ended
+        self._told = True
+        """Does WhatsApp know of the last logout?"""
         self._ordered = asyncio.Event()
         self._connection: Connection | None = None
         self._standing = Standing(row, statuses.at_start(row), database, self._tell_sender)
@@ -229,6 +231,7 @@ class Bot:
         """Keep the connection until the next order. If that is to unlink, do so while connected; then True."""
         connection = self._connection = self._new_connection()
         task = asyncio.create_task(connection.run(), name=f"bot-{self._standing.bot}")
+        task.add_done_callback(log_failure)
         try:
             await self._ordered.wait()
             if not self._unlink_due:
@@ -253,17 +256,18 @@ class Bot:
         )
 
     async def _unlink(self, *, connected: bool) -> None:
+        """Remove the device from its account, if WhatsApp can be told."""
         self._unlink_due = False
         at, patience = self._standing, self._limits.logout_time
         if connected or not at.linked or at.row.halt is not None:  # a halted bot must not connect by itself
-            await unlinking.unlink(self._transport, at.bot, patience=patience)
+            self._told = await unlinking.unlink(self._transport, at.bot, patience=patience)
         else:
             emit = self._new_connection(heeded=False).emit
-            await unlinking.connect_and_unlink(self._transport, at.bot, emit, patience=patience)
+            self._told = await unlinking.connect_and_unlink(self._transport, at.bot, emit, patience=patience)
 
     async def _logged_out(self) -> None:
         """Note that the device is unlinked; an order that came meanwhile keeps its status."""
-        status, at = statuses.logged_out(), self._standing
+        status, at = statuses.logged_out(told=self._told), self._standing
         async with at.lock:
             try:
                 if self._order is Order.LOGOUT:
@@ -277,3 +281,9 @@ class Bot:
 
     def _abandon(self, transaction: Transaction) -> None:
         self._sender.abandon(transaction, self._standing.bot)
+
+
+def log_failure(task: asyncio.Task[None]) -> None:
+    """Done callback of a task that must not fail."""
+    if not task.cancelled() and task.exception() is not None:
+        log.error("%s: ended by a mistake of ours", task.get_name(), exc_info=task.exception())

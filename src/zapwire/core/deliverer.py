@@ -33,6 +33,8 @@ class Deliverer:
         self._limits = limits
         self._chance = chance or random.Random()  # noqa: S311 - spreads load, keeps no secret
         self._couriers: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        """The couriers, and those that are just ending."""
         self._stack = AsyncExitStack()
         self._session: aiohttp.ClientSession
 
@@ -51,11 +53,10 @@ class Deliverer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        couriers = list(self._couriers.values())
-        for courier in couriers:
-            courier.cancel()
-        if couriers:
-            await asyncio.wait(couriers)
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
         await self._stack.aclose()
 
     def changed(self, endpoint: str) -> None:
@@ -65,9 +66,11 @@ class Deliverer:
             before.cancel()
         task = asyncio.create_task(self._deliver(endpoint, before), name=f"courier-{endpoint}")
         self._couriers[endpoint] = task
+        self._tasks.add(task)
         task.add_done_callback(lambda task: self._ended(endpoint, task))
 
     def _ended(self, endpoint: str, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
         if self._couriers.get(endpoint) is task:
             del self._couriers[endpoint]
 

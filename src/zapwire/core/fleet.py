@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from zapwire.core import intake
-from zapwire.core.bot import Bot
+from zapwire.core.bot import Bot, log_failure
 from zapwire.core.limits import Limits
 from zapwire.core.sender import Sender
 from zapwire.errors import Conflict, InvalidInput, NotFound
@@ -144,7 +144,7 @@ class Fleet:
         await self._sender.attach(row.id, bot.transport)
         self._bots[row.id] = bot
         supervisor = asyncio.create_task(bot.run(), name=f"supervisor-{row.id}")
-        supervisor.add_done_callback(_log_failure)
+        supervisor.add_done_callback(log_failure)
         self._supervisors[row.id] = supervisor
         return bot
 
@@ -169,11 +169,6 @@ class Fleet:
             raise
         self._database.tail.forget(bot)
         del self._bots[bot], self._supervisors[bot]
-
-
-def _log_failure(supervisor: asyncio.Task[None]) -> None:
-    if not supervisor.cancelled() and supervisor.exception() is not None:
-        log.error("%s: ended by a mistake of ours", supervisor.get_name(), exc_info=supervisor.exception())
 
 
 def _settle(transaction: Transaction, rows: builtins.list[BotRow]) -> None:

@@ -54,9 +54,15 @@ def halted(error: NeedsPerson) -> Status:
     return Status(state, error.detail, error.action)
 
 
-def logged_out() -> Status:
-    """The state after a person logged the bot out here."""
-    return Status(BotState.LOGGED_OUT, "logged out on request", "connect the bot to pair it again")
+def logged_out(*, told: bool) -> Status:
+    """The state after a person logged the bot out here; *told*: WhatsApp knows of it."""
+    if told:
+        return Status(BotState.LOGGED_OUT, "logged out on request", "connect the bot to pair it again")
+    return Status(
+        BotState.LOGGED_OUT,
+        "logged out on request, but WhatsApp could not be told",
+        "remove this device on the phone under Linked devices; connect the bot to pair it again",
+    )
 
 
 def retrying(error: TransportError, delay: float) -> Status:

@@ -11,17 +11,19 @@ from zapwire.transport.base import Connected, Emit, Transport, TransportEvent
 log = logging.getLogger(__name__)
 
 
-async def unlink(transport: Transport, bot: BotId, *, patience: float) -> None:
-    """Tell WhatsApp over the connection that there is, within *patience* seconds; never fails."""
+async def unlink(transport: Transport, bot: BotId, *, patience: float) -> bool:
+    """Tell WhatsApp over the connection that there is, within *patience* seconds; True when that was done."""
     try:
         async with asyncio.timeout(patience):
             await transport.logout()
-    except Exception as error:  # noqa: BLE001 - the local state goes in any case; WhatsApp drops the device later
+    except Exception as error:  # noqa: BLE001 - the local state goes in any case
         log.warning("bot %s: WhatsApp was not told of the logout: %s", bot, type(error).__name__)
+        return False
+    return True
 
 
-async def connect_and_unlink(transport: Transport, bot: BotId, emit: Emit, *, patience: float) -> None:
-    """Make a connection just to unlink; what arrives meanwhile goes to *emit*. Never fails."""
+async def connect_and_unlink(transport: Transport, bot: BotId, emit: Emit, *, patience: float) -> bool:
+    """Like `unlink`, over a connection made just for that; what arrives meanwhile goes to *emit*."""
     decided = asyncio.Event()
 
     async def listen(event: TransportEvent) -> None:
@@ -33,7 +35,7 @@ async def connect_and_unlink(transport: Transport, bot: BotId, emit: Emit, *, pa
     online = asyncio.create_task(decided.wait())
     try:
         await asyncio.wait([run, online], timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-        await unlink(transport, bot, patience=patience)
+        return await unlink(transport, bot, patience=patience)
     finally:
         run.cancel()
         online.cancel()
