@@ -17,6 +17,7 @@ from neonize.proto.waAdv.WAAdv_pb2 import ADVSignedDeviceIdentity
 from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message
 
 from zapwire.sandbox import adv
+from zapwire.sandbox.devices import list_hash
 from zapwire.sandbox.faults import MessageError
 from zapwire.sandbox.node import Jid, Node
 from zapwire.sandbox.phones.compose import Edit, Media, Outgoing, Reaction
@@ -24,7 +25,6 @@ from zapwire.sandbox.phones.errors import BadRequest, NotOnWhatsApp, PhoneError,
 from zapwire.sandbox.phones.inbox import CAPACITY, Entry, Inbox
 from zapwire.sandbox.phones.phone import Phone
 from zapwire.sandbox.phones.registry import Phones, number_from
-from zapwire.sandbox.phones.sending import participant_hash
 from zapwire.sandbox.signal.keystore import KeyStore
 from zapwire.sandbox.world import World
 
@@ -345,5 +345,5 @@ async def test_an_inbox_is_bounded_and_waits():
 
 def test_the_hash_of_a_device_list_does_not_depend_on_its_order():
     one, two = Jid("1", "lid", 2), Jid("3", "lid")
-    assert participant_hash([one, two]) == participant_hash([two, one])
-    assert participant_hash([]) == "2:47DEQpj8"
+    assert list_hash([one, two]) == list_hash([two, one])
+    assert list_hash([]) == "2:47DEQpj8"

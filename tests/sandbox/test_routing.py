@@ -302,6 +302,7 @@ def test_a_full_mailbox_drops_the_oldest() -> None:
     for number in range(CAPACITY + 2):
         box.put(Node("message", {"id": str(number)}))
     assert box.dropped == 2
+    assert len(box.unsent) == CAPACITY
     assert box.take().text("id") == "2"
 
 

@@ -170,6 +170,20 @@ def test_the_keystore_survives_json():
     assert len(bob.prekeys) == 2
 
 
+def test_a_sender_key_that_comes_again_does_not_hide_what_is_under_way():
+    alice, bob = KeyStore.generate(), KeyStore.generate()
+    key = alice.own_sender_key("group")
+    bob.learn_sender_key("group", "alice", key.distribution)
+    late = key.encrypt(pad(b"late"))
+    bob.learn_sender_key("group", "alice", key.distribution)
+    assert bob.decrypt_group("group", "alice", key.encrypt(pad(b"first"))) == b"first"
+    assert bob.decrypt_group("group", "alice", late) == b"late"
+    for _ in range(MAX_SKIPPED + 1):
+        key.encrypt(b"missed")
+    bob.learn_sender_key("group", "alice", key.distribution)
+    assert bob.decrypt_group("group", "alice", key.encrypt(pad(b"far ahead"))) == b"far ahead"
+
+
 def test_sender_keys_out_of_order_and_after_a_renewal():
     alice, bob = KeyStore.generate(), KeyStore.generate()
     key = alice.own_sender_key("group")

@@ -55,6 +55,8 @@ class Mailbox:
         while len(self.waiting) > CAPACITY:
             oldest = next(iter(self.waiting))
             del self.waiting[oldest]
+            if self.unsent and self.unsent[0] == oldest:
+                self.unsent.popleft()
             self.dropped += 1
 
     def acknowledge(self, key: Key) -> bool:

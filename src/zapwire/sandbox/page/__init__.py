@@ -18,6 +18,7 @@ HEADERS: Final = {
 FILES: Final = {
     "/": ("index.html", "text/html"),
     "/page/phones.css": ("phones.css", "text/css"),
+    "/page/icon.svg": ("icon.svg", "image/svg+xml"),
     "/page/api.js": ("api.js", "text/javascript"),
     "/page/chats.js": ("chats.js", "text/javascript"),
     "/page/phones.js": ("phones.js", "text/javascript"),
@@ -26,11 +27,7 @@ FILES: Final = {
 
 def routes() -> list[web.RouteDef]:
     """The page's files."""
-    return [web.get("/favicon.ico", _no_icon), *(web.get(path, _serve(*file)) for path, file in FILES.items())]
-
-
-async def _no_icon(_: web.Request) -> web.Response:
-    return web.Response(status=204)
+    return [web.get(path, _serve(*file)) for path, file in FILES.items()]
 
 
 def _serve(name: str, content_type: str) -> Handler:

@@ -23,7 +23,7 @@ from zapwire.sandbox.phones.content import E2EMessage
 from zapwire.sandbox.phones.inbox import Inbox
 from zapwire.sandbox.phones.keys import retry_nodes
 from zapwire.sandbox.phones.line import Line
-from zapwire.sandbox.phones.sending import GROUP_SERVER, MAX_RETRIES
+from zapwire.sandbox.phones.sending import GROUP_SERVER, KEPT_FOR_RETRY, MAX_RETRIES
 from zapwire.sandbox.signal.errors import DecryptFailed, DuplicateMessage, SignalError
 from zapwire.sandbox.signal.framing import PreKeyMessage
 from zapwire.sandbox.signal.keystore import KeyStore
@@ -127,6 +127,8 @@ class Receiving:
         self._retries[number] += 1
         count = max(self._retries[number], *(int(enc.text("count", "0")) + 1 for enc in node.all("enc")))
         self._retries[number] = count
+        while len(self._retries) > KEPT_FOR_RETRY:
+            del self._retries[next(iter(self._retries))]
         if count > MAX_RETRIES:
             data = {"id": number, "from": self._line.number(node.jid("participant") or Jid.parse(node.text("from")))}
             self._inbox.add("unreadable", data)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import secrets
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -19,6 +18,7 @@ import zapwire.protobufs  # noqa: F401  enters neonize without its client
 # isort: split
 from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message
 
+from zapwire.sandbox.devices import list_hash
 from zapwire.sandbox.node import Attr, Jid, Node
 from zapwire.sandbox.phones import content
 from zapwire.sandbox.phones.content import E2EMessage
@@ -102,7 +102,7 @@ class Sending:
         enc = Node("enc", {"v": "2", "type": "skmsg"}, key.encrypt(pad(message.SerializeToString())))
         if kind := content.media_type(message):
             enc.attrs["mediatype"] = kind
-        attrs = {**_attrs(chat, message, message_id), "addressing_mode": "lid", "phash": participant_hash(devices)}
+        attrs = {**_attrs(chat, message, message_id), "addressing_mode": "lid", "phash": list_hash(devices)}
         return Node("message", attrs, [*([Node("participants", content=nodes)] if nodes else []), enc])
 
     async def members(self, group: Jid) -> list[Jid]:
@@ -186,10 +186,3 @@ def _attrs(to: Jid, message: E2EMessage, message_id: str) -> dict[str, Attr]:
     if edit := content.edit_attribute(message):
         attrs["edit"] = edit
     return attrs
-
-
-def participant_hash(devices: Iterable[Jid]) -> str:
-    """The server compares this with the devices it knows, to notice a stale list."""
-    names = sorted(f"{device.user}.0:{device.device}@{device.server}" for device in devices)
-    digest = hashlib.sha256("".join(names).encode()).digest()
-    return "2:" + base64.b64encode(digest[:6]).decode().rstrip("=")

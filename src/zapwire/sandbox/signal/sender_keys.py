@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, field
 
-from zapwire.sandbox.signal.chains import Chain, ReceivingChain
+from zapwire.sandbox.signal.chains import MAX_SKIPPED, Chain, ReceivingChain
 from zapwire.sandbox.signal.curve import KeyPair
 from zapwire.sandbox.signal.errors import NoSenderKey
 from zapwire.sandbox.signal.framing import SenderKeyDistribution, SenderKeyMessage
@@ -58,6 +58,12 @@ class TheirSenderKey:
     signing_public: bytes
     receiving: ReceivingChain
 
+    def leads_to(self, other: SenderKeyDistribution) -> bool:
+        """Is *other* this key, at the same position or at a later one that can be reached from here?"""
+        if (self.key_id, self.signing_public) != (other.key_id, other.signing_public):
+            return False
+        return 0 <= other.iteration - self.receiving.chain.index <= MAX_SKIPPED
+
 
 @dataclass(slots=True)
 class TheirSenderKeys:
@@ -68,6 +74,8 @@ class TheirSenderKeys:
     def learn(self, distribution: bytes) -> None:
         """Take a key that came in a direct message; raises DecryptFailed when it is malformed."""
         new = SenderKeyDistribution.parse(distribution)
+        if any(key.leads_to(new) for key in self.keys):
+            return  # sent again: the key we follow still reads what is under way, a later position would not
         chain = ReceivingChain(Chain(new.chain_key, new.iteration))
         self.keys.insert(0, TheirSenderKey(new.key_id, new.signing_public, chain))
         del self.keys[MAX_STATES:]
