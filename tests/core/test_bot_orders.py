@@ -14,14 +14,14 @@ from typing import Any
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, given, settings
 
-from tests.core.scripted import ALICE, QUICK, World, eventually, paired, qr, text, world
+from tests.core.scripted import ALICE, PHONE, QUICK, World, eventually, paired, qr, text, world
 from zapwire.core.bot import Order
 from zapwire.errors import Blocked, Conflict, LoggedOut, NotFound, PairingTimedOut, TransportError
 from zapwire.model import BotState
 from zapwire.transport.base import Connected, Disconnected
 
 EAGER = replace(QUICK, logout_time=0.05, backoff_first=0.001, backoff_most=0.002, starts_per_minute=10_000)
-ORDERS = ("connect", "disconnect", "restart", "logout", "refresh_qr", "delete", "create")
+ORDERS = ("connect", "disconnect", "restart", "logout", "refresh_qr", "delete", "create", "say")
 NEWS: dict[str, Callable[[], Any]] = {
     "qr": qr,
     "paired": paired,
@@ -59,6 +59,7 @@ async def follow(path: Path, steps: list[tuple[str, int]]) -> None:
         await asyncio.gather(*under_way)
         await settled(at)
         await check(at)
+        await nothing_is_left_behind(at)
         await orders_still_work(at)
         stored = [(view.id, view.identity) for view in await at.core.fleet.list()]
     async with world(path, limits=EAGER) as at:
@@ -68,6 +69,9 @@ async def follow(path: Path, steps: list[tuple[str, int]]) -> None:
 
 async def order(at: World, step: str) -> None:
     with suppress(NotFound, Conflict):  # deleted, made already, or linked: all fair answers
+        if step == "say":
+            await at.core.sender.submit("a", PHONE, "text", {"text": "hello"})
+            return
         await getattr(at.core.fleet, step)("a")
 
 
@@ -111,6 +115,22 @@ async def check(at: World) -> None:
     assert all(before != after for before, after in pairwise(told)), "a repeat was told"
     online = at.core.sender._lanes["a"]._online
     assert online == (view.state is BotState.CONNECTED)
+
+
+async def nothing_is_left_behind(at: World) -> None:
+    """What the database calls queued waits in the lane, in the same order, and nothing else does."""
+    lane = at.core.sender._lanes.get("a")
+    if lane is None:
+        return
+    await eventually(lambda: not lane._busy and not lane._records)
+    rows = await at.database.read(lambda sql: sql.execute("SELECT id, state FROM outbox ORDER BY n").fetchall())
+    assert all(state != "sending" for _, state in rows)
+    waiting = [message.id for queue in lane._chats.values() for message in queue]
+    assert waiting == [message for message, state in rows if state == "queued"]
+    assert lane.waiting == len(waiting)
+    for message, state in rows:
+        told = [event.data["state"] for event in await at.events("message.status") if event.data["id"] == message]
+        assert told == ([] if state == "queued" else [state])
 
 
 async def orders_still_work(at: World) -> None:
