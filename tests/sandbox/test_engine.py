@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from tests.sandbox.engine import Engine
+from zapwire.sandbox.faults import LoginFailure, MessageError
 from zapwire.sandbox.phones.compose import Media, Outgoing, Reaction
 from zapwire.sandbox.phones.inbox import Entry
 from zapwire.sandbox.phones.phone import Phone
@@ -91,6 +92,7 @@ async def test_pairing_by_code(sandbox: RunningSandbox, engine: Engine) -> None:
         await phone.pairing.enter_code("ZZZZ-ZZZZ" if code != "ZZZZ-ZZZZ" else "AAAA-AAAA")
     assert await phone.pairing.enter_code(code) == 1
     await engine.until(lambda a: a.get("event") == "connected")
+    await engine.until(lambda a: a.get("event") == "history")  # some clients wait for it
 
 
 async def test_images_both_ways(bot: Phone, contact: Phone, engine: Engine) -> None:
@@ -98,6 +100,7 @@ async def test_images_both_ways(bot: Phone, contact: Phone, engine: Engine) -> N
     image = Media.model_validate({"kind": "image", "data": base64.b64encode(data), "caption": "look"})
     await contact.send(Outgoing(to=BOT, media=image))
     message = await engine.text("look")
+    assert contact.world.media_host.encode() in bytes.fromhex(message["raw"])  # the address for any client
     assert bytes.fromhex(await engine.tell("download", raw=message["raw"])) == data
 
     sent = await engine.tell("image", to=CONTACT, data=data.hex(), caption="look yourself")
@@ -153,6 +156,21 @@ async def test_unlinking_logs_the_engine_out(bot: Phone, engine: Engine) -> None
     await bot.unlink(1)
     await engine.until(lambda a: a.get("event") == "logged out")
     assert bot.to_json()["devices"] == [0]
+
+
+async def test_a_refused_message_fails_at_the_engine(sandbox: RunningSandbox, bot: Phone, engine: Engine) -> None:
+    await sandbox.phones.ensure(CONTACT, "Ana")
+    sandbox.world.faults.refuse_messages(MessageError(463, times=1), BOT)
+    with pytest.raises(AssertionError, match="server returned error 463"):
+        await engine.tell("send", to=CONTACT, text="refused")
+    await engine.tell("send", to=CONTACT, text="let through")
+
+
+async def test_a_banned_engine_hears_why_and_for_how_long(sandbox: RunningSandbox, bot: Phone, engine: Engine) -> None:
+    sandbox.world.faults.fail_logins(LoginFailure(402, {"code": "101", "expire": "3600"}), BOT)
+    assert sandbox.world.faults.drop(BOT) == 1
+    ban = await engine.until(lambda a: a.get("event") == "banned")
+    assert (ban["code"], ban["seconds"]) == (1, 3600)  # the engine numbers the codes from 101 anew
 
 
 async def test_two_companions_of_one_phone(
