@@ -66,6 +66,28 @@ async def test_logout_by_api_unlinks_the_device_at_the_phone(daemon: Daemon, san
     assert [d for d in devices if d != 0] == []
 
 
+async def test_a_logout_of_a_stopped_bot_unlinks_it_and_fails_what_waited_also_after_a_kill(
+    daemon: Daemon, sandbox: Sandbox
+) -> None:
+    phone = await linked_bot(daemon, sandbox)
+    await daemon.call("POST", "/v1/bots/shop/disconnect")
+    await daemon.until_state("shop", "stopped")
+    waiting = await daemon.send("shop", CONTACT_NUMBER, "too late")
+    assert waiting["state"] == "queued"
+    await daemon.call("POST", "/v1/bots/shop/logout")
+    await daemon.kill()
+    await daemon.start()
+    bot = await daemon.until_state("shop", "logged_out")
+    assert (bot["phone"], bot["reason"]) == (None, "logged out on request")
+    phones = await sandbox.call("GET", "/phones")
+    devices = next(p["devices"] for p in phones["phones"] if p["phone"] == phone.number)
+    assert [d for d in devices if d != 0] == []
+    message = await daemon.call("GET", f"/v1/bots/shop/messages/{waiting['id']}")
+    assert (message["state"], message["reason"]) == ("failed", "the bot was logged out before it was sent")
+    page = await daemon.call("GET", "/v1/events?types=message.received")
+    assert page["events"] == [], "what the phone tells its devices is no message"
+
+
 async def test_ten_bots_pair_chat_and_restart_together(daemon: Daemon, sandbox: Sandbox) -> None:
     numbers = {f"bot-{n}": f"49151000001{n:02}" for n in range(10)}
     contact = await sandbox.phone(CONTACT_NUMBER)
