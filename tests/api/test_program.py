@@ -239,10 +239,14 @@ async def test_a_killed_daemons_sandbox_is_waited_for(tmp_path: Path) -> None:
         os.kill(slow, signal.SIGSTOP)
         killed.process.kill()
         asyncio.get_running_loop().call_later(4, os.kill, slow, signal.SIGCONT)
-        async with zapwire(tmp_path, "serve", "--sandbox") as daemon:
-            await daemon.line("open the page")
-            assert has_ended(slow)
-            assert (await daemon.end())[0] == 0
+        try:
+            async with zapwire(tmp_path, "serve", "--sandbox") as daemon:
+                await daemon.line("open the page")
+                assert has_ended(slow)
+                assert (await daemon.end())[0] == 0
+        finally:
+            if not has_ended(slow):
+                os.kill(slow, signal.SIGCONT)
         await killed.rest()
 
 

@@ -56,13 +56,10 @@ function leave(why, forget = why !== OFFLINE) {
 }
 
 async function loadSandbox() {
-  try {
-    sandbox = await call("GET", "/v1/sandbox");
-  } catch {
-    sandbox = null;
-  }
+  sandbox = null;
   const ready = await call("GET", "/readyz").catch(() => null);
   if (!ready || ready.whatsapp_server === "WhatsApp") return say($("banner"), null);
+  sandbox = await call("GET", "/v1/sandbox").catch(() => null);
   say($("banner"), `${sandbox ? "Sandbox: this" : "This"} is not WhatsApp. All bots talk to ${ready.whatsapp_server}. `);
   if (sandbox) $("banner").append(el("a", { href: sandbox.page, target: "_blank", rel: "noopener" }, "Open the virtual phones"));
   $("sandbox-scan").hidden = !sandbox;
