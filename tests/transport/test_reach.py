@@ -69,6 +69,24 @@ async def test_bots_that_ask_together_are_answered_by_one_look(monkeypatch):
     assert looks == 2
 
 
+async def test_a_look_that_follows_at_once_does_not_touch_those_who_asked_before(monkeypatch):
+    answer = asyncio.Event()
+    monkeypatch.setattr(reach, "check", lambda _proxy: answer.wait())
+    way = reach.Way(None)
+    first = asyncio.create_task(way.check())
+    await asyncio.sleep(0)
+    answer.set()
+    assert way._look is not None
+    while not way._look.done():
+        await asyncio.sleep(0)
+    answer.clear()
+    second = way.check()
+    second.send(None)  # begins a look of its own before the first one's asker has gone on
+    await first
+    second.close()
+    await way.close()
+
+
 async def test_a_failed_dial_speaks_for_all_bots_for_a_while(monkeypatch):
     now = 1000.0
     monkeypatch.setattr(reach.time, "monotonic", lambda: now)

@@ -49,12 +49,13 @@ class Way:
             raise conditions.Unreachable(self._why)
         if self._failures:  # this bot tries for all; the others are told the old failure until it knows
             self._closed_until = now + DEADLINE
-        if self._look is None or self._look.done():
-            self._look = asyncio.create_task(check(self._proxy), name="look for WhatsApp")
-            self._look.add_done_callback(_seen)  # those who asked may all have been stopped
+        look = self._look
+        if look is None or look.done():
+            look = self._look = asyncio.create_task(check(self._proxy), name="look for WhatsApp")
+            look.add_done_callback(_seen)  # those who asked may all have been stopped
         # Not awaited itself: a bot that is stopped must not take the look away from the others.
-        await asyncio.wait([self._look])
-        self._look.result()
+        await asyncio.wait([look])
+        look.result()
 
     def dial_failed(self, error: TransportError) -> None:
         """The engine's dial failed although `check` found a way."""
