@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.core.scripted import PHONE, QUICK, Failing, World, eventually, text, world
-from zapwire.errors import StoreError, TooMany, TransportError
+from zapwire.errors import LoggedOut, StoreError, TooMany, TransportError
 from zapwire.model import BotState, MessageState, Outgoing, Sent
 from zapwire.transport.base import Emit
 
@@ -111,3 +111,24 @@ async def test_a_token_is_good_on_a_full_disk(tmp_path: Path):
         with pytest.raises(StoreError):
             await at.core.tokens.create("other")
         disk.broken = False
+
+
+@pytest.mark.parametrize("way", ["phone", "api"])
+async def test_a_logout_is_told_once_the_database_works_again(tmp_path: Path, way: str):
+    async with world(tmp_path / "db", linked=True) as at:
+        await connected(at)
+        disk = Failing(at.database)
+        if way == "phone":
+            disk.broken = True
+            at.transports["bot"].script.put_nowait(LoggedOut("removed", action="pair again"))
+        else:
+
+            async def logout() -> None:
+                disk.broken = True
+
+            at.transports["bot"].logout = logout  # type: ignore[method-assign]
+            await at.core.fleet.logout("bot")
+        await eventually(lambda: disk.failures >= 2)
+        assert (await at.core.fleet.get("bot")).state is BotState.CONNECTED
+        disk.broken = False
+        await at.until("bot", BotState.LOGGED_OUT)

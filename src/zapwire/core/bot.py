@@ -266,18 +266,24 @@ class Bot:
             self._told = await unlinking.connect_and_unlink(self._transport, at.bot, emit, patience=patience)
 
     async def _logged_out(self) -> None:
-        """Note that the device is unlinked; an order that came meanwhile keeps its status."""
+        """Note that the device is unlinked, however long the database fails."""
+        while True:
+            try:
+                return await self._note_logout()
+            except StoreError as error:
+                bot = self._standing.bot
+                log.error("bot %s: its logout cannot be stored yet: %s", bot, error)  # noqa: TRY400 - no bug of ours
+                await asyncio.sleep(self._limits.store_again)
+
+    async def _note_logout(self) -> None:
         status, at = statuses.logged_out(told=self._told), self._standing
         async with at.lock:
-            try:
-                if self._order is Order.LOGOUT:
-                    await at.commit(unlinked(status)(at.row), status, also=self._abandon)
-                    self._order = Order.STOP
-                else:
-                    row = replace(at.row, identity=Identity(), unlinking=False)
-                    await at.commit(row, at.status, also=self._abandon)
-            except StoreError as error:  # it is done again at the next start
-                log.error("bot %s: its logout could not be stored: %s", at.bot, error)  # noqa: TRY400 - no bug of ours
+            if self._order is Order.LOGOUT:
+                await at.commit(unlinked(status)(at.row), status, also=self._abandon)
+                self._order = Order.STOP
+            else:  # an order that came meanwhile keeps its status
+                row = replace(at.row, identity=Identity(), unlinking=False)
+                await at.commit(row, at.status, also=self._abandon)
 
     def _abandon(self, transaction: Transaction) -> None:
         self._sender.abandon(transaction, self._standing.bot)

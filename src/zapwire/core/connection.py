@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -16,7 +18,7 @@ from functools import partial
 from zapwire.core import codec, intake, statuses
 from zapwire.core.limits import Limits
 from zapwire.core.sender import Sender
-from zapwire.core.standing import Change, Standing
+from zapwire.core.standing import Also, Change, Standing, same
 from zapwire.core.statuses import Status
 from zapwire.errors import LoggedOut, NeedsPerson, StoreError, TransportError
 from zapwire.events import EventType
@@ -102,12 +104,14 @@ class Connection:
         return online_at is not None and asyncio.get_running_loop().time() - online_at >= self._limits.good_connection
 
     async def _halt(self, error: NeedsPerson) -> None:
-        status = statuses.halted(error)
+        status, standing = statuses.halted(error), self._standing
+        change: Change = same
+        also: Also | None = None
         if isinstance(error, LoggedOut):
-            await forget(self._transports, self._standing.bot)
-            await self._standing.report(status, self._epoch, unlinked(status), also=self._abandon)
-        else:
-            await self._standing.report(status, self._epoch)
+            await forget(self._transports, standing.bot)
+            change, also = unlinked(status), self._abandon
+        # Nothing else will correct the state: there is no connection any more.
+        await self._insist(lambda: standing.report(status, self._epoch, change, also=also, strict=True))
 
     def _abandon(self, transaction: Transaction) -> None:
         self._sender.abandon(transaction, self._standing.bot)
@@ -117,15 +121,19 @@ class Connection:
 
         WhatsApp does not say it twice, so a failing database is tried again, for a while: every step can be repeated.
         """
+        await self._insist(lambda: self._take_in(event), self._limits.store_patience)
+
+    async def _insist(self, step: Callable[[], Awaitable[None]], patience: float = math.inf) -> None:
+        """Do *step* again and again until the database takes it, or raise `StoreError` after *patience* seconds."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + self._limits.store_patience
+        until = loop.time() + patience
         while True:
             try:
-                return await self._take_in(event)
+                return await step()
             except StoreError as error:
                 if loop.time() >= until:
                     raise
-                log.error("bot %s: what it heard cannot be stored yet: %s", self._standing.bot, error)  # noqa: TRY400
+                log.error("bot %s: what happened cannot be stored yet: %s", self._standing.bot, error)  # noqa: TRY400
                 await asyncio.sleep(self._limits.store_again)
 
     async def _take_in(self, event: TransportEvent) -> None:
