@@ -190,7 +190,9 @@ $("write").elements.text.addEventListener("input", typing);
 async function keepFresh() {
   try {
     await refresh();
-    if (!current && phones.length) await choose(phones[0].phone);
+    // a contact's phone rather than a bot's own
+    const first = phones.find((phone) => phone.devices.length === 1) ?? phones[0];
+    if (!current && first) await choose(first.phone);
   } catch {
     // shown in the header; tried again
   }
