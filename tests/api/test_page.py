@@ -60,6 +60,15 @@ async def test_a_newcomer_pairs_and_chats(demo: Api, page: Page) -> None:
     await expect(page.locator("#events tr").first).to_contain_text("Ana: hello yourself")
 
 
+async def test_a_code_for_the_phone_comes_with_where_to_type_it(demo: Api, page: Page) -> None:
+    await demo.call("POST", "/v1/bots", {"id": "shop"})
+    await page.goto(f"{demo.url}/#token={TOKEN}")
+    await page.get_by_label("Or link with the phone number").fill("+4915123456789")
+    await page.get_by_role("button", name="Get code").click()
+    await expect(page.locator("#code")).to_have_text(re.compile("^.{4}-.{4}$"))
+    await expect(page.locator("#code-hint")).to_be_visible()
+
+
 async def test_a_reload_shows_the_same_again(demo: Api, page: Page) -> None:
     transport = await demo.connected("shop")
     await transport.receive("before the reload")

@@ -33,6 +33,8 @@ async function enter() {
   stopFollowing = follow(Math.max(0, opened - HISTORY), {
     onEvent: take,
     onLive: (live) => {
+      // a restarted daemon has its sandbox elsewhere
+      if (live && $("live").classList.contains("off")) loadSandbox().then(drawTalk);
       say($("live"), live ? "live" : "connection lost, trying again");
       $("live").classList.toggle("off", !live);
     },
@@ -113,6 +115,7 @@ function remember(id, message) {
 function select(id) {
   selected = id;
   say($("code"), null);
+  $("code-hint").hidden = true;
   drawBots();
   drawBot();
   drawTalk();
@@ -247,6 +250,7 @@ onSubmit("code-form", async ({ phone }) => {
   try {
     const { code } = await call("POST", path(selected, "/pairing-code"), { phone });
     say($("code"), code);
+    $("code-hint").hidden = false;
   } catch (error) {
     say($("code"), null);
     throw error;
