@@ -149,6 +149,15 @@ def test_what_the_accounts_devices_tell_each_other_is_no_message(kind, extra):
     assert messages.read_message(event(message, from_me=True), Identity()) is None
 
 
+def test_a_wrapper_that_the_engine_leaves_on_is_taken_off():
+    found = read(e2e.Message(associatedChildMessage={"message": {"imageMessage": {"caption": "in high quality"}}}))
+    assert found is not None
+    assert (found.type, found.content) == ("image", {"caption": "in high quality"})
+    hidden = {"message": {"protocolMessage": {"type": "APP_STATE_SYNC_KEY_SHARE"}}}
+    assert read(e2e.Message(groupMentionedMessage=hidden)) is None
+    assert read(e2e.Message(stickerSyncRmrMessage={"rmrSource": "x"})) is None
+
+
 def test_a_protocol_message_without_a_type_is_no_message():
     assert read(e2e.Message(protocolMessage={"appStateSyncKeyShare": {"keys": []}})) is None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import sqlite3
 import stat
 
@@ -11,6 +12,7 @@ import pytest
 from tests.harness.sandbox import Sandbox
 from tests.transport.conftest import paired
 from tests.transport.driven import Bot, Driven, Failed
+from zapwire.transport.whatsapp_web.protos import e2e
 
 ANNA = "4915510000002"
 BOT = "4915510000001"
@@ -76,6 +78,38 @@ async def test_the_owners_own_messages_come_in_too(bot: Bot, sandbox: Sandbox):
     assert message["from_me"]
     assert message["sender"]["phone"] == f"+{BOT}"
     assert message["chat"]["phone"] == f"+{ANNA}"
+
+
+async def test_a_group_is_the_chat_and_its_member_the_sender(bot: Bot, sandbox: Sandbox):
+    anna = await sandbox.phone(ANNA, "Anna")
+    group = (await anna.call("POST", "/groups", {"subject": "Friends", "members": [BOT]}))["group"]
+    await anna.send(group, "hi all")
+    message = (await bot.until("Received"))["message"]
+    assert message["content"] == {"text": "hi all"}
+    assert message["chat"] == {"jid": group, "phone": None, "lid": None}
+    assert message["sender"]["phone"] == f"+{ANNA}"
+    assert message["sender"]["lid"].endswith("@lid")
+    await (await sandbox.phone(BOT)).send(group, "typed on the phone")
+    message = (await bot.until("Received"))["message"]
+    assert message["content"] == {"text": "typed on the phone"}
+    assert message["from_me"]
+    assert (message["chat"]["jid"], message["sender"]["phone"]) == (group, f"+{BOT}")
+
+
+async def test_what_the_phone_tells_its_own_devices_is_no_message_but_edits_and_deletions_are(
+    bot: Bot, sandbox: Sandbox
+):
+    anna, own = await sandbox.phone(ANNA), await sandbox.phone(BOT)
+    for kind in ("APP_STATE_SYNC_KEY_REQUEST", "PEER_DATA_OPERATION_REQUEST_MESSAGE", "EPHEMERAL_SETTING"):
+        part = e2e.Message(protocolMessage={"type": kind})
+        await own.call("POST", "/send", {"to": BOT, "protobuf": base64.b64encode(part.SerializeToString()).decode()})
+    first = await anna.send(BOT, "helo")
+    await anna.call("POST", "/send", {"to": BOT, "edit": {"id": first, "text": "hello"}})
+    await anna.call("POST", "/send", {"to": BOT, "reaction": {"id": first, "emoji": "!"}})
+    await anna.call("POST", "/send", {"to": BOT, "delete": first})
+    seen = [(await bot.until("Received"))["message"] for _ in range(4)]
+    assert [message["type"] for message in seen] == ["text", "edit", "reaction", "revoke"]
+    assert [message["content"].get("message_id") for message in seen] == [None, first, first, first]
 
 
 async def test_a_number_that_is_not_on_whatsapp_is_refused(bot: Bot):

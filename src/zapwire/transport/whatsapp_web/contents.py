@@ -14,17 +14,20 @@ from zapwire.transport.whatsapp_web.protos import e2e
 Content: TypeAlias = tuple[str, dict[str, Any]]
 
 _CARRIERS: Final = frozenset(
-    {"messageContextInfo", "senderKeyDistributionMessage", "fastRatchetKeySenderKeyDistributionMessage"}
+    {
+        "messageContextInfo",
+        "senderKeyDistributionMessage",
+        "fastRatchetKeySenderKeyDistributionMessage",
+        "stickerSyncRmrMessage",
+    }
 )
-"""Fields that are part of the protocol: keys of a group's sender, and what belongs to another field."""
+"""Fields that are part of the protocol: keys of a group's sender, and what belongs to another field or device."""
+_WRAPPER: Final = "FutureProofMessage"
 
 
 def read_content(event: Any) -> Content | None:
     """Type and content of a `Neonize.Message`; None when it holds nothing for a person."""
-    message = event.Message
-    if message.HasField("protocolMessage"):
-        return _protocol(message.protocolMessage)
-    content = _read(message)
+    content = _read(event.Message)
     if content is not None:
         if event.IsViewOnce:
             content[1]["view_once"] = True
@@ -34,6 +37,8 @@ def read_content(event: Any) -> Content | None:
 
 
 def _read(message: Any) -> Content | None:
+    if message.HasField("protocolMessage"):
+        return _protocol(message.protocolMessage)
     fields = [(field.name, value) for field, value in message.ListFields() if field.name not in _CARRIERS]
     if not fields:
         return None
@@ -43,7 +48,10 @@ def _read(message: Any) -> Content | None:
             if hasattr(value, "HasField") and "contextInfo" in value.DESCRIPTOR.fields_by_name:
                 content |= _context(value.contextInfo)
             return kind, content
-    return "unknown", {"whatsapp_type": fields[0][0]}
+    name, value = fields[0]
+    if getattr(value, "DESCRIPTOR", None) is not None and value.DESCRIPTOR.name == _WRAPPER:
+        return _read(value.message)  # one that the engine leaves on
+    return "unknown", {"whatsapp_type": name}
 
 
 def _protocol(part: Any) -> Content | None:
