@@ -97,3 +97,27 @@ def test_ending_an_old_change_does_not_end_the_present_one():
     assert order.notes == []
     gate.end(present)
     order.wait_for("third")
+
+
+def test_a_change_gets_its_turn_among_calls_that_never_pause():
+    gate = Gate()
+    changed = threading.Event()
+
+    def calls() -> None:
+        while not changed.is_set():
+            with gate.call():
+                time.sleep(0.01)
+
+    def change() -> None:
+        with gate.stop():
+            changed.set()
+
+    threads = [threading.Thread(target=calls, daemon=True) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    threading.Thread(target=change, daemon=True).start()
+    in_time = changed.wait(5)
+    changed.set()
+    for thread in threads:
+        thread.join()
+    assert in_time

@@ -216,7 +216,7 @@ async def test_a_server_that_says_nothing_holds_up_nobody(tmp_path: Path, bot: B
         descriptor = tmp_path / "mute.json"
         proxy = f"http://127.0.0.1:{mute.sockets[0].getsockname()[1]}"
         descriptor.write_text(json.dumps({**sandbox.descriptor, "proxy": proxy}))
-        deadlines = ("session.DIAL_DEADLINE=1", "pairing.FIRST_QR_DEADLINE=1")
+        deadlines = ("session.DIAL_DEADLINE=1", "pairing.FIRST_QR_DEADLINE=1", "factory.CLOSE_DEADLINE=0")
         async with Driven(tmp_path, descriptor, *deadlines) as elsewhere:
             for name in ("bot-two", "bot-one"):  # one that is not paired, and one that is
                 lost = elsewhere.bot(name)

@@ -82,13 +82,15 @@ class Gate:
 
     def _begin(self, writing: float, longest: float) -> Change:
         with self._condition:
-            while (wait := self._busy_until() - time.monotonic()) > 0:
+            while self._change is not None and (wait := self._change.over_at - time.monotonic()) > 0:
                 self._condition.wait(wait)
+            # Taken before the calls under way are past their beginning: no further ones may begin, or calls that follow
+            # each other closely would never let a change through.
             now = time.monotonic()
-            self._change = Change(now + writing, now + longest)
-            return self._change
+            change = self._change = Change(now + CALL_BEGINNING + writing, now + CALL_BEGINNING + longest)
+            while (wait := self._latest_call() + CALL_BEGINNING - time.monotonic()) > 0:
+                self._condition.wait(wait)
+            return change
 
-    def _busy_until(self) -> float:
-        change = self._change.over_at if self._change is not None else 0.0
-        call = max(self._calls.values(), default=0.0) + CALL_BEGINNING
-        return max(change, call)
+    def _latest_call(self) -> float:
+        return max(self._calls.values(), default=-CALL_BEGINNING)
