@@ -188,6 +188,19 @@ async def test_lost_keys_heal_by_asking_again(ana: Phone, bob: Phone):
     assert (await next_entry(bob, "message", entry.seq)).data["text"] == "five"
 
 
+async def test_a_key_used_twice_is_not_taken_for_a_message_that_came_twice(ana: Phone, bob: Phone):
+    await ana.send(Outgoing(to=bob.account.phone, text="first"))
+    await next_entry(bob, "message")
+    session = ana.keys.sessions[f"{bob.account.lid_jid}"]
+    position = session.states[0].sending
+    await ana.send(Outgoing(to=bob.account.phone, text="second"))
+    second = await next_entry(bob, "message", after=1)
+    session.states[0].sending = position
+    await ana.send(Outgoing(to=bob.account.phone, text="third"))
+    third = await next_entry(bob, "message", after=second.seq)
+    assert (second.data["text"], third.data["text"]) == ("second", "third")
+
+
 async def test_a_retry_receipt_without_keys_gets_a_session_with_keys_of_the_server(ana: Phone, bob: Phone):
     number = await ana.send(Outgoing(to=BOB, text="one"))
     seq = (await next_entry(bob, "message")).seq

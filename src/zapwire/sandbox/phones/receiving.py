@@ -31,6 +31,8 @@ from zapwire.sandbox.signal.keystore import KeyStore
 OnOwnMessage: TypeAlias = Callable[[Jid, E2EMessage], Coroutine[Any, Any, None]]
 """Called with the companion and the message that it sent to its own phone (key requests and the like)."""
 
+READ_KEPT: Final = 5_000
+"""Ids of messages that were read, to tell what comes twice from what only looks so."""
 RECEIPT_NAMES: Final = {"": "delivered", "inactive": "delivered"}
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ class Receiving:
         self._inbox = inbox
         self._on_own = on_own
         self._retries: Counter[str] = Counter()
+        self._read: dict[str, None] = {}
 
     async def message(self, node: Node) -> None:
         """Decrypt a `<message>`, put it into the inbox, and send the delivery receipt or a retry receipt."""
@@ -55,14 +58,25 @@ class Receiving:
         try:
             for enc in node.all("enc"):
                 await self._enc(node, self._line.lid(sender), enc)
-        except DuplicateMessage:
-            log.debug("a message came twice")
+        except DuplicateMessage as error:
+            if not self._knows(node):
+                # whatsmeow sometimes uses a position of its chain twice when it sends and receives at once.
+                log.info("a new message under a key that was used up: %s", error)
+                await self._ask_again(node)
+                return
         except (SignalError, DecodeError) as error:
             log.debug("a message cannot be read: %s", error)
             await self._ask_again(node)
             return
         self._retries.pop(node.text("id"), None)
+        self._read[node.text("id")] = None
+        while len(self._read) > READ_KEPT:
+            del self._read[next(iter(self._read))]
         await self._line.send(Node("receipt", self._receipt_attrs(node, sender)))
+
+    def _knows(self, node: Node) -> bool:
+        """Was a message of this id read before, by this phone or (after a restart) by its earlier life?"""
+        return node.text("id") in self._read or self._inbox.find(node.text("id")) is not None
 
     async def _enc(self, node: Node, sender: Jid, enc: Node) -> None:
         kind = enc.text("type")
