@@ -11,6 +11,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, Self
 
+from zapwire.transport.whatsapp_web import server_override
+
 
 class Ended(Exception):
     """A bot's `run` raised."""
@@ -61,7 +63,10 @@ class Driven:
         self.sessions = folder / "sessions"
         self._log = folder / "driver.log"
         self._arguments = [str(descriptor), str(self.sessions), *deadlines]
-        self._env = {**os.environ, **(env or {})}
+        # The environment that the driver would execute itself again for: that costs half a second each time.
+        override = server_override.read_descriptor(descriptor)
+        marker = json.dumps(override.environment({}), sort_keys=True)
+        self._env = {**override.environment(os.environ), server_override._MARKER: marker, **(env or {})}
         self._bots: dict[str, Bot] = {}
         self._numbers = itertools.count()
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = defaultdict(asyncio.get_running_loop().create_future)
