@@ -85,10 +85,12 @@ def serve(*, config: Path | None, sandbox: bool, **options: Any) -> None:
 @click.option("--listen", metavar="HOST:PORT", default="127.0.0.1:0", show_default=True, help="Where to listen.")
 @click.option("--state", type=_FILE, help="File that keeps accounts and devices over restarts.")
 @click.option("--pairing-seconds", metavar="N", type=float, help="When an unscanned client is cut off; 160 by default.")
-def sandbox(listen: str, state: Path | None, pairing_seconds: float | None) -> None:
+@click.option("--phone", metavar="NUMBER=NAME", multiple=True, help="A virtual phone from the start; repeatable.")
+def sandbox(listen: str, state: Path | None, pairing_seconds: float | None, phone: tuple[str, ...]) -> None:
     """Run a loopback WhatsApp with virtual phones; prints one JSON line that says where it is."""
     arguments = ["--listen", listen, *(["--state", str(state)] if state else [])]
     arguments += ["--pairing-seconds", str(pairing_seconds)] if pairing_seconds is not None else []
+    arguments += [word for person in phone for word in ("--phone", person)]
     # its own program: the sandbox and the daemon import nothing of each other
     os.execv(sys.executable, [sys.executable, "-m", "zapwire.sandbox", *arguments])  # noqa: S606
 

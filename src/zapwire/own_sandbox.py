@@ -26,6 +26,8 @@ from zapwire.settings import make_sessions_dir
 PID_VARIABLE = "ZAPWIRE_SANDBOX_PID"
 START_LIMIT = 30.0
 """Seconds that the sandbox may take to say where it is."""
+SOMEBODY = "4915100000002=Ana"
+"""A virtual phone that is there from the start, so that there is somebody to chat with."""
 STOP_LIMIT = 10.0
 """Seconds that the sandbox gets to write its state."""
 
@@ -54,7 +56,17 @@ def _start(folder: Path, descriptor: Path) -> int:
     state = folder / "sandbox-state.json"
     lock = _lock(folder)
     process = subprocess.Popen(  # noqa: S603 - our own program
-        [sys.executable, "-m", "zapwire.sandbox", "--listen", "127.0.0.1:0", "--state", str(state)],
+        [
+            sys.executable,
+            "-m",
+            "zapwire.sandbox",
+            "--listen",
+            "127.0.0.1:0",
+            "--state",
+            str(state),
+            "--phone",
+            SOMEBODY,
+        ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         pass_fds=(lock,),

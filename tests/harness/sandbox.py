@@ -15,7 +15,7 @@ from tests.harness.program import Program
 class Sandbox:
     """`zapwire sandbox` on a port of its own; stop and start again keep the state."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
         self.descriptor: dict[str, Any] = {}
         self._program = Program(
@@ -26,6 +26,7 @@ class Sandbox:
             "127.0.0.1:0",
             "--state",
             str(folder / "state.json"),
+            *options,
         )
         self._http: aiohttp.ClientSession | None = None
 

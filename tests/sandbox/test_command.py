@@ -41,7 +41,11 @@ async def test_state_survives_sigterm_and_ports_stay(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [(["--listen", "nonsense"], "HOST:PORT"), (["--state", "{folder}/broken.json"], "cannot start")],
+    [
+        (["--listen", "nonsense"], "HOST:PORT"),
+        (["--state", "{folder}/broken.json"], "cannot start"),
+        (["--phone", "nobody=Ana"], "cannot start"),
+    ],
 )
 async def test_what_cannot_work_is_told_in_words(tmp_path: Path, arguments: list[str], words: str) -> None:
     (tmp_path / "broken.json").write_text("{")
@@ -53,6 +57,12 @@ async def test_what_cannot_work_is_told_in_words(tmp_path: Path, arguments: list
     assert process.returncode not in {0, None}
     assert words in told.decode()
     assert "Traceback" not in told.decode()
+
+
+async def test_people_have_phones_from_the_start(tmp_path: Path) -> None:
+    async with Sandbox(tmp_path, "--phone", f"{ANA}=Ana", "--phone", BOB) as sandbox:
+        phones = (await sandbox.call("GET", "/phones"))["phones"]
+        assert [(p["phone"], p["push_name"]) for p in phones] == [(ANA, "Ana"), (BOB, "")]
 
 
 async def test_ctrl_c_ends_it(tmp_path: Path) -> None:

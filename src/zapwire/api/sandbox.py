@@ -32,9 +32,9 @@ class Sandbox:
         """Whether there are virtual phones to scan with."""
         return self._admin is not None
 
-    async def scan(self, qr: str, phone: str | None) -> dict[str, Any]:
-        """Let a virtual phone scan *qr*; raises a 502 problem when the sandbox does not do it."""
-        query = {} if phone is None else {"phone": phone}
+    async def scan(self, qr: str, phone: str | None, name: str) -> dict[str, Any]:
+        """Let a virtual phone of that *name* scan *qr*; raises a 502 problem when the sandbox does not do it."""
+        query = {"name": name} | ({} if phone is None else {"phone": phone})
         url = f"{self._admin}/mock-phone/scan-qr"
         try:
             async with self.http.post(url, params=query, data=qr) as answer:

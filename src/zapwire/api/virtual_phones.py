@@ -27,9 +27,10 @@ async def scan(request: web.Request) -> web.Response:
     sandbox = request.app[SANDBOX]
     assert sandbox is not None, "the route exists only with a sandbox"  # noqa: S101
     body = await read_body(request, Scan)
-    code = await request.app[CORE].fleet.qr(body.bot, SCAN_WAIT)
+    fleet = request.app[CORE].fleet
+    code, bot = await fleet.qr(body.bot, SCAN_WAIT), await fleet.get(body.bot)
     phone = body.phone or _number_of(body.bot)
-    found = await sandbox.scan(code.code, phone)
+    found = await sandbox.scan(code.code, phone, bot.name)
     return answer({"phone": found.get("phone", phone), "lid": found.get("lid")})
 
 

@@ -141,6 +141,7 @@ class AdminApi:
         """Pair the client that shows this QR text (the body), with a phone that is created when needed.
 
         The number is `?phone=`, or comes from the push name that the client has given; without both it is a new one.
+        `?name=` names the account.
         Other projects' end-to-end suites make this very call.
         """
         text = (await request.text()).strip()
@@ -150,7 +151,7 @@ class AdminApi:
             raise BadRequest(str(error)) from error
         push_name = self._phones.push_name_of(ref)
         number = request.query.get("phone", "") or number_from(push_name) or self._phones.unused_number()
-        phone, _ = await self._phones.ensure(number, push_name)
+        phone, _ = await self._phones.ensure(number, request.query.get("name", "") or push_name)
         device = await phone.pairing.scan(text)
         return web.json_response({"device": device, **phone.to_json()})
 

@@ -8,10 +8,11 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from zapwire.sandbox.phones.errors import BadRequest
 from zapwire.sandbox.running import running_sandbox
 from zapwire.sandbox.server import REGISTRATION_SECONDS
 from zapwire.sandbox.state import StateError
@@ -23,11 +24,12 @@ async def run_sandbox(
     state: Path | None,
     ready: Callable[[dict[str, Any]], None],
     registration_seconds: float = REGISTRATION_SECONDS,
+    people: Mapping[str, str] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; *ready* gets the descriptor as soon as clients can connect.
 
     Port 0 takes a free one. A client that is not scanned within *registration_seconds* is cut off. *state* keeps
-    accounts, phones and ports over restarts. Raises StateError for a file that is not a state, OSError when the port is
+    accounts, phones and ports over restarts; *people* (number to name) have phones from the start. Raises StateError for a file that is not a state, OSError when the port is
     taken.
     """
     stop = asyncio.Event()
@@ -35,6 +37,8 @@ async def run_sandbox(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with running_sandbox(host, port, state, registration_seconds) as sandbox:
+        for number, name in (people or {}).items():
+            await sandbox.phones.ensure(number, name)
         ready(sandbox.descriptor)
         await stop.wait()
 
@@ -51,15 +55,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=REGISTRATION_SECONDS,
         help="how long an unscanned client may wait before its socket is closed (%(default)s)",
     )
+    parser.add_argument(
+        "--phone", metavar="NUMBER=NAME", action="append", default=[], help="a virtual phone from the start; repeatable"
+    )
     parser.add_argument("--log-level", default="warning", choices=["debug", "info", "warning", "error"])
     options = parser.parse_args(arguments)
     host, _, port = options.listen.rpartition(":")
     if not host or not port.isdecimal():
         parser.error("--listen needs HOST:PORT")
+    people = dict(person.split("=", 1) if "=" in person else (person, "") for person in options.phone)
     logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        asyncio.run(run_sandbox(host.strip("[]"), int(port), options.state, _say, options.pairing_seconds))
-    except (StateError, OSError) as error:
+        asyncio.run(run_sandbox(host.strip("[]"), int(port), options.state, _say, options.pairing_seconds, people))
+    except (StateError, BadRequest, OSError) as error:
         parser.exit(1, f"the sandbox cannot start: {error}\n")
     return 0
 
