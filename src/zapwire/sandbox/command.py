@@ -24,13 +24,14 @@ async def run_sandbox(
     state: Path | None,
     ready: Callable[[dict[str, Any]], None],
     registration_seconds: float = REGISTRATION_SECONDS,
+    *,
     people: Mapping[str, str] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; *ready* gets the descriptor as soon as clients can connect.
 
     Port 0 takes a free one. A client that is not scanned within *registration_seconds* is cut off. *state* keeps
-    accounts, phones and ports over restarts; *people* (number to name) have phones from the start. Raises StateError for a file that is not a state, OSError when the port is
-    taken.
+    accounts, phones and ports over restarts. *people* (number to name) have phones from the start. Raises StateError
+    for a file that is not a state, BadRequest for a number that is none, OSError when the port is taken.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -66,7 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     people = dict(person.split("=", 1) if "=" in person else (person, "") for person in options.phone)
     logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        asyncio.run(run_sandbox(host.strip("[]"), int(port), options.state, _say, options.pairing_seconds, people))
+        asyncio.run(
+            run_sandbox(host.strip("[]"), int(port), options.state, _say, options.pairing_seconds, people=people)
+        )
     except (StateError, BadRequest, OSError) as error:
         parser.exit(1, f"the sandbox cannot start: {error}\n")
     return 0
