@@ -38,8 +38,8 @@ async def run_sandbox(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with running_sandbox(host, port, state, registration_seconds) as sandbox:
-        for number, name in (people or {}).items():
-            await sandbox.phones.ensure(number, name)
+        for phone, name in (people or {}).items():
+            await sandbox.phones.ensure(phone, name)
         ready(sandbox.descriptor)
         await stop.wait()
 
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     host, _, port = options.listen.rpartition(":")
     if not host or not port.isdecimal():
         parser.error("--listen needs HOST:PORT")
-    people = dict(person.split("=", 1) if "=" in person else (person, "") for person in options.phone)
+    people = {number: name for number, _, name in (person.partition("=") for person in options.phone)}
     logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         asyncio.run(
