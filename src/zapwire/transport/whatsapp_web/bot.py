@@ -198,7 +198,9 @@ class WhatsAppWebBot:
             await self._connected(session, taking)
         elif code == codes.DISCONNECTED:
             self._online = False
-            await taking.tell(Disconnected(session.problem or LOST))
+            await taking.tell(Disconnected(LOST))
+            if session.problem is not None:  # log lines can be quicker than events
+                await taking.tell(Disconnected(session.problem))
         elif code == codes.KEEPALIVE_TIMEOUT:
             self._suspect(session)
 
