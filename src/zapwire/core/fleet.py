@@ -136,7 +136,7 @@ class Fleet:
     def _find(self, bot: str) -> Bot:
         found = self._bots.get(BotId(bot))
         if found is None:
-            raise NotFound("no such bot")
+            raise NotFound("no such bot", field="bot")
         return found
 
     async def _add(self, row: BotRow) -> Bot:

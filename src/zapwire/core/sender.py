@@ -59,7 +59,7 @@ class Sender:
         """
         lane = self._lanes.get(BotId(bot))
         if lane is None:
-            raise NotFound("no such bot")
+            raise NotFound("no such bot", field="bot")
         chat = str(parse_recipient(to))
         _check(lane.transport, type, content, idempotency_key)
         created = times.now()
@@ -200,7 +200,7 @@ def _insert(
 ) -> tuple[OutgoingView, bool]:
     """Store the message, or find the one stored under its key. Also: is it new? A new one raises *full*."""
     if not bots.exists(transaction.sql, message.bot):
-        raise NotFound("no such bot")
+        raise NotFound("no such bot", field="bot")
     if message.key is not None:
         known = outbox.by_key(transaction.sql, message.bot, message.key)
         if known is not None:

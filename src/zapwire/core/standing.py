@@ -72,7 +72,7 @@ class Standing:
     def refuse_when_leaving(self) -> None:
         """Raises `NotFound` for a bot that is being deleted."""
         if self.leaving:
-            raise NotFound("no such bot")
+            raise NotFound("no such bot", field="bot")
 
     def wake(self) -> None:
         """Let everybody who waits for a change look again."""
