@@ -73,7 +73,9 @@ async def test_an_id_that_is_taken_is_a_conflict(api: Api) -> None:
     ],
 )
 async def test_what_does_not_exist_is_404(api: Api, method: str, path: str, body: Any) -> None:
-    assert (await refused(api, method, path, body))["code"] == "not-found"
+    problem = await refused(api, method, path, body)
+    assert problem["code"] == "not-found"
+    assert problem["field"] == next(name for name in ("message", "webhook", "bot") if f"/{name}s/" in path)
 
 
 async def test_an_unknown_path_or_method_is_a_problem_too(api: Api) -> None:

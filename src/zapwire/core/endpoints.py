@@ -64,7 +64,7 @@ class Endpoints:
         """One endpoint. Raises `NotFound`."""
         found = await self._database.read(lambda sql: webhooks.get(sql, endpoint))
         if found is None:
-            raise NotFound("no such webhook")
+            raise NotFound("no such webhook", field="webhook")
         return found
 
     async def update(
@@ -90,7 +90,7 @@ class Endpoints:
         def work(transaction: Transaction) -> Endpoint:
             old = webhooks.get(transaction.sql, endpoint)
             if old is None:
-                raise NotFound("no such webhook")
+                raise NotFound("no such webhook", field="webhook")
             new = changed(old)
             webhooks.update(transaction, new)
             return new
@@ -102,7 +102,7 @@ class Endpoints:
     async def delete(self, endpoint: str) -> None:
         """Forget an endpoint and all that waits for it. Raises `NotFound`."""
         if not await self._database.write(lambda transaction: webhooks.delete(transaction, endpoint)):
-            raise NotFound("no such webhook")
+            raise NotFound("no such webhook", field="webhook")
         self._changed(endpoint)
 
 

@@ -110,7 +110,7 @@ class Sender:
         """An outgoing message as it is now. Raises `NotFound`."""
         view = await self._database.read(lambda sql: outbox.get(sql, bot, message))
         if view is None:
-            raise NotFound("no such message of this bot")
+            raise NotFound("no such message of this bot", field="message")
         return view
 
     async def wait(self, bot: str, message: str, seconds: float) -> OutgoingView:
