@@ -18,18 +18,20 @@ import logging
 import random
 from dataclasses import replace
 from enum import Enum, auto
+from functools import partial
 
 from zapwire.core import linking, statuses, unlinking
 from zapwire.core.bucket import Bucket
 from zapwire.core.connection import Connection, forget, unlinked
+from zapwire.core.insisting import insist
 from zapwire.core.limits import Limits
 from zapwire.core.sender import Sender
 from zapwire.core.standing import Standing
 from zapwire.core.statuses import HALTED, Status
-from zapwire.errors import Conflict, StoreError
+from zapwire.errors import Conflict
 from zapwire.model import BotState, BotView, Identity, PairingCode, QrCode
 from zapwire.store.bots import BotRow, Wanted
-from zapwire.store.db import Database, Transaction
+from zapwire.store.db import Database
 from zapwire.transport.base import Transport, TransportFactory
 
 log = logging.getLogger(__name__)
@@ -225,7 +227,7 @@ class Bot:
             if self._order is Order.LEAVE:
                 return
             await forget(self._transports, self._standing.bot)
-            await self._logged_out()
+            await insist(self._note_logout, self._standing.bot, self._limits.store_again)
 
     async def _run_until_ordered(self) -> bool:
         """Keep the connection until the next order. If that is to unlink, do so while connected; then True."""
@@ -265,28 +267,17 @@ class Bot:
             emit = self._new_connection(heeded=False).emit
             self._told = await unlinking.connect_and_unlink(self._transport, at.bot, emit, patience=patience)
 
-    async def _logged_out(self) -> None:
-        """Note that the device is unlinked, however long the database fails."""
-        while True:
-            try:
-                return await self._note_logout()
-            except StoreError as error:
-                bot = self._standing.bot
-                log.error("bot %s: its logout cannot be stored yet: %s", bot, error)  # noqa: TRY400 - no bug of ours
-                await asyncio.sleep(self._limits.store_again)
-
     async def _note_logout(self) -> None:
+        """Note that the device is unlinked, and what waited to be sent by its account failed."""
         status, at = statuses.logged_out(told=self._told), self._standing
+        abandon = partial(self._sender.abandon, bot=at.bot)
         async with at.lock:
             if self._order is Order.LOGOUT:
-                await at.commit(unlinked(status)(at.row), status, also=self._abandon)
+                await at.commit(unlinked(status)(at.row), status, also=abandon)
                 self._order = Order.STOP
             else:  # an order that came meanwhile keeps its status
                 row = replace(at.row, identity=Identity(), unlinking=False)
-                await at.commit(row, at.status, also=self._abandon)
-
-    def _abandon(self, transaction: Transaction) -> None:
-        self._sender.abandon(transaction, self._standing.bot)
+                await at.commit(row, at.status, also=abandon)
 
 
 def log_failure(task: asyncio.Task[None]) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 from zapwire.events import Event
 from zapwire.model import BotView, Message, OutgoingView, Party, QrCode
-from zapwire.store.tokens import Token
 from zapwire.store.webhooks import Endpoint
 
 
@@ -107,14 +106,4 @@ def endpoint_json(endpoint: Endpoint) -> dict[str, Any]:
         "failing_since": timestamp_or_none(endpoint.failing_since),
         "last_error": endpoint.last_error,
         "created_at": timestamp(endpoint.created_at),
-    }
-
-
-def token_json(token: Token) -> dict[str, Any]:
-    """An API token, without its secret."""
-    return {
-        "id": token.id,
-        "name": token.name,
-        "created_at": timestamp(token.created_at),
-        "last_used": timestamp_or_none(token.last_used),
     }

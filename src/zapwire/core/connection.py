@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import random
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
 from zapwire.core import codec, intake, statuses
+from zapwire.core.insisting import insist
 from zapwire.core.limits import Limits
 from zapwire.core.sender import Sender
 from zapwire.core.standing import Also, Change, Standing, same
 from zapwire.core.statuses import Status
-from zapwire.errors import LoggedOut, NeedsPerson, StoreError, TransportError
+from zapwire.errors import LoggedOut, NeedsPerson, TransportError
 from zapwire.events import EventType
 from zapwire.model import BotId, BotState, Identity, QrCode
 from zapwire.store import journal, times
@@ -109,32 +108,18 @@ class Connection:
         also: Also | None = None
         if isinstance(error, LoggedOut):
             await forget(self._transports, standing.bot)
-            change, also = unlinked(status), self._abandon
+            change, also = unlinked(status), partial(self._sender.abandon, bot=standing.bot)
         # Nothing else will correct the state: there is no connection any more.
-        await self._insist(lambda: standing.report(status, self._epoch, change, also=also, strict=True))
-
-    def _abandon(self, transaction: Transaction) -> None:
-        self._sender.abandon(transaction, self._standing.bot)
+        report = partial(standing.report, status, self._epoch, change, also=also, strict=True)
+        await insist(report, standing.bot, self._limits.store_again)
 
     async def emit(self, event: TransportEvent) -> None:
         """Take in what the transport tells; returns once it is stored.
 
         WhatsApp does not say it twice, so a failing database is tried again, for a while: every step can be repeated.
         """
-        await self._insist(lambda: self._take_in(event), self._limits.store_patience)
-
-    async def _insist(self, step: Callable[[], Awaitable[None]], patience: float = math.inf) -> None:
-        """Do *step* again and again until the database takes it, or raise `StoreError` after *patience* seconds."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + patience
-        while True:
-            try:
-                return await step()
-            except StoreError as error:
-                if loop.time() >= until:
-                    raise
-                log.error("bot %s: what happened cannot be stored yet: %s", self._standing.bot, error)  # noqa: TRY400
-                await asyncio.sleep(self._limits.store_again)
+        take_in, limits = partial(self._take_in, event), self._limits
+        await insist(take_in, self._standing.bot, limits.store_again, limits.store_patience)
 
     async def _take_in(self, event: TransportEvent) -> None:
         bot, standing = self._standing.bot, self._standing
@@ -160,7 +145,7 @@ class Connection:
     async def _show_qr(self, code: QrCode) -> None:
         def told(transaction: Transaction) -> None:
             if lost:
-                self._abandon(transaction)
+                self._sender.abandon(transaction, self._standing.bot)
             journal.append(transaction, EventType.BOT_QR, self._standing.bot, codec.qr_json(code))
 
         # A linked bot that pairs has lost its auth state, or a crash came between that and the news of it.

@@ -11,7 +11,7 @@ from zapwire.core.standing import Standing
 from zapwire.errors import Conflict, NotSupported
 from zapwire.model import BotState, PairingCode, QrCode
 from zapwire.store import times
-from zapwire.transport.base import Transport
+from zapwire.transport.base import PairsByCode, Transport
 
 
 async def qr(standing: Standing, wait: float) -> QrCode:
@@ -40,8 +40,7 @@ async def pairing_code(
 
     Raises `Conflict`, `NotSupported`, `Refused`, `TooMany`.
     """
-    ask = getattr(transport, "pairing_code", None)
-    if not transport.capabilities.pairing_code or ask is None:
+    if not transport.capabilities.pairing_code or not isinstance(transport, PairsByCode):
         raise NotSupported("this bot's transport cannot link with a phone number")
     _refuse_unless_pairing(standing)
     bucket.spend()
@@ -54,8 +53,7 @@ async def pairing_code(
     except TimeoutError:
         reason = f": {standing.status.reason}" if standing.status.reason else ""
         raise Conflict(f"pairing has not begun yet{reason}; ask again") from None
-    code: PairingCode = await ask(phone)
-    return code
+    return await transport.pairing_code(phone)
 
 
 def _shown(standing: Standing) -> QrCode | None:

@@ -100,6 +100,10 @@ class Account:
         """Is one of the devices connected and marked available?"""
         return any(device.endpoint and device.available for device in self.devices.values())
 
+    def blocks(self, other: Account) -> bool:
+        """Is *other* on this account's blocklist?"""
+        return other.lid in self.blocked
+
     def new_device_number(self) -> int:
         """The number of the next companion; numbers of removed ones come back only after all others."""
         free = [number for number in range(1, MAX_DEVICE + 1) if number not in self.devices]

@@ -9,7 +9,6 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import zapwire.protobufs  # noqa: F401  enters neonize without its client
@@ -17,17 +16,14 @@ import zapwire.protobufs  # noqa: F401  enters neonize without its client
 # isort: split
 from neonize.proto.waAdv.WAAdv_pb2 import (
     ADVDeviceIdentity,
-    ADVKeyIndexList,
     ADVSignedDeviceIdentity,
     ADVSignedDeviceIdentityHMAC,
-    ADVSignedKeyIndexList,
 )
 
 from zapwire.sandbox.signal.curve import KeyPair, verify
 
 ACCOUNT_SIGNATURE = b"\x06\x00"
 DEVICE_SIGNATURE = b"\x06\x01"
-KEY_INDEX_SIGNATURE = b"\x06\x02"
 
 _KEY_SIZE = 32
 
@@ -114,18 +110,4 @@ def with_account_key(device_identity: bytes, account_identity: bytes) -> bytes:
     """The same ADVSignedDeviceIdentity with the account's key written in, the form in which others receive it."""
     signed = ADVSignedDeviceIdentity.FromString(device_identity)
     signed.accountSignatureKey = account_identity
-    return bytes(signed.SerializeToString())
-
-
-def sign_key_index_list(account: KeyPair, key_indexes: Iterable[int], *, raw_id: int, timestamp: int) -> bytes:
-    """The signed list of companions that usync serves beside the device list."""
-    indexes = sorted(key_indexes)
-    details = ADVKeyIndexList(
-        rawID=raw_id, timestamp=timestamp, currentIndex=indexes[-1] if indexes else 0, validIndexes=[0, *indexes]
-    ).SerializeToString()
-    signed = ADVSignedKeyIndexList(
-        details=details,
-        accountSignature=account.sign(KEY_INDEX_SIGNATURE + details),
-        accountSignatureKey=account.public,
-    )
     return bytes(signed.SerializeToString())

@@ -9,11 +9,6 @@ from zapwire.sandbox.caller import Caller, QueryError, notification
 from zapwire.sandbox.node import Node
 
 
-def is_blocked(account: Account, by: Account) -> bool:
-    """Has *by* blocked *account*?"""
-    return account.lid in by.blocked
-
-
 def _hash(account: Account) -> str:
     return hashlib.sha256("".join(sorted(account.blocked)).encode()).hexdigest()[:16]
 

@@ -16,7 +16,7 @@ async def handle(caller: Caller, node: Node) -> None:
         await caller.answer(Node("ack", {**ack, "from": node.attrs.get("to", ""), "error": "404"}))
         return
     await caller.answer(Node("ack", {**ack, "from": to}))
-    if caller.account.lid in peer.blocked:
+    if peer.blocks(caller.account):
         return
     attrs: dict[str, Attr] = {
         "from": caller.jid,

@@ -95,13 +95,6 @@ class Faults:
         """Answer logins with a failure from now on."""
         self.login_failures[phone] = failure
 
-    def clear_login_failures(self, phone: str = EVERYBODY) -> None:
-        """Let them in again; for everybody, all failures end."""
-        if phone:
-            self.login_failures.pop(phone, None)
-        else:
-            self.login_failures.clear()
-
     def login_failure(self, phone: str) -> LoginFailure | None:
         """The failure that this login is to get, counted down."""
         return _counted(self.login_failures, phone)

@@ -27,7 +27,7 @@ async def create(caller: Caller, request: Node) -> list[Node]:
     for person in request.all("participant"):
         jid = person.jid("jid")
         account = world.account_of(jid) if jid else None
-        if account is not None and caller.account.lid not in account.blocked:
+        if account is not None and not account.blocks(caller.account):
             group.members.setdefault(account.lid, MEMBER)
     for setting in request.children:
         apply(group, setting)
@@ -117,7 +117,7 @@ def _why_not(caller: Caller, group: Group, lid: str | None) -> str:
         return "404"
     if account.lid in group.members:
         return "409"
-    if caller.account.lid in account.blocked or account.privacy.get("groupadd") == "none":
+    if account.blocks(caller.account) or account.privacy.get("groupadd") == "none":
         return "403"
     return "419" if len(group.members) >= MAX_MEMBERS else ""
 

@@ -101,7 +101,7 @@ async def _deliver(
     owner: Account | None = None,
 ) -> None:
     owner = owner or peer
-    if device is None or device is caller.device or caller.account.lid in owner.blocked:
+    if device is None or device is caller.device or owner.blocks(caller.account):
         return
     attrs = _base(caller, message)
     attrs["addressing_mode"] = "lid"
@@ -176,7 +176,7 @@ async def _fan_out(caller: Caller, message: Node, chat: Jid, accounts: list[Acco
     own_keys = dict(_ciphertexts(caller, message))
     shared = list(message.all("enc"))
     for account in accounts:
-        if caller.account.lid in account.blocked:
+        if account.blocks(caller.account):
             continue
         for device in list(account.devices.values()):
             # The sender's key comes first, so that it is known when the shared ciphertext is read.

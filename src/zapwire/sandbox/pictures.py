@@ -61,9 +61,7 @@ def _new_number() -> str:
 
 
 def _may_see(caller: Caller, target: Account) -> bool:
-    return caller.account is target or (
-        target.privacy.get("profile") != "none" and caller.account.lid not in target.blocked
-    )
+    return caller.account is target or (target.privacy.get("profile") != "none" and not target.blocks(caller.account))
 
 
 async def _set(caller: Caller, iq: Node) -> list[Node]:

@@ -73,7 +73,7 @@ async def handle_chatstate(caller: Caller, node: Node) -> None:
         lids = [lid for lid in group.members if lid != caller.account.lid]
     else:
         peer = caller.world.account_of(to)
-        lids = [peer.lid] if peer and caller.account.lid not in peer.blocked else []
+        lids = [peer.lid] if peer and not peer.blocks(caller.account) else []
     for lid in lids:
         account = caller.world.directory.by_lid(lid)
         for device in list(account.devices.values()) if account else []:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from zapwire.model import BotId, Identity, Message, Outgoing, PairingCode, QrCode, Sent
 
@@ -104,6 +104,7 @@ class Transport(Protocol):
         """
 
 
+@runtime_checkable
 class PairsByCode(Protocol):
     """A transport that can link with a phone number; announced as `capabilities.pairing_code`."""
 

@@ -1,0 +1,27 @@
+"""Steps that have to be stored although the database fails for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable
+
+from zapwire.errors import StoreError
+from zapwire.model import BotId
+
+log = logging.getLogger(__name__)
+
+
+async def insist(step: Callable[[], Awaitable[None]], bot: BotId, pause: float, patience: float = math.inf) -> None:
+    """Do *step* every *pause* seconds until the database takes it, or raise `StoreError` after *patience* seconds."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + patience
+    while True:
+        try:
+            return await step()
+        except StoreError as error:
+            if loop.time() >= until:
+                raise
+            log.error("bot %s: what happened cannot be stored yet: %s", bot, error)  # noqa: TRY400 - no bug of ours
+            await asyncio.sleep(pause)
