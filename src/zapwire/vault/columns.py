@@ -1,0 +1,63 @@
+"""Sealed columns of the application database.
+
+A value is sealed with AES-256-GCM and bound to its table, its column and its row, so that no value can be put in
+another's place. A *mark* stands for a value that has to be found again without being readable: a keyed digest
+(HMAC-SHA256), the same for the same value in the same column.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from typing import Final
+
+from zapwire.vault.keys import Damaged, MasterKey, Subkeys, expand
+
+SALT_SIZE: Final = 16
+_PURPOSE: Final = b"zapwire columns v1"
+_CHECK_PLACE: Final = "vault.verifier"
+_CHECK_TEXT: Final = "zapwire"
+
+
+class Columns:
+    """Seals and opens the columns of one database, under a master key and the salt that the database holds."""
+
+    def __init__(self, key: MasterKey, salt: bytes) -> None:
+        derived = key.derive(salt, _PURPOSE)
+        self._subkeys = Subkeys(expand(derived, b"values"))
+        self._marking = expand(derived, b"marks")
+        self.fingerprint = key.fingerprint
+        self.salt = salt
+
+    @staticmethod
+    def new_salt() -> bytes:
+        """A salt for a new database or a rotated one."""
+        return os.urandom(SALT_SIZE)
+
+    def seal(self, place: str, row: str, text: str) -> bytes:
+        """Seal *text* for the column *place* (`table.column`) of the row that is identified by *row*."""
+        return self._subkeys.seal(text.encode(), _about(place, row))
+
+    def unseal(self, place: str, row: str, sealed: bytes) -> str:
+        """The reverse. Raises `Damaged` when it was not sealed there, or with another key."""
+        return self._subkeys.unseal(sealed, _about(place, row)).decode()
+
+    def mark(self, place: str, value: str) -> bytes:
+        """16 bytes that stand for *value* in the column *place*."""
+        return hmac.digest(self._marking, _about(place, value), hashlib.sha256)[:16]
+
+    def verifier(self) -> bytes:
+        """Something sealed to tell later whether a key is the right one."""
+        return self.seal(_CHECK_PLACE, "", _CHECK_TEXT)
+
+    def opens(self, verifier: bytes) -> bool:
+        """Is this the key under which *verifier* was made?"""
+        try:
+            return self.unseal(_CHECK_PLACE, "", verifier) == _CHECK_TEXT
+        except Damaged:
+            return False
+
+
+def _about(place: str, row: str) -> bytes:
+    return f"{place}\0{row}".encode()
