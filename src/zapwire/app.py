@@ -23,18 +23,16 @@ from zapwire.core.live import Live
 from zapwire.core.tokens import Tokens
 from zapwire.errors import SandboxEnded, SettingsError, ZapwireError
 from zapwire.events import EventType
-from zapwire.settings import Address, Settings, make_sessions_dir
+from zapwire.settings import BOTS, Address, Settings, make_sessions_dir
 from zapwire.store.db import Database
 from zapwire.transport.whatsapp_web.factory import WhatsAppWeb
 from zapwire.transport.whatsapp_web.server_override import read_descriptor
+from zapwire.unlocking import unlock
 
 logger = logging.getLogger(__name__)
 
 DRAIN = 3.0
 """Seconds that requests under way get to finish when the daemon stops."""
-
-BOTS = "bots"
-"""Folder of the auth databases in the sessions folder: a bot may be called like any file that lies beside it."""
 
 Say = Callable[[str], None]
 """Prints one line for whoever started the daemon."""
@@ -59,7 +57,8 @@ async def _run(settings: Settings, say: Say, sandbox_process: int | None) -> Non
         # bound first: an address in use is told before any bot connects
         listener = stack.enter_context(_bind(settings.listen))
         make_sessions_dir(settings.sessions_dir)
-        database = await stack.enter_async_context(Database.open(settings.database_file))
+        keys = unlock(settings).keys
+        database = await stack.enter_async_context(Database.open(settings.database_file, keys))
         transports = await stack.enter_async_context(
             WhatsAppWeb(settings.sessions_dir / BOTS, server, settings.max_pairings)
         )

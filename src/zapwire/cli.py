@@ -149,7 +149,7 @@ def _with_tokens(where: dict[str, Any], work: Callable[[Any], Any]) -> Any:
         )
 
     async def run() -> Any:
-        async with Database.open(chosen.database_file, shared=True) as database:
+        async with Database.open(chosen.database_file, None, shared=True) as database:
             return await work(Tokens(database))
 
     return asyncio.run(run())

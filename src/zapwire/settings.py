@@ -33,6 +33,9 @@ CONFIG_VARIABLE = "ZAPWIRE_CONFIG"
 SANDBOX_SESSIONS_DIR = Path("sessions/demo")
 """Default of `sessions_dir` under `serve --sandbox`: pairings with the sandbox are worthless elsewhere."""
 
+BOTS = "bots"
+"""Folder of the auth databases in the sessions folder: a bot may be called like any file that lies beside it."""
+
 MIN_TOKEN = 32
 
 # What the daemon tells itself over an exec (own_sandbox, transport/whatsapp_web/server_override).
@@ -71,13 +74,22 @@ class Settings(BaseSettings):
         Address("127.0.0.1", 8080), description="Where the API and the page listen, host:port; port 0 picks a free one."
     )
     sessions_dir: Path = Field(
-        Path("sessions"), description="Folder of the bots' auth databases; whoever reads it can act as the bots."
+        Path("sessions"),
+        description="Folder of the bots' auth databases; with the master key, whoever reads it can act as the bots.",
     )
     database: Path | None = Field(
         None, description="The daemon's own SQLite file (default: zapwire.db in the sessions folder)."
     )
     admin_token: SecretStr | None = Field(
         None, description="A token that always works, for automation; at least 32 characters."
+    )
+    master_key_file: Path | None = Field(
+        None,
+        description="File with the master key, readable by its owner only (default: master.key in the sessions folder, "
+        "made at the first start).",
+    )
+    master_key: SecretStr | None = Field(
+        None, description="The master key itself, where no file can be had: 64 hex digits."
     )
     whatsapp_server: Path | None = Field(
         None, description="JSON descriptor of another WhatsApp server (a sandbox) to use instead of WhatsApp's own."

@@ -17,6 +17,7 @@ from aiohttp import web
 from playwright.async_api import Page, async_playwright
 
 from tests.api.scripted import Scripted, ScriptedFactory
+from tests.harness.keys import KEYS
 from zapwire.api.sandbox import Sandbox
 from zapwire.api.server import make_app
 from zapwire.core.assembly import Core, open_core
@@ -90,7 +91,7 @@ async def serve(app: web.Application) -> AsyncIterator[str]:
 
 async def open_api(folder: Path, sandbox: Sandbox | None = None, **settings: Any) -> AsyncIterator[Api]:
     transports = ScriptedFactory()
-    async with Database.open(folder / "zapwire.db") as database, open_core(database, transports) as core:
+    async with Database.open(folder / "zapwire.db", KEYS) as database, open_core(database, transports) as core:
         app = make_app(core, Settings(**settings), sandbox=sandbox, fixed_tokens=[TOKEN])
         async for url in serve(app):
             async with aiohttp.ClientSession() as http:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from tests.harness.keys import KEYS
 from zapwire.core.assembly import Core, open_core
 from zapwire.core.limits import Limits
 from zapwire.errors import NotConnected, StoreError
@@ -180,7 +181,7 @@ class Failing:
 @asynccontextmanager
 async def world(path: Path, *, linked: bool = False, limits: Limits = QUICK) -> AsyncIterator[World]:
     transports = ScriptedTransports(linked=linked)
-    async with Database.open(path) as database, open_core(database, transports, limits=limits) as core:
+    async with Database.open(path, KEYS) as database, open_core(database, transports, limits=limits) as core:
         yield World(core, transports, database)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.keys import KEYS
 from zapwire.core import tokens as module
 from zapwire.core.tokens import Tokens
 from zapwire.errors import InvalidInput, NotFound
@@ -13,7 +14,7 @@ from zapwire.store.db import Database
 
 
 async def test_a_token_works_until_it_is_revoked_and_its_secret_is_nowhere(tmp_path: Path):
-    async with Database.open(tmp_path / "db") as database:
+    async with Database.open(tmp_path / "db", KEYS) as database:
         tokens = Tokens(database)
         assert await tokens.count() == 0
         token, secret = await tokens.create("laptop")
@@ -40,7 +41,10 @@ async def test_a_token_works_until_it_is_revoked_and_its_secret_is_nowhere(tmp_p
 
 
 async def test_a_token_revoked_by_the_command_line_soon_stops_working(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    async with Database.open(tmp_path / "db") as database, Database.open(tmp_path / "db", shared=True) as beside:
+    async with (
+        Database.open(tmp_path / "db", KEYS) as database,
+        Database.open(tmp_path / "db", KEYS, shared=True) as beside,
+    ):
         tokens = Tokens(database)
         _, secret = await tokens.create("laptop")
         assert await tokens.check(secret) is not None

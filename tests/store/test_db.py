@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.keys import KEYS
 from zapwire.errors import NotFound, StoreError
 from zapwire.events import EventType
 from zapwire.model import BotId
@@ -32,7 +33,7 @@ async def numbers(database: Database) -> list[int]:
 
 
 async def test_many_writes_are_one_commit(tmp_path: Path):
-    async with Database.open(tmp_path / "db") as database:
+    async with Database.open(tmp_path / "db", KEYS) as database:
         commits: list[str] = []
         await database.write(
             lambda transaction: transaction.sql.set_trace_callback(
@@ -47,7 +48,7 @@ async def test_many_writes_are_one_commit(tmp_path: Path):
 
 
 async def test_a_write_that_raises_undoes_only_itself_and_tells_nothing(tmp_path: Path):
-    async with Database.open(tmp_path / "db") as database:
+    async with Database.open(tmp_path / "db", KEYS) as database:
 
         def bad(transaction: Transaction) -> None:
             note(transaction, 99)
@@ -64,7 +65,7 @@ async def test_a_write_that_raises_undoes_only_itself_and_tells_nothing(tmp_path
 
 
 async def test_nothing_is_told_when_the_commit_fails(tmp_path: Path):
-    async with Database.open(tmp_path / "db") as database:
+    async with Database.open(tmp_path / "db", KEYS) as database:
 
         def doomed(transaction: Transaction) -> None:
             note(transaction, 1)
@@ -82,7 +83,7 @@ async def test_nothing_is_told_when_the_commit_fails(tmp_path: Path):
 
 
 async def test_a_reader_sees_only_what_is_committed_and_cannot_write(tmp_path: Path):
-    async with Database.open(tmp_path / "db") as database:
+    async with Database.open(tmp_path / "db", KEYS) as database:
         loop = asyncio.get_running_loop()
 
         def work(transaction: Transaction) -> list[int]:
@@ -97,7 +98,7 @@ async def test_a_reader_sees_only_what_is_committed_and_cannot_write(tmp_path: P
 
 async def test_the_file_is_the_owners_and_power_loss_safe(tmp_path: Path):
     path = tmp_path / "deep" / "db"
-    async with Database.open(path) as database:
+    async with Database.open(path, KEYS) as database:
         await database.write(lambda t: note(t, 1))
         for file in path.parent.iterdir():
             assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
@@ -110,44 +111,44 @@ async def test_the_file_is_the_owners_and_power_loss_safe(tmp_path: Path):
 
 
 async def test_two_daemons_cannot_use_one_database_but_the_command_line_may_help(tmp_path: Path):
-    async with Database.open(tmp_path / "db") as database:
+    async with Database.open(tmp_path / "db", KEYS) as database:
         with pytest.raises(StoreError, match="another zapwire daemon"):
-            async with Database.open(tmp_path / "db"):
+            async with Database.open(tmp_path / "db", KEYS):
                 pass
-        async with Database.open(tmp_path / "db", shared=True) as beside:
+        async with Database.open(tmp_path / "db", KEYS, shared=True) as beside:
             await beside.write(lambda t: t.sql.execute("INSERT INTO tokens VALUES ('t', 'n', x'00', 0, NULL)"))
         rows = await database.read(lambda sql: sql.execute("SELECT name FROM tokens").fetchall())
         assert rows == [("n",)]
-    async with Database.open(tmp_path / "db"):
+    async with Database.open(tmp_path / "db", KEYS):
         pass
 
 
 async def test_a_newer_or_broken_database_is_refused_in_words(tmp_path: Path):
-    async with Database.open(tmp_path / "db"):
+    async with Database.open(tmp_path / "db", KEYS):
         pass
     with sqlite3.connect(tmp_path / "db") as sql:
         sql.execute("PRAGMA user_version = 99")
     sql.close()
     with pytest.raises(StoreError, match="schema 99, but this zapwire knows only up to"):
-        async with Database.open(tmp_path / "db"):
+        async with Database.open(tmp_path / "db", KEYS):
             pass
     (tmp_path / "junk").write_bytes(b"this is no database" * 100)
     with pytest.raises(StoreError, match="not a database"):
-        async with Database.open(tmp_path / "junk"):
+        async with Database.open(tmp_path / "junk", KEYS):
             pass
     with pytest.raises(StoreError, match="cannot use the database"):
-        async with Database.open(tmp_path):
+        async with Database.open(tmp_path, KEYS):
             pass
 
 
 async def test_numbers_are_never_used_again_and_cursors_move_past_others(tmp_path: Path):
-    async with Database.open(tmp_path / "db") as database:
+    async with Database.open(tmp_path / "db", KEYS) as database:
         for number in range(10):
             await database.write(lambda t, n=number: note(t, n))
         assert await database.write(lambda t: journal.prune(t, 4, times.now())) == 6
         assert await numbers(database) == [6, 7, 8, 9]
         await database.write(lambda t: journal.prune(t, 0, times.now()))
-    async with Database.open(tmp_path / "db") as database:
+    async with Database.open(tmp_path / "db", KEYS) as database:
         assert database.tail.last_seq == 10
         await database.write(lambda t: note(t, 10))
         read = await database.read(lambda sql: journal.read(sql, 0, 5))
@@ -163,9 +164,12 @@ from pathlib import Path
 from zapwire.events import EventType
 from zapwire.store import journal
 from zapwire.store.db import Database
+from zapwire.vault.keys import KeyRing, MasterKey
+
+KEYS = KeyRing(MasterKey(bytes(range(32))))
 
 async def main():
-    async with Database.open(Path(sys.argv[1])) as database:
+    async with Database.open(Path(sys.argv[1]), KEYS) as database:
         async def one(lane):
             for number in range(100000):
                 data = {"lane": lane, "number": number}
@@ -185,7 +189,7 @@ async def test_what_was_answered_is_there_after_kill_9(tmp_path: Path):
         answered = [process.stdout.readline() for _ in range(300)]
         os.kill(process.pid, signal.SIGKILL)
         answered += [line for line in process.stdout.read().splitlines(keepends=True) if line.endswith("\n")]
-    async with Database.open(tmp_path / "db") as database:
+    async with Database.open(tmp_path / "db", KEYS) as database:
         events, _ = await database.read(lambda sql: journal.read(sql, 0, 100_000))
     stored = [(event.data["lane"], event.data["number"]) for event in events]
     told = {tuple(int(word) for word in line.split()) for line in answered}

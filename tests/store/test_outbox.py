@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from importlib import resources
-from typing import ClassVar
 
 import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from tests.harness.keys import KEYS
 from zapwire.model import BotId, MessageId, MessageState
 from zapwire.store import outbox, times
-from zapwire.store.db import Transaction
+from zapwire.store.db import Transaction, prepare
 from zapwire.store.outbox import NewMessage
 
 BOT, ID = BotId("bot"), MessageId("msg_1")
@@ -32,13 +31,11 @@ RECEIPTS = (MessageState.DELIVERED, MessageState.READ, MessageState.PLAYED)
 class OneMessage(RuleBasedStateMachine):
     """Any sequence of hand-overs, answers, failures, crashes and receipts."""
 
-    schema: ClassVar[str] = resources.files("zapwire.store").joinpath("schema/0001-first.sql").read_text("utf-8")
-
     def __init__(self) -> None:
         super().__init__()
         sql = sqlite3.connect(":memory:", isolation_level=None)
-        sql.executescript(self.schema)
-        sql.execute("INSERT INTO bots (id, name, autostart, created_at) VALUES ('bot', 'bot', 1, 0)")
+        prepare(KEYS, sql)
+        sql.execute("INSERT INTO bots (id, autostart, created_at) VALUES ('bot', 1, 0)")
         self.transaction, now = Transaction(sql), times.now()
         message = NewMessage(ID, BOT, "1@lid", "text", {"text": "hi"}, b"", now, now)
         outbox.insert(self.transaction, message, MessageState.QUEUED)

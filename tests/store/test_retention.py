@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import replace
 from datetime import datetime, timedelta
-from importlib import resources
 from pathlib import Path
 
 import pytest
 
+from tests.harness.keys import KEYS
 from zapwire.events import EventType
 from zapwire.model import BotId, Message, MessageId, MessageState, Party
 from zapwire.store import bots, journal, messages, outbox, retention, times, webhooks
@@ -51,7 +50,7 @@ async def test_old_ends_go_and_the_rest_stays(tmp_path: Path):
         assert outbox.by_key(transaction.sql, BOT, "key-old-sent") is None
         assert outbox.by_key(transaction.sql, BOT, "key-new-sent") is not None
 
-    async with Database.open(tmp_path / "db") as database:
+    async with Database.open(tmp_path / "db", KEYS) as database:
         await database.write(work)
 
 
@@ -65,7 +64,7 @@ async def test_a_late_message_is_still_known_when_it_comes_again(tmp_path: Path)
         retention.prune(transaction, OLDEST)
         assert column(transaction, "SELECT whatsapp_id FROM messages") == set()
 
-    async with Database.open(tmp_path / "db") as database:
+    async with Database.open(tmp_path / "db", KEYS) as database:
         await database.write(work)
 
 
@@ -83,7 +82,7 @@ async def test_a_lot_goes_in_steps_by_index(tmp_path: Path, monkeypatch: pytest.
             plan = " ".join(row[3] for row in transaction.sql.execute(f"EXPLAIN QUERY PLAN {step}", (0, 4)))
             assert "_at" in plan, plan
 
-    async with Database.open(tmp_path / "db") as database:
+    async with Database.open(tmp_path / "db", KEYS) as database:
         await database.write(work)
 
 
@@ -111,19 +110,5 @@ async def test_the_journal_keeps_what_an_endpoint_still_has_to_get_but_not_for_e
         retention.prune(transaction, OLDEST)
         assert webhooks.dead_letters(sql, "slow") == []
 
-    async with Database.open(tmp_path / "db") as database:
+    async with Database.open(tmp_path / "db", KEYS) as database:
         await database.write(work)
-
-
-async def test_a_database_of_the_first_schema_is_brought_up_to_date(tmp_path: Path):
-    sql = sqlite3.connect(tmp_path / "db", isolation_level=None)
-    sql.executescript(resources.files("zapwire.store").joinpath("schema/0001-first.sql").read_text("utf-8"))
-    sql.execute("PRAGMA user_version = 1")
-    sql.execute("INSERT INTO bots (id, name, autostart, created_at) VALUES ('a', 'a', 1, 0)")
-    sql.execute("INSERT INTO messages VALUES ('a', '1@lid', '1@lid', 'WA', 0, 77, 'text', '{}', NULL)")
-    sql.close()
-    async with Database.open(tmp_path / "db") as database:
-        [row] = await database.read(bots.all_bots)
-        assert (row.id, row.unlinking) == ("a", False)
-        stored = await database.read(lambda sql: sql.execute("SELECT stored_at FROM messages").fetchone())
-        assert stored == (77,)

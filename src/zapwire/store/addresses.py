@@ -16,7 +16,7 @@ def learn(transaction: Transaction, bot: BotId, party: Party) -> Party:
     if party.phone is None or party.lid is None:
         return complete(transaction.sql, bot, party)
     transaction.sql.execute(
-        "INSERT INTO addresses (bot, lid, phone) VALUES (?, ?, ?) "
+        "INSERT INTO addresses (bot, lid, phone) VALUES (?, ?, veil('addresses.phone', ?)) "
         "ON CONFLICT DO UPDATE SET phone = excluded.phone WHERE phone <> excluded.phone",
         (bot, party.lid, party.phone),
     )
@@ -27,10 +27,12 @@ def complete(sql: sqlite3.Connection, bot: BotId, party: Party) -> Party:
     """*party* with its other address, if that is known."""
     party = _named(party)
     if party.lid is not None and party.phone is None:
-        row = sql.execute("SELECT phone FROM addresses WHERE bot = ? AND lid = ?", (bot, party.lid)).fetchone()
+        query = "SELECT unveil('addresses.phone', phone) FROM addresses WHERE bot = ? AND lid = ?"
+        row = sql.execute(query, (bot, party.lid)).fetchone()
         return replace(party, phone=row[0]) if row else party
     if party.phone is not None and party.lid is None:
-        row = sql.execute("SELECT lid FROM addresses WHERE bot = ? AND phone = ?", (bot, party.phone)).fetchone()
+        query = "SELECT lid FROM addresses WHERE bot = ? AND phone = veil('addresses.phone', ?)"
+        row = sql.execute(query, (bot, party.phone)).fetchone()
         return replace(party, lid=row[0]) if row else party
     return party
 

@@ -12,7 +12,8 @@ from zapwire.store import journal, times
 from zapwire.store.db import Transaction
 
 _COLUMNS = (
-    "id, name, autostart, wanted, phone, lid, push_name, "
+    "id, unseal('bots.name', id, name), autostart, wanted, unseal('bots.phone', id, phone), lid, "
+    "unseal('bots.push_name', id, push_name), "
     "halt_state, halt_reason, halt_action, halt_at, unlinking, created_at"
 )
 
@@ -60,7 +61,8 @@ class BotRow:
 def insert(transaction: Transaction, row: BotRow) -> bool:
     """Store a new bot; False when its id is taken."""
     done = transaction.sql.execute(
-        "INSERT INTO bots (id, name, autostart, wanted, created_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        "INSERT INTO bots (id, name, autostart, wanted, created_at) "
+        "VALUES (?1, seal('bots.name', ?1, ?2), ?3, ?4, ?5) ON CONFLICT DO NOTHING",
         (row.id, row.name, row.autostart, row.wanted, times.to_ms(row.created_at)),
     )
     return done.rowcount == 1
@@ -70,7 +72,8 @@ def update(transaction: Transaction, row: BotRow) -> None:
     """Store all that can change of a bot."""
     halt, identity = row.halt, row.identity
     transaction.sql.execute(
-        "UPDATE bots SET name = ?, autostart = ?, wanted = ?, phone = ?, lid = ?, push_name = ?, "
+        "UPDATE bots SET name = seal('bots.name', id, ?), autostart = ?, wanted = ?, "
+        "phone = seal('bots.phone', id, ?), lid = ?, push_name = seal('bots.push_name', id, ?), "
         "halt_state = ?, halt_reason = ?, halt_action = ?, halt_at = ?, unlinking = ? WHERE id = ?",
         (
             *(row.name, row.autostart, row.wanted, identity.phone, identity.lid, identity.push_name),

@@ -26,7 +26,9 @@ import aiosqlite
 
 from zapwire.errors import StoreError
 from zapwire.events import Event
+from zapwire.store import sealing
 from zapwire.store.tail import Tail
+from zapwire.vault.keys import KeyRing
 
 T = TypeVar("T")
 
@@ -34,6 +36,8 @@ BUSY_TIMEOUT = 5.0
 """Seconds to wait for the command line's short writes (`zapwire token create`) to the same file."""
 BATCH = 256
 """Most writes in one commit: bounds how long the first of them waits for the last."""
+_FIRST_SEALED = 3
+"""Schema from which on columns are sealed."""
 QUEUE = 2048
 """Most writes that wait; beyond it callers wait for a place."""
 
@@ -80,17 +84,18 @@ class Database:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, path: Path, *, shared: bool = False) -> AsyncIterator[Database]:
+    async def open(cls, path: Path, keys: KeyRing | None, *, shared: bool = False) -> AsyncIterator[Database]:
         """Open or make the database at *path*, bring its schema up to date, and close it at the end.
 
         Only one process may have it open, except with *shared*, which is for short work of the command line beside a
-        running daemon. Raises `StoreError` when another daemon has it, when it comes from a newer program, or when it
-        cannot be used at all.
+        running daemon. Without *keys* no sealed column can be used, and nothing is brought up to date. Raises
+        `StoreError` when another daemon has it, when it is sealed with another key or comes from a newer program, or
+        when it cannot be used at all.
         """
         with _errors(path), _files(path, shared=shared):
             async with _connect(path) as writer, _connect(path) as reader:
-                last_seq = await writer.call(_prepare_writer)
-                await reader.call(_prepare_reader)
+                last_seq = await writer.call(partial(prepare, keys))
+                await reader.call(partial(_prepare_reader, keys))
                 database = cls(writer, reader, Tail(last_seq))
                 task = asyncio.create_task(database._write_all(), name="store-writer")
                 try:
@@ -212,22 +217,39 @@ async def _connect(path: Path) -> AsyncIterator[_Connection]:
         yield connection
 
 
-def _prepare_writer(sql: sqlite3.Connection) -> int:
+def prepare(keys: KeyRing | None, sql: sqlite3.Connection) -> int:
+    """Make a new connection fit for writing: durability, sealing, schema. Returns the last number in the journal."""
     sql.execute("PRAGMA journal_mode = WAL")
     sql.execute("PRAGMA synchronous = FULL")
-    sql.execute("PRAGMA foreign_keys = ON")
-    _migrate(sql)
+    found = int(sql.execute("PRAGMA user_version").fetchone()[0])
+    if keys is not None:
+        sealing.install(sql, sealing.choose(sql, keys))
+    _migrate(sql, able=keys is not None)
+    if 0 < found < _FIRST_SEALED:
+        _scour(sql)
+    sql.execute("PRAGMA foreign_keys = ON")  # not before: a migration that makes a table anew would empty others
     row = sql.execute("SELECT seq FROM sqlite_sequence WHERE name = 'journal'").fetchone()
     return int(row[0]) if row else 0
 
 
-def _prepare_reader(sql: sqlite3.Connection) -> None:
+def _prepare_reader(keys: KeyRing | None, sql: sqlite3.Connection) -> None:
+    if keys is not None:
+        sealing.install(sql, sealing.choose(sql, keys))
     sql.execute("PRAGMA query_only = ON")
 
 
-def _migrate(sql: sqlite3.Connection) -> None:
-    """Apply the schema files that the database has not seen, each in a transaction of its own."""
+def _scour(sql: sqlite3.Connection) -> None:
+    """Leave nothing in free pages and in the WAL of what has just been sealed or deleted."""
+    sql.execute("VACUUM")
+    sql.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _migrate(sql: sqlite3.Connection, *, able: bool) -> None:
+    """Apply the schema files that the database has not seen, each in a transaction of its own, if we are *able* to."""
     steps = sorted(_migrations())
+    found, newest = int(sql.execute("PRAGMA user_version").fetchone()[0]), steps[-1][0]
+    if found < newest and not able:
+        raise StoreError("the database comes from an older zapwire: start the daemon once, which brings it up to date")
     for number, script in steps:
         sql.execute("BEGIN IMMEDIATE")  # another process may be doing the same
         try:
@@ -239,7 +261,6 @@ def _migrate(sql: sqlite3.Connection) -> None:
         except BaseException:
             sql.execute("ROLLBACK")
             raise
-    found, newest = int(sql.execute("PRAGMA user_version").fetchone()[0]), steps[-1][0]
     if found > newest:
         raise StoreError(
             f"the database has schema {found}, but this zapwire knows only up to {newest}: "

@@ -17,14 +17,14 @@ from zapwire.model import BotId
 from zapwire.store import times
 from zapwire.store.db import Transaction
 
-_COLUMNS = "seq, id, type, timestamp, bot, data"
+_COLUMNS = "seq, id, type, timestamp, bot, unseal('journal.data', id, data)"
 
 
 def append(transaction: Transaction, kind: EventType, bot: BotId, data: dict[str, Any]) -> Event:
     """Write an event; it is published when the transaction is committed."""
     moment, event_id = times.now(), f"evt_{secrets.token_hex(12)}"
     cursor = transaction.sql.execute(
-        "INSERT INTO journal (id, type, timestamp, bot, data) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO journal (id, type, timestamp, bot, data) VALUES (?1, ?2, ?3, ?4, seal('journal.data', ?1, ?5))",
         (event_id, kind, times.to_ms(moment), bot, json.dumps(data, ensure_ascii=False, separators=(",", ":"))),
     )
     assert cursor.lastrowid is not None  # noqa: S101 - an INSERT always has one

@@ -13,7 +13,9 @@ def insert(transaction: Transaction, bot: BotId, message: Message) -> bool:
     """Store *message*; False when it is already there."""
     done = transaction.sql.execute(
         "INSERT INTO messages (bot, chat, sender, whatsapp_id, from_me, timestamp, type, content, push_name, "
-        "stored_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        "stored_at) VALUES (?1, veil('messages.chat', ?2), veil('messages.sender', ?3), ?4, ?5, ?6, ?7, "
+        "seal('messages.content', ?1 || '/' || ?4, ?8), seal('messages.push_name', ?1 || '/' || ?4, ?9), ?10) "
+        "ON CONFLICT DO NOTHING",
         (
             *(bot, message.chat.jid, message.sender.jid, message.id, message.from_me, times.to_ms(message.timestamp)),
             *(message.type, json.dumps(message.content, ensure_ascii=False), message.push_name),

@@ -17,7 +17,10 @@ from zapwire.model import BotId, MessageId, MessageState, OutgoingView, Party
 from zapwire.store import addresses, times
 from zapwire.store.db import Transaction
 
-_COLUMNS = "id, bot, chat, type, content, state, reason, whatsapp_id, created_at, updated_at"
+_COLUMNS = (
+    "id, bot, unveil('outbox.chat', chat), type, unseal('outbox.content', id, content), "
+    "state, reason, whatsapp_id, created_at, updated_at"
+)
 _PROGRESS = (MessageState.SENT, MessageState.DELIVERED, MessageState.READ, MessageState.PLAYED)
 _EARLY_KEPT_MS = 600_000
 """How long a receipt may wait for the message it belongs to; the answer to a send takes 75 s at the very most."""
@@ -61,22 +64,24 @@ def insert(transaction: Transaction, message: NewMessage, state: MessageState) -
     created = times.to_ms(message.created_at)
     transaction.sql.execute(
         "INSERT INTO outbox (id, bot, chat, type, content, key, digest, state, attempts, due, deadline, "
-        "created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?)",
+        "created_at, updated_at) VALUES (?1, ?2, veil('outbox.chat', ?3), ?4, seal('outbox.content', ?1, ?5), ?6, "
+        "seal('outbox.digest', ?1, ?7), ?8, 0, ?9, ?10, ?11, ?12)",
         (
             *(message.id, message.bot, message.chat, message.type, json.dumps(message.content, ensure_ascii=False)),
-            *(message.key, message.digest, state, created, times.to_ms(message.deadline), created, created),
+            *(message.key, message.digest.hex(), state, created, times.to_ms(message.deadline), created, created),
         ),
     )
 
 
 def by_key(sql: sqlite3.Connection, bot: BotId, key: str) -> tuple[OutgoingView, bytes] | None:
     """The message submitted under an idempotency key, and the digest of its request."""
-    row = sql.execute("SELECT id, digest FROM outbox WHERE bot = ? AND key = ?", (bot, key)).fetchone()
+    query = "SELECT id, unseal('outbox.digest', id, digest) FROM outbox WHERE bot = ? AND key = ?"
+    row = sql.execute(query, (bot, key)).fetchone()
     if row is None:
         return None
     view = get(sql, bot, row[0])
     assert view is not None  # noqa: S101 - same connection, same snapshot
-    return view, row[1]
+    return view, bytes.fromhex(row[1])
 
 
 def get(sql: sqlite3.Connection, bot: str, message: str) -> OutgoingView | None:
@@ -103,7 +108,7 @@ def get(sql: sqlite3.Connection, bot: str, message: str) -> OutgoingView | None:
 def waiting(sql: sqlite3.Connection, bot: BotId) -> list[Waiting]:
     """The queued messages of a bot in the order of their submission."""
     rows = sql.execute(
-        "SELECT id, chat, deadline, due, attempts FROM outbox "
+        "SELECT id, unveil('outbox.chat', chat), deadline, due, attempts FROM outbox "
         "WHERE bot = ? AND state IN ('queued', 'sending') AND state = 'queued' ORDER BY n",
         (bot,),
     )

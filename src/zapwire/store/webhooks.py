@@ -11,7 +11,7 @@ from datetime import datetime
 from zapwire.store import journal, times
 from zapwire.store.db import Transaction
 
-_COLUMNS = "id, url, secret, events, bots, enabled, cursor, failing_since, last_error, created_at"
+_COLUMNS = "id, unseal('endpoints.url', id, url), events, bots, enabled, cursor, failing_since, last_error, created_at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,8 @@ def insert(transaction: Transaction, endpoint: Endpoint, secret: str) -> Endpoin
     """Store a new endpoint; it gets what happens from now on."""
     cursor = journal.last_seq(transaction.sql)
     transaction.sql.execute(
-        f"INSERT INTO endpoints ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, NULL, NULL, ?)",  # noqa: S608 - constant
+        "INSERT INTO endpoints (id, url, secret, events, bots, enabled, cursor, created_at) "
+        "VALUES (?1, seal('endpoints.url', ?1, ?2), seal('endpoints.secret', ?1, ?3), ?4, ?5, ?6, ?7, ?8)",
         (
             *(endpoint.id, endpoint.url, secret, json.dumps(endpoint.events), _bots(endpoint), endpoint.enabled),
             *(cursor, times.to_ms(endpoint.created_at)),
@@ -60,7 +61,7 @@ def insert(transaction: Transaction, endpoint: Endpoint, secret: str) -> Endpoin
 def update(transaction: Transaction, endpoint: Endpoint) -> None:
     """Store what a person can change of an endpoint."""
     transaction.sql.execute(
-        "UPDATE endpoints SET url = ?, events = ?, bots = ?, enabled = ? WHERE id = ?",
+        "UPDATE endpoints SET url = seal('endpoints.url', id, ?), events = ?, bots = ?, enabled = ? WHERE id = ?",
         (endpoint.url, json.dumps(endpoint.events), _bots(endpoint), endpoint.enabled, endpoint.id),
     )
 
@@ -84,7 +85,8 @@ def get(sql: sqlite3.Connection, endpoint: str) -> Endpoint | None:
 
 def secret(sql: sqlite3.Connection, endpoint: str) -> str | None:
     """What its deliveries are signed with."""
-    row = sql.execute("SELECT secret FROM endpoints WHERE id = ?", (endpoint,)).fetchone()
+    query = "SELECT unseal('endpoints.secret', id, secret) FROM endpoints WHERE id = ?"
+    row = sql.execute(query, (endpoint,)).fetchone()
     return None if row is None else str(row[0])
 
 
@@ -111,13 +113,15 @@ def disable(transaction: Transaction, endpoint: str) -> None:
 
 def lanes(sql: sqlite3.Connection, endpoint: str) -> list[str]:
     """The lanes in which something is parked."""
-    return [row[0] for row in sql.execute("SELECT DISTINCT lane FROM parked WHERE endpoint = ?", (endpoint,))]
+    rows = sql.execute("SELECT DISTINCT unveil('parked.lane', lane) FROM parked WHERE endpoint = ?", (endpoint,))
+    return [row[0] for row in rows]
 
 
 def head(sql: sqlite3.Connection, endpoint: str, lane: str) -> Parked | None:
     """What has to go out first in a lane."""
     row = sql.execute(
-        "SELECT seq, lane, attempts, due FROM parked WHERE endpoint = ? AND lane = ? ORDER BY seq LIMIT 1",
+        "SELECT seq, unveil('parked.lane', lane), attempts, due FROM parked "
+        "WHERE endpoint = ? AND lane = veil('parked.lane', ?) ORDER BY seq LIMIT 1",
         (endpoint, lane),
     ).fetchone()
     return None if row is None else Parked(row[0], row[1], row[2], times.from_ms(row[3]))
@@ -128,7 +132,7 @@ def park(transaction: Transaction, endpoint: str, parked: Sequence[Parked]) -> N
     if get(transaction.sql, endpoint) is None:
         return  # deleted meanwhile
     transaction.sql.executemany(
-        "INSERT INTO parked (endpoint, seq, lane, attempts, due) VALUES (?, ?, ?, ?, ?) "
+        "INSERT INTO parked (endpoint, seq, lane, attempts, due) VALUES (?, ?, veil('parked.lane', ?), ?, ?) "
         "ON CONFLICT DO UPDATE SET attempts = excluded.attempts, due = excluded.due WHERE excluded.attempts > attempts",
         [(endpoint, one.seq, one.lane, one.attempts, times.to_ms(one.due)) for one in parked],
     )
@@ -144,14 +148,19 @@ def bury(transaction: Transaction, endpoint: str, parked: Parked, event: str, er
     unpark(transaction, endpoint, parked.seq)
     if get(transaction.sql, endpoint) is not None:
         transaction.sql.execute(
-            "INSERT OR REPLACE INTO dead_letters (endpoint, seq, event, attempts, error, at) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO dead_letters (endpoint, seq, event, attempts, error, at) "
+            "VALUES (?1, ?2, seal('dead_letters.event', ?1 || '/' || ?2, ?3), ?4, ?5, ?6)",
             (endpoint, parked.seq, event, parked.attempts, error, times.to_ms(times.now())),
         )
 
 
 def dead_letters(sql: sqlite3.Connection, endpoint: str) -> list[tuple[int, str, str]]:
     """Sequence number, event and last error of what was given up, in order."""
-    rows = sql.execute("SELECT seq, event, error FROM dead_letters WHERE endpoint = ? ORDER BY seq", (endpoint,))
+    query = (
+        "SELECT seq, unseal('dead_letters.event', endpoint || '/' || seq, event), error "
+        "FROM dead_letters WHERE endpoint = ? ORDER BY seq"
+    )
+    rows = sql.execute(query, (endpoint,))
     return [(row[0], row[1], row[2]) for row in rows]
 
 
@@ -160,7 +169,7 @@ def _bots(endpoint: Endpoint) -> str | None:
 
 
 def _endpoint(row: sqlite3.Row) -> Endpoint:
-    endpoint, url, _, events, bots, enabled, cursor, failing, error, created = row
+    endpoint, url, events, bots, enabled, cursor, failing, error, created = row
     return Endpoint(
         id=endpoint,
         url=url,

@@ -1,18 +1,19 @@
 """Sealed columns of the application database.
 
 A value is sealed with AES-256-GCM and bound to its table, its column and its row, so that no value can be put in
-another's place. A *mark* stands for a value that has to be found again without being readable: a keyed digest
-(HMAC-SHA256), the same for the same value in the same column.
+another's place. One that has to be found again without being readable is *veiled* instead: AES-SIV (RFC 5297) without
+a nonce gives the same for the same value in the same column, and so tells which rows are alike, but nothing else.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
 from typing import Final
 
-from zapwire.vault.keys import Damaged, MasterKey, Subkeys, expand
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+
+from zapwire.vault.keys import KEY_SIZE, Damaged, MasterKey, Subkeys, expand
 
 SALT_SIZE: Final = 16
 _PURPOSE: Final = b"zapwire columns v1"
@@ -26,7 +27,7 @@ class Columns:
     def __init__(self, key: MasterKey, salt: bytes) -> None:
         derived = key.derive(salt, _PURPOSE)
         self._subkeys = Subkeys(expand(derived, b"values"))
-        self._marking = expand(derived, b"marks")
+        self._siv = AESSIV(expand(derived, b"veils", 2 * KEY_SIZE))
         self.fingerprint = key.fingerprint
         self.salt = salt
 
@@ -43,9 +44,16 @@ class Columns:
         """The reverse. Raises `Damaged` when it was not sealed there, or with another key."""
         return self._subkeys.unseal(sealed, _about(place, row)).decode()
 
-    def mark(self, place: str, value: str) -> bytes:
-        """16 bytes that stand for *value* in the column *place*."""
-        return hmac.digest(self._marking, _about(place, value), hashlib.sha256)[:16]
+    def veil(self, place: str, text: str) -> bytes:
+        """Seal *text*, which is not empty, for the column *place*: always to the same 16 bytes more than it has."""
+        return self._siv.encrypt(text.encode(), [place.encode()])
+
+    def unveil(self, place: str, veiled: bytes) -> str:
+        """The reverse. Raises `Damaged` when it was not veiled for that column, or with another key."""
+        try:
+            return self._siv.decrypt(veiled, [place.encode()]).decode()
+        except (InvalidTag, ValueError):
+            raise Damaged from None
 
     def verifier(self) -> bytes:
         """Something sealed to tell later whether a key is the right one."""

@@ -1,0 +1,63 @@
+"""The master key of this installation: found where the settings say, or made at the very first start."""
+
+from __future__ import annotations
+
+import logging
+
+from zapwire.errors import SettingsError
+from zapwire.settings import BOTS, Settings
+from zapwire.store import sealing
+from zapwire.vault import sources
+from zapwire.vault.pages import salt_of
+from zapwire.vault.sources import KeyUnavailable, Source
+
+log = logging.getLogger(__name__)
+
+
+def unlock(settings: Settings) -> Source:
+    """Where the master key is; at the first start a new one is made beside the data.
+
+    Raises `SettingsError` when it cannot be used, or when there are sealed data but no key.
+    """
+    source = find(settings)
+    if source is None:
+        sealed = _sealed_data(settings)
+        if sealed is not None:
+            raise SettingsError(
+                f"master_key_file: there is no master key, but {sealed}: put the key back to "
+                f"{settings.sessions_dir / sources.BESIDE}, or name its file with ZAPWIRE_MASTER_KEY_FILE",
+                field="master_key_file",
+            )
+        source = _make(settings)
+        log.info("made a master key: %s", source.file)
+    if source.warning is not None:
+        log.warning("%s", source.warning)
+    return source
+
+
+def find(settings: Settings) -> Source | None:
+    """Where the master key is; None when there is none yet. Raises `SettingsError` when it cannot be used."""
+    variable = settings.master_key.get_secret_value() if settings.master_key else None
+    try:
+        return sources.find(settings.sessions_dir, file=settings.master_key_file, variable=variable)
+    except KeyUnavailable as error:
+        raise SettingsError(str(error), field="master_key_file") from None
+
+
+def _make(settings: Settings) -> Source:
+    try:
+        return sources.make(settings.sessions_dir)
+    except KeyUnavailable as error:
+        raise SettingsError(str(error), field="sessions_dir") from None
+
+
+def _sealed_data(settings: Settings) -> str | None:
+    """What is there already that only the missing key opens."""
+    fingerprint = sealing.fingerprint(settings.database_file)
+    if fingerprint is not None:
+        return f"the database {settings.database_file} is sealed with the key {fingerprint}"
+    for file in sorted((settings.sessions_dir / BOTS).glob("*.db")):
+        with file.open("rb") as content:
+            if salt_of(content.read(16)) is not None:
+                return f"{file} is sealed"
+    return None

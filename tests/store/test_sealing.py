@@ -1,0 +1,183 @@
+"""What is secret in the database is sealed, opens only where and with what it was sealed, and can get another key."""
+
+from __future__ import annotations
+
+import sqlite3
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from tests.harness.keys import KEYS
+from zapwire.errors import StoreError
+from zapwire.store import bots, journal, outbox, sealing, webhooks
+from zapwire.store.db import Database, prepare
+from zapwire.vault.columns import Columns
+from zapwire.vault.keys import KeyRing, MasterKey
+
+NEW = MasterKey(bytes(range(1, 33)))
+NUMBER, NAME, BODY, PLACE = (
+    "+4915712345678",
+    "Aloysius Pepperwood",
+    "meet me at the old mill",
+    "https://hooks.example/x",
+)
+SECRETS = (NUMBER, NUMBER[1:], NAME, BODY, PLACE, "whsec_planted")
+
+
+def first_schema(path: Path) -> None:
+    """A database as the first schema had it, with something in each table."""
+    sql = sqlite3.connect(path, isolation_level=None)
+    sql.executescript(resources.files("zapwire.store").joinpath("schema/0001-first.sql").read_text("utf-8"))
+    sql.execute("PRAGMA user_version = 1")
+    chat = f"{NUMBER[1:]}@s.whatsapp.net"
+    rows = {
+        "bots (id, name, autostart, phone, lid, push_name, created_at)": ("a", NAME, 1, NUMBER, "7@lid", NAME, 0),
+        "addresses": ("a", "1@lid", NUMBER),
+        "messages": ("a", chat, "1@lid", "WA", 0, 77, "text", BODY, NAME),
+        "journal": (1, "evt_1", "message.received", 5, "a", f'{{"text": "{BODY}", "from": "{NUMBER}"}}'),
+        "outbox (id, bot, chat, type, content, key, digest, state, attempts, due, deadline, created_at, updated_at)": (
+            *("msg_1", "a", chat, "text", f'{{"text": "{BODY}"}}', "key", b"\1\2", "queued", 0, 0, 0, 0, 0),
+        ),
+        "endpoints": ("ep", PLACE, "whsec_planted", '["*"]', None, 1, 0, None, None, 0),
+        "parked": ("ep", 1, f"a/{NUMBER}", 0, 0),
+        "dead_letters": ("ep", 1, BODY, 3, "no", 0),
+    }
+    for table, values in rows.items():
+        sql.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(values))})", values)
+    sql.close()
+
+
+def check_all(sql: sqlite3.Connection) -> None:
+    """Everything of `first_schema` is there and can be read."""
+    [bot] = bots.all_bots(sql)
+    assert (bot.id, bot.name, bot.unlinking) == ("a", NAME, False)
+    assert (bot.identity.phone, bot.identity.lid, bot.identity.push_name) == (NUMBER, "7@lid", NAME)
+    [waiting] = outbox.waiting(sql, bot.id)
+    assert waiting.chat == f"{NUMBER[1:]}@s.whatsapp.net"
+    found = outbox.by_key(sql, bot.id, "key")
+    assert found is not None
+    view, digest = found
+    assert (view.content, view.to.phone, view.to.lid, digest) == ({"text": BODY}, NUMBER, "1@lid", b"\1\2")
+    [event], _ = journal.read(sql, 0, 10)
+    assert event.data == {"text": BODY, "from": NUMBER}
+    endpoint = webhooks.get(sql, "ep")
+    assert endpoint is not None
+    assert (endpoint.url, webhooks.secret(sql, "ep")) == (PLACE, "whsec_planted")
+    assert webhooks.lanes(sql, "ep") == [f"a/{NUMBER}"]
+    assert webhooks.head(sql, "ep", f"a/{NUMBER}") is not None
+    assert sql.execute("SELECT stored_at FROM messages").fetchone() == (77,)
+    assert list(sealing.verify(sql, sealing.choose(sql, KeyRing(*KEYS, NEW)))) == []
+
+
+def plain_in(folder: Path) -> list[str]:
+    content = b"".join(file.read_bytes() for file in folder.iterdir())
+    return [secret for secret in SECRETS if secret.encode() in content]
+
+
+async def test_an_older_database_is_sealed_and_nothing_readable_stays(tmp_path: Path):
+    first_schema(tmp_path / "db")
+    assert len(plain_in(tmp_path)) == len(SECRETS)
+    async with Database.open(tmp_path / "db", KEYS) as database:
+        assert plain_in(tmp_path) == []
+        await database.read(check_all)
+
+
+async def test_only_the_key_that_sealed_it_opens_it(tmp_path: Path):
+    first_schema(tmp_path / "db")
+    async with Database.open(tmp_path / "db", KEYS):
+        pass
+    with pytest.raises(StoreError, match=f"master key {KEYS.sealing.fingerprint}, not .*{NEW.fingerprint}"):
+        async with Database.open(tmp_path / "db", KeyRing(NEW)):
+            pass
+    async with Database.open(tmp_path / "db", KeyRing(NEW, *KEYS)) as database:
+        await database.read(check_all)
+
+
+async def test_a_sealed_value_in_another_row_does_not_open(tmp_path: Path):
+    first_schema(tmp_path / "db")
+    async with Database.open(tmp_path / "db", KEYS) as database:
+        await database.write(lambda t: t.sql.execute("INSERT INTO bots (id, autostart, created_at) VALUES ('b', 1, 0)"))
+        await database.write(lambda t: t.sql.execute("UPDATE bots SET name = (SELECT name FROM bots WHERE id = 'a')"))
+        with pytest.raises(StoreError):
+            await database.read(bots.all_bots)
+        columns = await database.read(lambda sql: sealing.choose(sql, KEYS))
+        assert await database.read(lambda sql: list(sealing.verify(sql, columns))) == ["bots.name of row b"]
+
+
+def test_every_blob_is_sealed_or_known_not_to_be():
+    sql = sqlite3.connect(":memory:", isolation_level=None)
+    prepare(KEYS, sql)
+    blobs = {
+        f"{table}.{column}"
+        for (table,) in sql.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        for _, column, kind, *_ in sql.execute(f"PRAGMA table_info({table})").fetchall()
+        if kind == "BLOB"
+    }
+    assert blobs == {one.place for one in sealing.COLUMNS} | {"tokens.hash", "vault.salt", "vault.verifier"}
+
+
+def values(sql: sqlite3.Connection) -> set[bytes]:
+    """What stands in the sealed columns."""
+    return {row[0] for one in sealing.COLUMNS for row in sql.execute(f"SELECT {one.column} FROM {one.table}")}
+
+
+def opened(path: Path, keys: KeyRing) -> tuple[sqlite3.Connection, Columns]:
+    sql = sqlite3.connect(path, isolation_level=None)
+    columns = sealing.choose(sql, keys)
+    sealing.install(sql, columns)
+    return sql, columns
+
+
+async def test_another_key_seals_everything_anew(tmp_path: Path):
+    first_schema(tmp_path / "db")
+    async with Database.open(tmp_path / "db", KEYS):
+        pass
+    sql, old = opened(tmp_path / "db", KEYS)
+    before = values(sql)
+    assert sealing.reseal(sql, old, Columns(NEW, Columns.new_salt())) == len(sealing.COLUMNS)
+    sql.close()
+    sql, _ = opened(tmp_path / "db", KeyRing(NEW))
+    check_all(sql)
+    after = {
+        bytes(value) for one in sealing.COLUMNS for (value,) in sql.execute(f"SELECT {one.column} FROM {one.table}")
+    }
+    assert not after & before.keys()
+    sql.close()
+    with pytest.raises(StoreError):
+        opened(tmp_path / "db", KEYS)
+
+
+async def test_a_damaged_value_stops_the_change_of_the_key_and_is_named(tmp_path: Path):
+    first_schema(tmp_path / "db")
+    async with Database.open(tmp_path / "db", KEYS):
+        pass
+    sql, old = opened(tmp_path / "db", KEYS)
+    sql.execute("UPDATE dead_letters SET event = x'00'")
+    with pytest.raises(StoreError, match=r"dead_letters\.event of row ep/1"):
+        sealing.reseal(sql, old, Columns(NEW, Columns.new_salt()))
+    sql.close()
+    sql, columns = opened(tmp_path / "db", KEYS)
+    assert list(sealing.verify(sql, columns)) == ["dead_letters.event of row ep/1"]
+
+
+async def test_without_a_key_nothing_sealed_can_be_used(tmp_path: Path):
+    first_schema(tmp_path / "db")
+    with pytest.raises(StoreError, match="start the daemon once"):
+        async with Database.open(tmp_path / "db", None, shared=True):
+            pass
+    async with Database.open(tmp_path / "db", KEYS):
+        pass
+    async with Database.open(tmp_path / "db", None, shared=True) as database:
+        with pytest.raises(StoreError, match="unseal"):
+            await database.read(bots.all_bots)
+
+
+async def test_a_message_is_found_again_though_its_chat_is_veiled(tmp_path: Path):
+    first_schema(tmp_path / "db")
+    async with Database.open(tmp_path / "db", KEYS) as database:
+        before = await database.read(lambda sql: sql.execute("SELECT count(*) FROM messages").fetchone())
+        columns = await database.read(lambda sql: sealing.choose(sql, KEYS))
+        assert columns.veil("messages.chat", "x") == columns.veil("messages.chat", "x")
+        assert columns.veil("messages.chat", "x") != columns.veil("messages.sender", "x")
+        assert before == (1,)

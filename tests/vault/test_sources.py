@@ -1,0 +1,84 @@
+"""Where the master key comes from, in which order, and when it is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from zapwire.errors import SettingsError
+from zapwire.settings import Settings
+from zapwire.store.db import Database
+from zapwire.unlocking import unlock
+from zapwire.vault import sources
+from zapwire.vault.keys import KeyRing, MasterKey
+from zapwire.vault.sources import KeyUnavailable, Origin
+
+KEYS = [MasterKey(bytes([n]) * 32) for n in range(4)]
+
+
+@pytest.fixture(autouse=True)
+def no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+
+
+def test_the_order_of_the_sources(tmp_path: Path):
+    folder, credentials = tmp_path / "sessions", tmp_path / "credentials"
+    folder.mkdir()
+    credentials.mkdir()
+    named = tmp_path / "named.key"
+    for file, key in ((folder / "master.key", KEYS[0]), (named, KEYS[2]), (credentials / "master.key", KEYS[3])):
+        sources.write(file, KeyRing(key))
+    with_credentials = {"CREDENTIALS_DIRECTORY": str(credentials)}
+    variable = KEYS[1].text()
+
+    def found(environment: dict[str, str], file: Path | None, text: str | None) -> tuple[MasterKey, Origin]:
+        source = sources.find(folder, file=file, variable=text, environment=environment)
+        assert source is not None
+        return source.keys.sealing, source.origin
+
+    assert found({}, None, None) == (KEYS[0], Origin.BESIDE)
+    assert found({}, None, variable) == (KEYS[1], Origin.VARIABLE)
+    assert found({}, named, variable) == (KEYS[2], Origin.FILE)
+    assert found(with_credentials, named, variable) == (KEYS[3], Origin.CREDENTIAL)
+
+
+def test_a_key_that_others_can_read_is_refused(tmp_path: Path):
+    file = tmp_path / "master.key"
+    sources.write(file, KeyRing(KEYS[0]))
+    assert file.stat().st_mode & 0o777 == 0o600
+    for mode in (0o640, 0o604, 0o660):
+        file.chmod(mode)
+        with pytest.raises(KeyUnavailable, match=f"mode {mode:04o}.*chmod 600"):
+            sources.find(tmp_path)
+        with pytest.raises(KeyUnavailable, match="chmod 600"):
+            sources.find(tmp_path / "elsewhere", file=file)
+
+
+def test_a_source_that_cannot_be_used_is_not_passed_over(tmp_path: Path):
+    sources.write(tmp_path / "master.key", KeyRing(KEYS[0]))
+    with pytest.raises(KeyUnavailable, match="No such file"):
+        sources.find(tmp_path, file=tmp_path / "missing.key")
+    with pytest.raises(KeyUnavailable, match="ZAPWIRE_MASTER_KEY: not a master key"):
+        sources.find(tmp_path, variable="hunter2")
+
+
+def test_the_first_start_makes_a_key_and_says_what_it_is_worth(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    settings = Settings(sessions_dir=tmp_path)
+    made = unlock(settings)
+    assert made.origin is Origin.BESIDE
+    assert (tmp_path / "master.key").stat().st_mode & 0o777 == 0o600
+    assert unlock(settings).keys.sealing == made.keys.sealing
+    assert "protects copies of the data alone" in caplog.text
+    assert made.keys.sealing.text() not in caplog.text
+
+
+async def test_a_lost_key_is_never_replaced_by_a_new_one(tmp_path: Path):
+    settings = Settings(sessions_dir=tmp_path)
+    keys = unlock(settings).keys
+    async with Database.open(settings.database_file, keys):
+        pass
+    (tmp_path / "master.key").unlink()
+    with pytest.raises(SettingsError, match=f"sealed with the key {keys.sealing.fingerprint}: put the key back"):
+        unlock(settings)
+    assert not (tmp_path / "master.key").exists()
