@@ -50,6 +50,8 @@ class FileKeys:
         """*key* is what `derive` gives; whoever has it can open this file and no other."""
         self.salt = salt
         self.key = key
+        self.head = MAGIC + salt
+        """The first 16 bytes of the file."""
         self._subkeys = Subkeys(key)
         header = expand(key, b"wal frame header", 64)
         # One block per call under SQLite's write lock, or while it recovers: nobody else uses these at the same time.
@@ -75,13 +77,13 @@ class FileKeys:
         if page[:21] != SQLITE_MAGIC + _SHAPE:
             message = "page 1 has another page size or reserve, or leaves WAL mode"
             raise Refused(message)
-        return MAGIC + self.salt + self._subkeys.seal(page[16:BODY], _about(b"D", 0))
+        return self.head + self._subkeys.seal(page[16:BODY], _about(b"D", 0))
 
     def open_page(self, offset: int, raw: bytes | memoryview) -> bytes:
         """The reverse. Raises `Damaged`."""
         if offset:
             return self._subkeys.unseal(raw, _about(b"D", offset)) + _UNUSED
-        if raw[:16] != MAGIC + self.salt:
+        if raw[:16] != self.head:
             raise Damaged
         return SQLITE_MAGIC + self._subkeys.unseal(raw[16:], _about(b"D", 0)) + _UNUSED
 

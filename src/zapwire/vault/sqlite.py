@@ -7,6 +7,7 @@ All calls let go of the GIL, as none may hold both it and a mutex of SQLite.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import quote
@@ -28,6 +29,7 @@ OPEN_MAIN_DB: Final = 0x100
 OPEN_WAL: Final = 0x80000
 _READWRITE_URI: Final = 0x2 | 0x40
 _FULL_MUTEX: Final = 0x10000
+FCNTL_FILE_POINTER: Final = 7
 _FCNTL_RESERVE_BYTES: Final = 38
 _DBCONFIG_NO_CKPT_ON_CLOSE: Final = 1006
 _CHECKPOINT_NOOP: Final = -1
@@ -35,8 +37,7 @@ _CHECKPOINT_TRUNCATE: Final = 3
 _TRANSIENT: Final = -1
 _BUSY_MS: Final = 5000
 
-ffi = FFI()
-ffi.cdef("""
+_DECLARATIONS: Final = """
 typedef struct sqlite3 sqlite3; typedef struct sqlite3_stmt sqlite3_stmt;
 typedef struct sqlite3_file { const struct sqlite3_io_methods *pMethods; } sqlite3_file;
 typedef struct sqlite3_io_methods {
@@ -58,10 +59,11 @@ typedef struct sqlite3_io_methods {
 typedef struct sqlite3_vfs {
   int iVersion; int szOsFile; int mxPathname; struct sqlite3_vfs *pNext; const char *zName; void *pAppData;
   int (*xOpen)(struct sqlite3_vfs*, const char*, sqlite3_file*, int, int*);
-  void *rest[17];
+  void *rest[15];
 } sqlite3_vfs;
 int sqlite3_initialize(void); int sqlite3_libversion_number(void);
 sqlite3_vfs *sqlite3_vfs_find(const char*);
+const char *sqlite3_uri_parameter(const char*, const char*); sqlite3_file *sqlite3_database_file_object(const char*);
 int sqlite3_vfs_register(sqlite3_vfs*, int); int sqlite3_vfs_unregister(sqlite3_vfs*);
 int sqlite3_auto_extension(void (*)(void)); int sqlite3_cancel_auto_extension(void (*)(void));
 int sqlite3_open_v2(const char*, sqlite3**, int, const char*); int sqlite3_close_v2(sqlite3*);
@@ -79,7 +81,12 @@ int sqlite3_bind_blob(sqlite3_stmt*, int, const void*, int, void*);
 int sqlite3_column_count(sqlite3_stmt*); int sqlite3_column_type(sqlite3_stmt*, int);
 int64_t sqlite3_column_int64(sqlite3_stmt*, int); double sqlite3_column_double(sqlite3_stmt*, int);
 const void *sqlite3_column_blob(sqlite3_stmt*, int); int sqlite3_column_bytes(sqlite3_stmt*, int);
-""")
+"""
+EXPORTS: Final = frozenset(re.findall(r"\b(sqlite3_\w+)\(", _DECLARATIONS))
+"""All functions that the library has to export."""
+
+ffi = FFI()
+ffi.cdef(_DECLARATIONS)
 
 Value = int | float | str | bytes | None
 
@@ -103,12 +110,12 @@ def load(library: Path) -> Any:
 class Connection:
     """A connection for housekeeping: blocking, one thread at a time, no row factories."""
 
-    def __init__(self, code: Any, path: str, vfs: str, *, create: bool = False) -> None:
-        """Open *path* through *vfs*. Raises `SqliteError`."""
+    def __init__(self, code: Any, path: str, options: str, *, create: bool = False) -> None:
+        """Open *path* with these *options* of an SQLite URI, like `vfs=unix`. Raises `SqliteError`."""
         self._code = code
         pointer = ffi.new("sqlite3**")
         flags = _READWRITE_URI | _FULL_MUTEX | (OPEN_CREATE if create else 0)
-        result = code.sqlite3_open_v2(f"file:{quote(path)}?vfs={vfs}".encode(), pointer, flags, ffi.NULL)
+        result = code.sqlite3_open_v2(f"file:{quote(path)}?{options}".encode(), pointer, flags, ffi.NULL)
         self._db = pointer[0]
         if result != OK:
             error = self._error()

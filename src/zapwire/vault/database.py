@@ -1,0 +1,222 @@
+"""One sealed database: made, opened, looked into, copied, re-keyed and destroyed, under the rules that keep it whole.
+
+A key is checked in Python before SQLite sees the file; a first page that a crash has torn is mended from the WAL; a
+lock beside the file keeps other processes out. Once registered, a file is only touched through SQLite: connections of
+the engine may have it open, for ever even (docs/engine.md's E8). All methods block, and may be called on any thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from zapwire.vault import files
+from zapwire.vault.files import InUse, Lock
+from zapwire.vault.handlers import SealedFile
+from zapwire.vault.keys import Damaged, KeyRing, MasterKey
+from zapwire.vault.pages import FileKeys
+from zapwire.vault.sqlite import Connection, SqliteError, Value
+from zapwire.vault.vfs import Vfs
+
+log = logging.getLogger(__name__)
+
+_BUSY: Final = frozenset({5, 6})
+
+
+class SealedDatabase:
+    """The sealed database at one path."""
+
+    def __init__(self, path: Path, vfs: Vfs, ring: KeyRing, on_damage: Callable[[str], None] | None = None) -> None:
+        """*on_damage* is told what does not open while the file is in use; on any thread, must not block."""
+        self.path = path.parent.resolve() / path.name
+        self._vfs = vfs
+        self._ring = ring
+        self._on_damage = on_damage or (lambda _what: None)
+        self._guard = threading.RLock()
+        self._lock = Lock(self.path)
+        self._file: SealedFile | None = None
+        self._master: MasterKey | None = None
+        self._inode: int | None = None
+
+    @property
+    def options(self) -> str:
+        """What the query of its file name has to say for the engine to open it; it has to be open here."""
+        return self._vfs.options(self._opened())
+
+    @property
+    def keys(self) -> FileKeys:
+        """Its own keys, for another process that is to open it; it has to be open here."""
+        return self._opened().keys
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the master key under which it is sealed; it has to be open here."""
+        self._opened()
+        return self._master.fingerprint if self._master is not None else ""
+
+    def exists(self) -> bool:
+        """Is there anything to open? Raises `Damaged` when there should be, and `InUse`."""
+        with self._guard:
+            if self.path.exists():
+                return True
+            fresh = self._lock.take() if self._lock.path.exists() else False
+            expected = self._lock.expects
+            if fresh:
+                self._lock.release()
+            if expected:
+                message = "the file is missing"
+                raise Damaged(message)
+            return False
+
+    def create(self) -> None:
+        """Make an empty one. Raises FileExistsError and `InUse`."""
+        with self._guard:
+            self._lock.take()
+            files.create(self.path, self._ring.sealing)
+            self.open()
+
+    def write(self, image: bytes) -> None:
+        """Make one that holds *image* (`image` made it). Raises FileExistsError, `InUse`, `Damaged` and `Refused`."""
+        with self._guard:
+            self._lock.take()
+            if self.path.exists():
+                raise FileExistsError(self.path)
+            files.wal_of(self.path).unlink(missing_ok=True)
+            files.write(self.path, image, self._ring.sealing)
+            self.open()
+
+    def open(self) -> None:
+        """Check the key, mend what a crash has torn, and let SQLite open the file from now on.
+
+        Does nothing when that was done before. Raises `Damaged` (the file stays as it is) and `InUse`.
+        """
+        with self._guard:
+            if self._file is not None and self._inode == self._inode_now():
+                return
+            fresh = self._lock.take()
+            try:
+                self._register()
+            except (Damaged, InUse):
+                self._forget()
+                if fresh:
+                    self._lock.release()
+                raise
+
+    def keep(self) -> None:
+        """From now on it has to be there: a deleted one is no reason to make a new one."""
+        with self._guard:
+            self._opened()
+            self._lock.expect(there=True)
+
+    def connect(self) -> Connection:
+        """Open it and give a connection. Raises `Damaged`, `InUse` and `SqliteError`."""
+        with self._guard:
+            self.open()
+            return self._vfs.connect(self._opened())
+
+    def query(self, sql: str) -> list[tuple[Value, ...]]:
+        """Open it and run one statement. Raises `Damaged` and `InUse`."""
+        with self._guard, _judged(), self.connect() as connection:
+            return connection.run(sql)
+
+    def image(self) -> bytes:
+        """Open it and copy it as one committed state, in the clear; also while it is in use. `Damaged`, `InUse`."""
+        with self._guard, _judged(), self.connect() as connection:
+            return connection.image()
+
+    def rekey(self) -> bool:
+        """Seal it anew under the ring's first key; False when it was. Before or after a crash one of its keys opens it.
+
+        Raises `Damaged`, and `InUse` also when any connection of this process has it open.
+        """
+        with self._guard:
+            self.open()
+            file = self._opened()
+            if self._master == self._ring.sealing:
+                return False
+            if self._vfs.is_open(file):
+                message = f"{self.path.name} is in use by this process"
+                raise InUse(message)
+            with _judged(), self.connect() as connection:
+                connection.checkpoint()
+                image = connection.image()
+            if files.wal_of(self.path).exists():  # the last connection that closes deletes it
+                message = f"{self.path.name} is in use by another process"
+                raise InUse(message)
+            self._forget()
+            files.write(self.path, image, self._ring.sealing)
+            self.open()
+            return True
+
+    def close(self) -> None:
+        """Let other processes have it. Raises `InUse` when a connection of this process has it open."""
+        with self._guard:
+            if self._file is not None and self._vfs.is_open(self._file):
+                message = f"{self.path.name} is in use by this process"
+                raise InUse(message)
+            self._forget()
+            self._lock.release()
+
+    def destroy(self) -> None:
+        """Destroy the key, then the file; no error when there is none. Connections that outlive it get errors.
+
+        Raises `InUse` when another process has it.
+        """
+        with self._guard:
+            if not self.path.parent.exists():
+                return
+            self._lock.take()
+            self._lock.expect(there=False)
+            if self._file is not None:
+                self._file.gone = True
+            self._forget()
+            files.destroy(self.path)
+            self._lock.remove()
+
+    def _register(self) -> None:
+        opened = files.unlock(self.path, self._ring)
+        files.new_of(self.path).unlink(missing_ok=True)
+        self._inode, self._master = self._inode_now(), opened.master
+        file = self._file = SealedFile(str(self.path), opened.keys, self._on_damage, torn=opened.torn)
+        self._vfs.add(file)
+        with _judged():
+            with self._vfs.connect(file) as connection:
+                connection.run("PRAGMA schema_version")
+                if opened.torn:
+                    connection.checkpoint()
+            if opened.torn:
+                file.torn = False
+                with self._vfs.connect(file) as connection:
+                    connection.run("PRAGMA schema_version")
+                log.warning("%s: a crash had torn its first page; it was mended from the WAL", self.path)
+
+    def _forget(self) -> None:
+        if self._file is not None and self._vfs.get(self._file.path) is self._file:
+            self._vfs.remove(self._file.path)
+        self._file = self._master = self._inode = None
+
+    def _opened(self) -> SealedFile:
+        if self._file is None:
+            message = "the database was not opened"
+            raise RuntimeError(message)
+        return self._file
+
+    def _inode_now(self) -> int | None:
+        try:
+            return self.path.stat().st_ino
+        except FileNotFoundError:
+            return None
+
+
+@contextmanager
+def _judged() -> Iterator[None]:
+    """Turn what SQLite says into `Damaged` or `InUse`."""
+    try:
+        yield
+    except SqliteError as error:
+        kind = InUse if error.code & 0xFF in _BUSY else Damaged
+        raise kind(str(error)) from error
