@@ -15,6 +15,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from zapwire import folder_lock
 from zapwire.api.relay import make_relay
 from zapwire.api.sandbox import open_sandbox
 from zapwire.api.server import make_app
@@ -54,9 +55,10 @@ async def _run(settings: Settings, say: Say, sandbox_process: int | None) -> Non
     async with AsyncExitStack() as stack:
         if sandbox_process is not None:
             stack.enter_context(_watch(sandbox_process, stop))
-        # bound first: an address in use is told before any bot connects
-        listener = stack.enter_context(_bind(settings.listen))
         make_sessions_dir(settings.sessions_dir)
+        lock = stack.enter_context(folder_lock.hold(settings.sessions_dir))
+        # bound early: an address in use is told before any bot connects
+        listener = stack.enter_context(_bind(settings.listen))
         keys = unlock(settings).keys
         database = await stack.enter_async_context(Database.open(settings.database_file, keys))
         transports = await stack.enter_async_context(
@@ -75,6 +77,7 @@ async def _run(settings: Settings, say: Say, sandbox_process: int | None) -> Non
         fixed = [settings.admin_token.get_secret_value()] if settings.admin_token else []
         app = make_app(core, settings, sandbox=sandbox, fixed_tokens=fixed)
         url = await stack.enter_async_context(_listen(app, listener))
+        lock.listening(url)
         say(f"zapwire listening on {url}")
         await _say_first_token(core.tokens, settings, say, url, demo=sandbox_process is not None)
         notify("READY=1")
