@@ -55,10 +55,11 @@ async def _run(settings: Settings, say: Say, sandbox_process: int | None) -> Non
     async with AsyncExitStack() as stack:
         if sandbox_process is not None:
             stack.enter_context(_watch(sandbox_process, stop))
+        folder_lock.refuse_when_held(settings.sessions_dir)
+        # bound before anything is made: an address in use is told at once
+        listener = stack.enter_context(_bind(settings.listen))
         make_sessions_dir(settings.sessions_dir)
         lock = stack.enter_context(folder_lock.hold(settings.sessions_dir))
-        # bound early: an address in use is told before any bot connects
-        listener = stack.enter_context(_bind(settings.listen))
         keys = unlock(settings).keys
         database = await stack.enter_async_context(Database.open(settings.database_file, keys))
         transports = await stack.enter_async_context(

@@ -68,10 +68,7 @@ def hold(folder: Path, what: str = "daemon") -> Iterator[FolderLock]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StoreError(
-                f"another {_read(path) or 'zapwire'} uses the sessions folder {folder}: stop it, or name another folder "
-                "with --sessions-dir"
-            ) from None
+            raise _in_use(folder, _read(path)) from None
         yield FolderLock(file, what)
         os.ftruncate(file, 0)
     finally:
@@ -92,6 +89,19 @@ def holder(folder: Path) -> Holder | None:
     finally:
         os.close(file)
     return None
+
+
+def refuse_when_held(folder: Path) -> None:
+    """Raises `StoreError` when somebody holds the lock now; makes nothing."""
+    who = holder(folder)
+    if who is not None:
+        raise _in_use(folder, who)
+
+
+def _in_use(folder: Path, who: Holder | None) -> StoreError:
+    return StoreError(
+        f"another {who or 'zapwire'} uses the sessions folder {folder}: stop it, or name another folder with --sessions-dir"
+    )
 
 
 def _read(path: Path) -> Holder | None:
