@@ -80,7 +80,7 @@ def holder(folder: Path) -> Holder | None:
     path = folder / NAME
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except OSError:  # no such folder yet, or one that cannot be used: told by whoever uses it
         return None
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -100,7 +100,7 @@ def refuse_when_held(folder: Path) -> None:
 
 def _in_use(folder: Path, who: Holder | None) -> StoreError:
     return StoreError(
-        f"another {who or 'zapwire'} uses the sessions folder {folder}: stop it, or name another folder with --sessions-dir"
+        f"another {who or 'zapwire'} uses the sessions folder {folder}: stop it, or name another one with --sessions-dir"
     )
 
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import click
 
 from zapwire import __version__, logs, settings
+from zapwire.cli import tokens
+from zapwire.cli.where import FILE, where
 from zapwire.errors import SettingsError, ZapwireError
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-_FILE = click.Path(dir_okay=False, path_type=Path)
-_FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 def main() -> NoReturn:
@@ -44,17 +39,10 @@ def commands() -> None:
     """A self-hosted WhatsApp Web connector: bots, messages, events and webhooks."""
 
 
-def _where(command: F) -> F:
-    """The options that say where the data is."""
-    command = click.option("--database", type=_FILE, help="The daemon's SQLite file.")(command)
-    command = click.option("--sessions-dir", type=_FOLDER, help="Folder of the bots' auth databases.")(command)
-    return click.option("--config", type=_FILE, help="TOML file with settings.")(command)
-
-
 @commands.command()
-@_where
+@where
 @click.option("--listen", metavar="HOST:PORT", help="Where to listen; port 0 picks a free one.")
-@click.option("--whatsapp-server", type=_FILE, help="Descriptor of another WhatsApp server.")
+@click.option("--whatsapp-server", type=FILE, help="Descriptor of another WhatsApp server.")
 @click.option("--log-level", metavar="LEVEL", help="DEBUG, INFO, WARNING or ERROR.")
 @click.option("--sandbox", is_flag=True, help="Start a sandbox and use it instead of WhatsApp: no phone needed.")
 def serve(*, config: Path | None, sandbox: bool, **options: Any) -> None:
@@ -83,7 +71,7 @@ def serve(*, config: Path | None, sandbox: bool, **options: Any) -> None:
 
 @commands.command()
 @click.option("--listen", metavar="HOST:PORT", default="127.0.0.1:0", show_default=True, help="Where to listen.")
-@click.option("--state", type=_FILE, help="File that keeps accounts and devices over restarts.")
+@click.option("--state", type=FILE, help="File that keeps accounts and devices over restarts.")
 @click.option("--pairing-seconds", metavar="N", type=float, help="When an unscanned client is cut off; 160 by default.")
 @click.option("--phone", metavar="NUMBER=NAME", multiple=True, help="A virtual phone from the start; repeatable.")
 def sandbox(listen: str, state: Path | None, pairing_seconds: float | None, phone: tuple[str, ...]) -> None:
@@ -95,37 +83,6 @@ def sandbox(listen: str, state: Path | None, pairing_seconds: float | None, phon
     os.execv(sys.executable, [sys.executable, "-m", "zapwire.sandbox", *arguments])  # noqa: S606
 
 
-@commands.group()
-def token() -> None:
-    """Make, list and revoke API tokens; works while the daemon runs."""
-
-
-@token.command("create")
-@click.argument("name")
-@_where
-def token_create(name: str, **where: Any) -> None:
-    """Make a token called NAME and print it: it is shown only now."""
-    _, secret = _with_tokens(where, lambda tokens: tokens.create(name))
-    click.echo(secret)
-
-
-@token.command("list")
-@_where
-def token_list(**where: Any) -> None:
-    """Print id, name, creation and last use of every token."""
-    for one in _with_tokens(where, lambda tokens: tokens.list()):
-        used = f"{one.last_used:%Y-%m-%d %H:%M}" if one.last_used else "never"
-        click.echo(f"{one.id}\t{one.name}\tcreated {one.created_at:%Y-%m-%d %H:%M}\tused {used}")
-
-
-@token.command("revoke")
-@click.argument("token")
-@_where
-def token_revoke(token: str, **where: Any) -> None:
-    """Revoke a TOKEN, given by its id or its name: it stops working at once."""
-    _with_tokens(where, lambda tokens: tokens.revoke(token))
-
-
 @commands.command("settings")
 def show_settings() -> None:
     """Print every setting with its environment variable, its default and what it does."""
@@ -133,26 +90,8 @@ def show_settings() -> None:
         click.echo(f"{settings.PREFIX}{name.upper()}  (in TOML: {name})  default: {default or 'none'}\n    {sentence}")
 
 
-def _with_tokens(where: dict[str, Any], work: Callable[[Any], Any]) -> Any:
-    from zapwire.core.tokens import Tokens  # noqa: PLC0415
-    from zapwire.store.db import Database  # noqa: PLC0415
-
-    config = where.pop("config")
-    chosen = settings.load(where, config)
-
-    # made here it would be a database that no daemon looks into
-    if not chosen.database_file.exists():
-        raise SettingsError(
-            f"database: there is none at {chosen.database_file}; start the daemon once, or give the --sessions-dir "
-            "(or --config, or ZAPWIRE_ variables) that it runs with",
-            field="database",
-        )
-
-    async def run() -> Any:
-        async with Database.open(chosen.database_file, None, shared=True) as database:
-            return await work(Tokens(database))
-
-    return asyncio.run(run())
+for _group in (tokens.token,):
+    commands.add_command(_group)
 
 
 def _warn_of_mistakes() -> None:
