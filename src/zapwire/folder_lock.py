@@ -100,7 +100,7 @@ def refuse_when_held(folder: Path) -> None:
 
 def _in_use(folder: Path, who: Holder | None) -> StoreError:
     return StoreError(
-        f"another {who or 'zapwire'} uses the sessions folder {folder}: stop it, or name another one with --sessions-dir"
+        f"another {who or 'zapwire'} uses the folder {folder}: stop it, or name another one with --sessions-dir"
     )
 
 

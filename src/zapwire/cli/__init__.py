@@ -90,8 +90,7 @@ def show_settings() -> None:
         click.echo(f"{settings.PREFIX}{name.upper()}  (in TOML: {name})  default: {default or 'none'}\n    {sentence}")
 
 
-for _group in (tokens.token,):
-    commands.add_command(_group)
+commands.add_command(tokens.token)
 
 
 def _warn_of_mistakes() -> None:
