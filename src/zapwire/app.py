@@ -20,6 +20,7 @@ from zapwire.api.relay import make_relay
 from zapwire.api.sandbox import open_sandbox
 from zapwire.api.server import make_app
 from zapwire.core.assembly import open_core
+from zapwire.core.limits import Limits
 from zapwire.core.live import Live
 from zapwire.core.tokens import Tokens
 from zapwire.errors import SandboxEnded, SettingsError, ZapwireError
@@ -73,7 +74,9 @@ async def _run(settings: Settings, say: Say, sandbox_process: int | None) -> Non
                 place = stack.enter_context(_bind(Address("127.0.0.1", 0)))
                 relay = _listen(make_relay(sandbox, settings), place, drain=0.1)
                 sandbox.page = await stack.enter_async_context(relay) + "/"
-        core = await stack.enter_async_context(open_core(database, transports))
+        core = await stack.enter_async_context(
+            open_core(database, transports, limits=Limits(probe_interval=settings.probe_interval))
+        )
         await stack.enter_async_context(_states_in_log(core.live))
         fixed = [settings.admin_token.get_secret_value()] if settings.admin_token else []
         app = make_app(core, settings, sandbox=sandbox, fixed_tokens=fixed)

@@ -7,7 +7,46 @@ What the *network* did carries a policy: `TransportError` means try later, `Need
 
 from __future__ import annotations
 
+from datetime import datetime
+from enum import StrEnum
 from typing import ClassVar
+
+
+class Condition(StrEnum):
+    """What is the matter with a bot, for programs: the `code` beside the words of its state. Stable names."""
+
+    LOST = "lost"
+    """The connection broke and is being mended."""
+    UNREACHABLE = "unreachable"
+    """There is no way to WhatsApp: no network, no name lookup, a proxy that does not let through."""
+    BUSY = "busy"
+    """WhatsApp turns connections away for the moment (429, 5xx)."""
+    SILENT = "silent"
+    """The connection stands, but WhatsApp answers nothing on it."""
+    TROUBLE = "trouble"
+    """Something else failed that may pass."""
+    STORE = "store"
+    """A database of the bot cannot be used for the moment: full disk, no descriptors left, read-only."""
+    INTERNAL = "internal"
+    """A fault of ours; the log says more."""
+    BANNED = "banned"
+    """WhatsApp banned the account; `next_try` says until when, if WhatsApp does."""
+    REPLACED = "replaced"
+    """Another program connected with this bot's session."""
+    OUTDATED = "outdated"
+    """WhatsApp no longer accepts this version of the client (405)."""
+    LOCKED = "locked"
+    """WhatsApp locked the account (403, 463 at the login)."""
+    PASSKEY = "passkey"
+    """WhatsApp wants a passkey for the pairing, which the engine cannot give."""
+    AUTH_DAMAGED = "auth-damaged"
+    """The bot's auth database is damaged or gone."""
+    LOGGED_OUT = "logged-out"
+    """The device was removed from the account."""
+    REFUSED = "refused"
+    """WhatsApp refused the login for another reason."""
+    PAIRING_TIMED_OUT = "pairing-timed-out"
+    """Nobody scanned."""
 
 
 class ZapwireError(Exception):
@@ -84,11 +123,27 @@ class TransportError(ZapwireError):
 
     code = "transport"
 
+    def __init__(self, detail: str, *, field: str | None = None, condition: Condition = Condition.TROUBLE) -> None:
+        super().__init__(detail, field=field)
+        self.condition = condition
+
 
 class NotConnected(TransportError):
     """Nothing was sent because there is no connection."""
 
     code = "not-connected"
+
+
+class Restricted(TransportError):
+    """WhatsApp took a message back with a limit on the whole account; nothing was sent.
+
+    With *strangers* only first messages to new chats are concerned (463), otherwise all messages (429).
+    """
+
+    def __init__(self, detail: str, *, error: int, strangers: bool) -> None:
+        super().__init__(detail)
+        self.error = error
+        self.strangers = strangers
 
 
 class Refused(ZapwireError):
@@ -100,26 +155,34 @@ class Refused(ZapwireError):
 class NeedsPerson(ZapwireError):
     """The transport cannot go on until a person does something.
 
-    *action* is that something in plain words. The subclass says which state the bot is in from now on.
+    *action* is that something in plain words. The subclass says which state the bot is in from now on. From *until* on
+    the bot may try again by itself.
     """
 
     code = "needs-person"
+    usual: ClassVar[Condition] = Condition.REFUSED
 
-    def __init__(self, detail: str, *, action: str) -> None:
+    def __init__(
+        self, detail: str, *, action: str, condition: Condition | None = None, until: datetime | None = None
+    ) -> None:
         super().__init__(detail)
         self.action = action
+        self.condition = condition or self.usual
+        self.until = until
 
 
 class PairingTimedOut(NeedsPerson):
     """All pairing codes ran out without a scan."""
 
     code = "pairing-timed-out"
+    usual = Condition.PAIRING_TIMED_OUT
 
 
 class LoggedOut(NeedsPerson):
     """The device was removed from the account; the auth state is worthless."""
 
     code = "logged-out"
+    usual = Condition.LOGGED_OUT
 
 
 class Blocked(NeedsPerson):

@@ -15,6 +15,10 @@ class EventType(StrEnum):
 
     BOT_STATE = "bot.state"
     """Emitted when a bot's state, reason or identity changes. Data: the bot, as `GET /v1/bots/{bot}` shows it."""
+    BOT_UNHEALTHY = "bot.unhealthy"
+    """Emitted when a connected bot left two probes unanswered. Data: the bot; its `health` says more."""
+    BOT_HEALTHY = "bot.healthy"
+    """Emitted when an unhealthy bot is answered again, also over a new connection. Data: the bot."""
     BOT_QR = "bot.qr"
     """Emitted when a pairing shows a new QR code. Data: `code`, `expires_at`, `attempt`."""
     MESSAGE_RECEIVED = "message.received"

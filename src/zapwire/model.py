@@ -124,6 +124,36 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class Health:
+    """Does WhatsApp answer on a bot's connection."""
+
+    healthy: bool
+    """Connected, and something came in or was answered lately; silence is never healthy."""
+    last_seen: datetime | None
+    """When something last came in: a message, a receipt, the answer to a send or to a probe."""
+    probe_failures: int
+    """Probes in a row that were not answered."""
+    last_answer: datetime | None
+    """When the last probe was answered."""
+    round_trip: float | None
+    """Seconds that answer took."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restriction:
+    """A limit that WhatsApp put on an account."""
+
+    kind: str
+    """`first-messages` (463: no new chats), `rate` (429: no messages at all), or the code of a halted bot's state."""
+    reason: str
+    since: datetime
+    until: datetime | None
+    """When it is tried again; None: not by itself."""
+    error: int | None = None
+    """WhatsApp's error number, if it gave one."""
+
+
+@dataclass(frozen=True, slots=True)
 class BotView:
     """A bot as the API shows it."""
 
@@ -138,6 +168,11 @@ class BotView:
     next_try: datetime | None
     identity: Identity = field(default_factory=Identity)
     created_at: datetime | None = None
+    code: str | None = None
+    """What is the matter, for programs (`errors.Condition`); None when nothing is."""
+    restriction: Restriction | None = None
+    health: Health | None = field(default=None, compare=False)
+    """None while nobody wants it connected, or before it ever was; no part of what makes two views differ."""
 
 
 @dataclass(frozen=True, slots=True)

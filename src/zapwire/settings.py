@@ -104,6 +104,9 @@ class Settings(BaseSettings):
     max_pairings: int = Field(
         16, ge=1, le=200, description="Most bots showing a QR code at one time; the others wait their turn."
     )
+    probe_interval: float = Field(
+        60, ge=1, le=3600, description="Seconds between two probes of a connection over which nothing comes in."
+    )
     stop_timeout: float = Field(
         20, gt=0, le=600, description="Seconds that a graceful stop may take before the daemon leaves anyway."
     )

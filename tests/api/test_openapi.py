@@ -9,6 +9,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.api.conftest import Api
 from zapwire.api import openapi, routes
+from zapwire.events import EventType
 
 
 async def test_the_document_is_valid_and_holds_every_call(api: Api) -> None:
@@ -16,7 +17,7 @@ async def test_the_document_is_valid_and_holds_every_call(api: Api) -> None:
     OpenAPIV31SpecValidator(document).validate()
     described = {(method.upper(), path) for path, one in document["paths"].items() for method in one}
     assert described == {(route.method, route.path) for route in routes.API}
-    assert set(document["webhooks"]) == {"bot.state", "bot.qr", "message.received", "message.status"}
+    assert set(document["webhooks"]) == {kind.value for kind in EventType}
 
 
 def test_the_document_with_the_sandbox_is_valid() -> None:

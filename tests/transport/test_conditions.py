@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from zapwire.errors import Blocked, LoggedOut, NotConnected, Refused, TransportError
+from zapwire.errors import Blocked, LoggedOut, NotConnected, Refused, Restricted, TransportError
 from zapwire.transport.whatsapp_web import conditions
 
 LINES = [
@@ -50,9 +50,15 @@ def test_other_log_lines_end_nothing(line):
 
 def test_reconnect_problems():
     line = "Error reconnecting after autoreconnect sleep: failed to dial: dial tcp: connect: connection refused"
-    assert conditions.reconnect_problem(line) == "WhatsApp cannot be reached: connection refused"
-    busy = "Got 503/service unavailable connect failure, assuming automatic reconnect will handle it"
-    assert "failure 503" in (conditions.reconnect_problem(busy) or "")
+    problem = conditions.reconnect_problem(line)
+    assert problem is not None
+    assert (problem.detail, problem.condition) == ("WhatsApp cannot be reached: connection refused", "unreachable")
+    busy = conditions.reconnect_problem(
+        "Got 503/service unavailable connect failure, assuming automatic reconnect will handle it"
+    )
+    assert busy is not None
+    assert "failure 503" in busy.detail
+    assert busy.condition == "busy"
 
 
 @pytest.mark.parametrize(
@@ -71,8 +77,11 @@ def test_dial_errors_are_told_without_the_steps_that_led_there(cause: str, words
 
 
 def test_a_database_that_the_engine_cannot_open_is_not_taken_for_the_network():
+    error = conditions.from_start_error("failed to upgrade database: no such column: x")
+    assert error.detail == "the engine did not start: failed to upgrade database: no such column: x"
     error = conditions.from_start_error("failed to upgrade database: disk I/O error")
-    assert error.detail == "the engine did not start: failed to upgrade database: disk I/O error"
+    assert isinstance(error, TransportError)
+    assert (error.detail, error.condition) == ("its auth database cannot be used: the disk fails", "store")
     assert isinstance(conditions.from_start_error("noise handshake failed: EOF"), conditions.Unreachable)
 
 
@@ -85,7 +94,7 @@ SENDS = [
         "...",
     ),
     ("timed out waiting for message send response", TimeoutError, "confirm"),
-    ("server returned error 463", Refused, "new chats"),
+    ("server returned error 463", Restricted, "new chats"),
     ("server returned error 400", Refused, "400"),
     ("server returned error 503", TransportError, "503"),
     ("failed to get group members: that group does not exist", Refused, "does not exist"),
@@ -117,3 +126,34 @@ def test_pairing_code_errors(text, kind):
 @pytest.mark.parametrize(("code", "kind"), [(6, LoggedOut), (7, Blocked), (10, Blocked)])
 def test_events_that_end_a_connection(code, kind):
     assert type(conditions.from_event(code)) is kind
+
+
+def test_a_damaged_database_is_seen_at_the_end_of_a_line_only():
+    line = "Failed to decrypt message: failed to get session: database disk image is malformed"
+    error = conditions.from_store_line(line)
+    assert isinstance(error, Blocked)
+    assert error.condition == "auth-damaged"
+    full = conditions.from_store_line("Failed to save session: database or disk is full: no space left on device")
+    assert isinstance(full, TransportError)
+    assert (
+        conditions.from_store_line("Business name changed to x: file is not a database: ha, dispatching event: no")
+        is None
+    )
+    assert conditions.from_store_line("file is not a database") is None
+
+
+def test_a_ban_says_until_when_and_every_end_has_its_code():
+    ban = conditions.from_log_line('Temporary ban connect failure: <failure code="104" expire="60" reason="402"/>')
+    assert isinstance(ban, Blocked)
+    assert ban.until is not None
+    codes = {conditions.from_log_line(line).condition.value for line, _, _ in LINES}  # type: ignore[union-attr]
+    assert codes == {"logged-out", "locked", "banned", "outdated", "replaced", "refused", "busy"}
+
+
+def test_a_limit_on_the_account_is_no_refusal_of_one_message():
+    strangers = conditions.from_send_error("server returned error 463")
+    assert isinstance(strangers, Restricted)
+    assert strangers.strangers
+    rate = conditions.from_send_error("server returned error 429")
+    assert isinstance(rate, Restricted)
+    assert not rate.strangers

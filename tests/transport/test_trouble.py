@@ -166,8 +166,8 @@ async def test_a_damaged_auth_database_is_no_reason_to_pair_anew(bot: Bot, drive
         back = again.bot("bot-one")
         await back("start")
         end = await back.ending()
-    assert end.kind == "StoreError"
-    assert "cannot be read" in end.detail
+    assert (end.kind, end.detail) == ("Blocked", "its auth database is damaged")
+    assert "pair it again" in end.action
 
 
 async def test_more_pairings_than_allowed_wait_and_say_so(tmp_path: Path, sandbox: Sandbox):

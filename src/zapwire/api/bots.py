@@ -5,10 +5,13 @@ from __future__ import annotations
 from aiohttp import web
 
 from zapwire.api.answers import answer, nothing
-from zapwire.api.inputs import read_body
+from zapwire.api.inputs import Whole, read_body
 from zapwire.api.keys import CORE
 from zapwire.api.schemas import CreateBot, UpdateBot
-from zapwire.core.codec import bot_json
+from zapwire.core.codec import bot_json, entry_json
+
+BEFORE = Whole("before", "Only entries before this `n`; without it the newest.")
+LIMIT = Whole("limit", "Most entries in one page.", minimum=1, maximum=500, default=100)
 
 
 async def create(request: web.Request) -> web.Response:
@@ -28,6 +31,15 @@ async def list_all(request: web.Request) -> web.Response:
 async def get(request: web.Request) -> web.Response:
     """`GET /v1/bots/{bot}`."""
     return answer(bot_json(await request.app[CORE].fleet.get(request.match_info["bot"])))
+
+
+async def history(request: web.Request) -> web.Response:
+    """`GET /v1/bots/{bot}/history`."""
+    limit = LIMIT.read(request) or 100
+    fleet = request.app[CORE].fleet
+    entries = await fleet.history(request.match_info["bot"], before=BEFORE.read(request), limit=limit)
+    more = entries[-1].n if len(entries) == limit else None
+    return answer({"history": [entry_json(entry) for entry in entries], "next_before": more})
 
 
 async def update(request: web.Request) -> web.Response:

@@ -15,6 +15,10 @@ API: tuple[Route, ...] = (
     ),
     Route("GET", "/v1/bots", bots.list_all, "List the bots", answer=schemas.BotList),
     Route("GET", _BOT, bots.get, "See a bot", answer=schemas.Bot),
+    Route(
+        "GET", f"{_BOT}/history", bots.history, "See what it was doing, newest first",
+        answer=schemas.History, query=(bots.BEFORE, bots.LIMIT),
+    ),
     Route("PATCH", _BOT, bots.update, "Change a bot", body=schemas.UpdateBot, answer=schemas.Bot),
     Route("DELETE", _BOT, bots.delete, "Delete a bot with its auth state and its messages", 204),
     Route(

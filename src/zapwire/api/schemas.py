@@ -43,6 +43,47 @@ class UpdateBot(_Body):
     autostart: bool | None = Field(None, description="Connect after every start of the daemon.")
 
 
+class Health(_Answer):
+    """Does WhatsApp answer on the bot's connection."""
+
+    healthy: bool = Field(description="Connected, and something came in or was answered lately.")
+    last_seen: Timestamp | None = Field(description="When something last came in, or a probe was answered.")
+    probe_failures: int = Field(description="Probes in a row that were not answered.")
+    last_answer: Timestamp | None = Field(description="When the last probe was answered.")
+    round_trip: float | None = Field(description="Seconds that this answer took.")
+
+
+class Restriction(_Answer):
+    """A limit that WhatsApp put on the account."""
+
+    kind: str = Field(description="`first-messages`, `rate`, or the `code` of a blocked bot; docs/api.md lists them.")
+    reason: str
+    since: Timestamp
+    until: Timestamp | None = Field(description="When it is tried again by itself; null: not by itself.")
+    retry_after: int | None = Field(description="Seconds until then.")
+    error: int | None = Field(description="WhatsApp's error number, if it gave one.")
+
+
+class HistoryEntry(_Answer):
+    """A state that a bot was in, from `since` until the next entry's."""
+
+    n: int = Field(description="Grows with time; for `before`.")
+    state: BotState
+    code: str | None
+    reason: str | None
+    action: str | None
+    since: Timestamp
+    repeated: int = Field(description="How often the same was told again: attempts that failed alike.")
+    last: Timestamp = Field(description="When it was told last.")
+
+
+class History(_Answer):
+    """A page of a bot's history, newest first."""
+
+    history: list[HistoryEntry]
+    next_before: int | None = Field(description="`before` for the next page; null at the end.")
+
+
 class Bot(_Answer):
     """A bot and what it is doing."""
 
@@ -50,6 +91,7 @@ class Bot(_Answer):
     name: str
     autostart: bool
     state: BotState = Field(description="What the bot is doing; docs/events.md explains each state.")
+    code: str | None = Field(description="What is the matter, for programs; docs/api.md lists the codes.")
     reason: str | None = Field(description="Why it is in this state, in words.")
     since: Timestamp = Field(description="Since when, ISO 8601 in UTC.")
     action: str | None = Field(description="What a person should do next, in plain words; null when nothing.")
@@ -58,6 +100,8 @@ class Bot(_Answer):
     lid: str | None = Field(description="Hidden identity of the linked account, `<digits>@lid`.")
     push_name: str | None
     created_at: Timestamp | None
+    health: Health | None = Field(description="Null while nobody wants it connected.")
+    restriction: Restriction | None
 
 
 class BotList(_Answer):

@@ -21,6 +21,7 @@ from enum import Enum, auto
 from functools import partial
 
 from zapwire.core import linking, statuses, unlinking
+from zapwire.core.breaker import Breaker
 from zapwire.core.bucket import Bucket
 from zapwire.core.connection import Connection, forget, unlinked
 from zapwire.core.insisting import insist
@@ -57,9 +58,11 @@ class Bot:
         database: Database,
         sender: Sender,
         *,
+        breaker: Breaker,
         limits: Limits,
         chance: random.Random,
     ) -> None:
+        self._breaker = breaker
         self._transports = transports
         self._transport: Transport = transports(row.id)
         self._database = database
@@ -210,7 +213,7 @@ class Bot:
 
     async def run(self) -> None:
         """Make the connection follow the orders until the bot leaves; never fails, ends early only by cancelling."""
-        if self._order is Order.RUN:
+        if self._order is Order.RUN and self._standing.row.halt is None:
             self._standing.tell_anew()
             await self._standing.report(Status(BotState.STARTING), self._standing.epoch)
         while True:
@@ -252,6 +255,7 @@ class Bot:
             self._transports,
             self._database,
             self._sender,
+            breaker=self._breaker,
             limits=self._limits,
             chance=self._chance,
             heeded=heeded,

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from zapwire.events import Event
-from zapwire.model import BotView, Message, OutgoingView, Party, QrCode
+from zapwire.model import BotView, Health, Message, OutgoingView, Party, QrCode, Restriction
+from zapwire.store import times
+from zapwire.store.history import Entry
 from zapwire.store.webhooks import Endpoint
 
 
@@ -39,6 +41,7 @@ def bot_json(bot: BotView) -> dict[str, Any]:
         "name": bot.name,
         "autostart": bot.autostart,
         "state": bot.state.value,
+        "code": bot.code,
         "reason": bot.reason,
         "since": timestamp(bot.since),
         "action": bot.action,
@@ -47,6 +50,46 @@ def bot_json(bot: BotView) -> dict[str, Any]:
         "lid": bot.identity.lid,
         "push_name": bot.identity.push_name,
         "created_at": timestamp_or_none(bot.created_at),
+        "health": None if bot.health is None else health_json(bot.health),
+        "restriction": None if bot.restriction is None else restriction_json(bot.restriction),
+    }
+
+
+def health_json(health: Health) -> dict[str, Any]:
+    """Does WhatsApp answer on a bot's connection."""
+    return {
+        "healthy": health.healthy,
+        "last_seen": timestamp_or_none(health.last_seen),
+        "probe_failures": health.probe_failures,
+        "last_answer": timestamp_or_none(health.last_answer),
+        "round_trip": health.round_trip,
+    }
+
+
+def restriction_json(restriction: Restriction) -> dict[str, Any]:
+    """A limit that WhatsApp put on an account; `retry_after` in seconds from now."""
+    until = restriction.until
+    return {
+        "kind": restriction.kind,
+        "reason": restriction.reason,
+        "since": timestamp(restriction.since),
+        "until": timestamp_or_none(until),
+        "retry_after": None if until is None else max(0, round((until - times.now()).total_seconds())),
+        "error": restriction.error,
+    }
+
+
+def entry_json(entry: Entry) -> dict[str, Any]:
+    """One entry of a bot's history."""
+    return {
+        "n": entry.n,
+        "state": entry.state,
+        "code": entry.code,
+        "reason": entry.reason,
+        "action": entry.action,
+        "since": timestamp(entry.since),
+        "repeated": entry.repeated,
+        "last": timestamp(entry.last),
     }
 
 

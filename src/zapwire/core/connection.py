@@ -9,17 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
 
 from zapwire.core import codec, intake, statuses
+from zapwire.core.breaker import Breaker
 from zapwire.core.insisting import insist
 from zapwire.core.limits import Limits
+from zapwire.core.liveness import Liveness, Silent
 from zapwire.core.sender import Sender
 from zapwire.core.standing import Also, Change, Standing, same
 from zapwire.core.statuses import Status
-from zapwire.errors import LoggedOut, NeedsPerson, TransportError
+from zapwire.errors import Blocked, Condition, LoggedOut, NeedsPerson, StoreError, TransportError
 from zapwire.events import EventType
 from zapwire.model import BotId, BotState, Identity, QrCode
 from zapwire.store import journal, times
@@ -34,9 +38,19 @@ from zapwire.transport.base import (
     Transport,
     TransportEvent,
     TransportFactory,
+    Troubled,
 )
 
 log = logging.getLogger(__name__)
+
+_CLOCK_STEP = 60.0
+"""How often a long wait looks at the clock, which may be set."""
+
+_LASTING = frozenset(
+    {Condition.BANNED, Condition.REPLACED, Condition.LOCKED, Condition.REFUSED, Condition.SILENT, Condition.LOGGED_OUT}
+)
+"""What a restart of the daemon does not change, so that it is no reason to try again. An outdated client may have been
+updated meanwhile, a damaged database restored, and a pairing costs nothing."""
 
 _NEVER = -1
 """The epoch of a connection whose status nobody asked for: it only brings messages."""
@@ -53,11 +67,13 @@ class Connection:
         database: Database,
         sender: Sender,
         *,
+        breaker: Breaker,
         limits: Limits,
         chance: random.Random,
         heeded: bool = True,
     ) -> None:
         self._standing = standing
+        self._breaker = breaker
         self._epoch = standing.epoch if heeded else _NEVER
         self._transport = transport
         self._transports = transports
@@ -67,6 +83,10 @@ class Connection:
         self._chance = chance
         self._online_at: float | None = None
         self._hurry = asyncio.Event()
+        self._liveness = Liveness(standing.bot, transport, limits, chance, self._probed)
+        self._failures = 0
+        self._silent = 0
+        """Connections in a row that were given up because WhatsApp answered nothing on them."""
 
     def hurry(self) -> None:
         """Between two attempts: try now."""
@@ -74,37 +94,126 @@ class Connection:
 
     async def run(self) -> None:
         """Keep the bot connected; returns when only a person can go on."""
-        failures = 0
-        while True:
-            self._online_at = None
-            try:
-                await self._transport.run(self.emit)
-                error = TransportError("the connection ended")
-            except NeedsPerson as halt:
-                await self._halt(halt)
-                return
-            except TransportError as failed:
-                error = failed
-            except Exception:
-                log.exception("bot %s: the transport failed in a way nobody expected", self._standing.bot)
-                error = TransportError("internal error, see the log")
-            if (task := asyncio.current_task()) is not None and task.cancelling():
-                return  # a transport that fails while it is being stopped has stopped
-            failures = 1 if self._was_good() else failures + 1
-            delay = statuses.backoff(failures, self._limits, self._chance)
-            self._hurry.clear()
-            await self._standing.report(statuses.retrying(error, delay), self._epoch)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(delay):
-                    await self._hurry.wait()
+        with self._watched():
+            await self._sit_out()
+            while True:
+                self._online_at = None
+                try:
+                    await self._connect()
+                    error = TransportError("the connection ended", condition=Condition.LOST)
+                except NeedsPerson as halt:
+                    if not await self._halt(halt):
+                        return
+                    continue
+                except TransportError as failed:
+                    error = failed
+                except StoreError as failed:
+                    error = TransportError(failed.detail, condition=Condition.STORE)
+                except Exception:
+                    log.exception("bot %s: the transport failed in a way nobody expected", self._standing.bot)
+                    error = TransportError("internal error, see the log", condition=Condition.INTERNAL)
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    return  # a transport that fails while it is being stopped has stopped
+                await self._pause(error)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        standing = self._standing
+        standing.health = lambda: self._liveness.health
+        try:
+            yield
+        finally:
+            standing.health = lambda: None
+            self._breaker.left(standing.bot)
+
+    async def _connect(self) -> None:
+        """Run the transport, and ask meanwhile whether it still hears. Raises what ends it; `Silent` calls a person."""
+        ways = [
+            asyncio.create_task(self._transport.run(self.emit), name=f"transport-{self._standing.bot}"),
+            asyncio.create_task(self._liveness.run(), name=f"liveness-{self._standing.bot}"),
+        ]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            if not ways[0].done():
+                ways[1].result()
+            ways[0].result()
+        except Silent:
+            self._silent += 1
+            if self._silent >= self._limits.silent_rounds:
+                self._silent = 0
+                raise self._deaf() from None
+            raise
+        finally:
+            self._liveness.offline()
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+
+    def _deaf(self) -> Blocked:
+        rest, rounds = self._limits.silent_rest, self._limits.silent_rounds
+        return Blocked(
+            f"WhatsApp takes the login and then answers nothing, {rounds} times in a row",
+            action="Look at WhatsApp on the phone; if it works there, log the bot out and pair it again. "
+            "The bot tries again by itself, too.",
+            condition=Condition.SILENT,
+            until=times.now() + timedelta(seconds=rest),
+        )
+
+    async def _pause(self, error: TransportError) -> None:
+        """Between two attempts: for as long as the backoff says, or until another bot has found WhatsApp again."""
+        self._failures = 1 if self._was_good() else self._failures + 1
+        limits, chance = self._limits, self._chance
+        elsewhere = self._breaker.failed(self._standing.bot, error)
+        at_once = isinstance(error, Silent) and self._silent == 1
+        delay = 0.0 if at_once else statuses.backoff(self._failures, limits, chance)
+        status = statuses.retrying(error, delay)
+        if elsewhere is not None:
+            delay = limits.backoff_most * chance.uniform(1, 1 + limits.jitter)
+            status = statuses.spoken_for(error, delay)
+        self._hurry.clear()
+        await self._standing.report(status, self._epoch)
+        hurry = asyncio.create_task(self._hurry.wait())
+        found = asyncio.create_task((elsewhere or asyncio.Event()).wait())
+        try:
+            await asyncio.wait([hurry, found], timeout=delay, return_when=asyncio.FIRST_COMPLETED)
+            if found.done() and not hurry.done():  # not all in one moment
+                await asyncio.wait([hurry], timeout=chance.uniform(0, limits.spread))
+        finally:
+            hurry.cancel()
+            found.cancel()
+
+    async def _sit_out(self) -> None:
+        """Wait for the end of a halt that time ends."""
+        standing = self._standing
+        halt = standing.row.halt
+        if halt is None or halt.until is None:
+            return
+        await _until(halt.until)
+        change: Change = lambda row: replace(row, halt=None)  # noqa: E731 - one line, one meaning
+        await standing.report(Status(BotState.STARTING), self._epoch, change)
+
+    async def _probed(self, failures: int) -> None:
+        """Tell what a probe found out, when that is news."""
+        standing, limits = self._standing, self._limits
+        if failures == 0:
+            self._silent = 0
+            if standing.unhealthy:
+                standing.unhealthy = False
+                await standing.report(Status(BotState.CONNECTED), self._epoch, event=EventType.BOT_HEALTHY)
+        elif failures >= limits.unhealthy_after:
+            event = None if standing.unhealthy else EventType.BOT_UNHEALTHY
+            standing.unhealthy = True
+            await standing.report(statuses.unanswered(failures), self._epoch, event=event)
 
     def _was_good(self) -> bool:
         online_at = self._online_at
         return online_at is not None and asyncio.get_running_loop().time() - online_at >= self._limits.good_connection
 
-    async def _halt(self, error: NeedsPerson) -> None:
+    async def _halt(self, error: NeedsPerson) -> bool:
+        """Note why only a person can go on. True when the time has come to try again all the same."""
         status, standing = statuses.halted(error), self._standing
-        change: Change = same
+        self._breaker.left(standing.bot)
+        change: Change = partial(_halted, status) if error.condition in _LASTING else same
         also: Also | None = None
         if isinstance(error, LoggedOut):
             await forget(self._transports, standing.bot)
@@ -112,6 +221,10 @@ class Connection:
         # Nothing else will correct the state: there is no connection any more.
         report = partial(standing.report, status, self._epoch, change, also=also, strict=True)
         await insist(report, standing.bot, self._limits.store_again)
+        if error.until is None:
+            return False
+        await self._sit_out()
+        return True
 
     async def emit(self, event: TransportEvent) -> None:
         """Take in what the transport tells; returns once it is stored.
@@ -137,10 +250,17 @@ class Connection:
             case Connected():
                 if self._online_at is None:
                     self._online_at = asyncio.get_running_loop().time()
+                self._breaker.left(bot)
+                self._liveness.online(at_once=standing.unhealthy)
                 status = Status(BotState.CONNECTED)
                 await standing.report(status, self._epoch, partial(_known, event.identity), strict=True)
             case Disconnected():
-                await standing.report(Status(BotState.RECONNECTING, event.reason), self._epoch, strict=True)
+                self._liveness.offline()
+                status = Status(BotState.RECONNECTING, event.reason, code=event.condition.value)
+                await standing.report(status, self._epoch, strict=True)
+            case Troubled():
+                status = Status(BotState.CONNECTED, event.reason, event.action, code=event.condition.value)
+                await standing.report(status, self._epoch, strict=True)
 
     async def _show_qr(self, code: QrCode) -> None:
         def told(transaction: Transaction) -> None:
@@ -152,6 +272,9 @@ class Connection:
         lost = self._standing.linked
         action = "scan the QR code with WhatsApp on the phone: Linked devices, Link a device"
         status = Status(BotState.PAIRING, "waits for a phone", action)
+        if lost:
+            reason = "its auth state is gone, so it has to be paired again; waits for a phone"
+            status = Status(BotState.PAIRING, reason, action, code=Condition.AUTH_DAMAGED.value)
         await self._standing.report(status, self._epoch, _unknown, also=told, code=code, strict=True)
 
 
@@ -165,8 +288,18 @@ async def forget(transports: TransportFactory, bot: BotId) -> None:
 
 def unlinked(status: Status) -> Change:
     """The change of a row when its device was removed from the account."""
-    halt = Halt(status.state, status.reason or "", status.action or "", times.now())
-    return lambda row: replace(row, identity=Identity(), halt=halt, unlinking=False)
+    return lambda row: replace(_halted(status, row), identity=Identity(), unlinking=False, restriction=None)
+
+
+def _halted(status: Status, row: BotRow) -> BotRow:
+    """*row* with *status* as what outlives the daemon."""
+    halt = Halt(status.state, status.reason or "", status.action or "", times.now(), status.code, status.next_try)
+    return replace(row, halt=halt)
+
+
+async def _until(moment: datetime) -> None:
+    while (left := (moment - times.now()).total_seconds()) > 0:  # noqa: ASYNC110 - waits for the wall clock
+        await asyncio.sleep(min(left, _CLOCK_STEP))
 
 
 def _unknown(row: BotRow) -> BotRow:

@@ -14,14 +14,16 @@ from typing import Any, Self, TypeVar
 
 from zapwire.core import intake
 from zapwire.core.bot import Bot, log_failure
+from zapwire.core.breaker import Breaker
 from zapwire.core.limits import Limits
 from zapwire.core.sender import Sender
 from zapwire.errors import Conflict, InvalidInput, NotFound
 from zapwire.jid import parse_phone
 from zapwire.model import BotId, BotView, PairingCode, QrCode
-from zapwire.store import bots, outbox, times
+from zapwire.store import bots, history, outbox, times
 from zapwire.store.bots import BotRow
 from zapwire.store.db import Database, Transaction
+from zapwire.store.history import Entry
 from zapwire.transport.base import TransportFactory
 
 log = logging.getLogger(__name__)
@@ -50,6 +52,7 @@ class Fleet:
         self._sender = sender
         self._limits = limits or Limits()
         self._chance = chance or random.Random()  # noqa: S311 - spreads load, keeps no secret
+        self._breaker = Breaker(self._limits)
         self._bots: dict[BotId, Bot] = {}
         self._supervisors: dict[BotId, asyncio.Task[None]] = {}
         self._steps: set[asyncio.Task[Any]] = set()
@@ -94,6 +97,11 @@ class Fleet:
     async def get(self, bot: str) -> BotView:
         """One bot. Raises `NotFound`."""
         return self._find(bot).view
+
+    async def history(self, bot: str, *, before: int | None = None, limit: int = 100) -> builtins.list[Entry]:
+        """What it was doing, newest first. Raises `NotFound`."""
+        self._find(bot)
+        return await self._database.read(lambda sql: history.page(sql, bot, before, limit))
 
     async def update(self, bot: str, *, name: str | None = None, autostart: bool | None = None) -> BotView:
         """Change what is given. Raises `NotFound`, `InvalidInput` (name)."""
@@ -140,7 +148,15 @@ class Fleet:
         return found
 
     async def _add(self, row: BotRow) -> Bot:
-        bot = Bot(row, self._transports, self._database, self._sender, limits=self._limits, chance=self._chance)
+        bot = Bot(
+            row,
+            self._transports,
+            self._database,
+            self._sender,
+            breaker=self._breaker,
+            limits=self._limits,
+            chance=self._chance,
+        )
         await self._sender.attach(row.id, bot.transport)
         self._bots[row.id] = bot
         supervisor = asyncio.create_task(bot.run(), name=f"supervisor-{row.id}")

@@ -14,6 +14,25 @@ class Limits:
     backoff_most: float = 300.0
     jitter: float = 0.2
     """Share by which each delay varies up and down, so that many bots do not come back in one moment."""
+    alike: int = 5
+    """Bots that fail alike within `alike_within`, without any of them succeeding: from then on one tries for all."""
+    alike_within: float = 120.0
+    spread: float = 10.0
+    """Over which time they come back once that one has succeeded."""
+
+    probe_interval: float = 60.0
+    """Between two questions to WhatsApp on a connection over which nothing comes in."""
+    probe_again: float = 15.0
+    """The same after a probe that was not answered."""
+    unhealthy_after: int = 2
+    """Unanswered probes until the bot is told to be unhealthy."""
+    silent_after: int = 3
+    """Unanswered probes until the connection is given up and made anew."""
+    silent_rounds: int = 3
+    """Connections in a row that log in and then answer nothing, until a person is called."""
+    silent_rest: float = 900.0
+    """How long a bot waits after that before it tries again by itself."""
+
     good_connection: float = 60.0
     """A connection that lasted this long makes the next failure the first one again."""
     starts_per_minute: int = 10

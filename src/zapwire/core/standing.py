@@ -9,20 +9,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
 from zapwire.core import codec
 from zapwire.core.statuses import Status
-from zapwire.errors import NotFound, StoreError
+from zapwire.errors import Condition, NotFound, StoreError
 from zapwire.events import EventType
-from zapwire.model import BotId, BotState, BotView, QrCode
-from zapwire.store import bots, journal, times
+from zapwire.model import BotId, BotState, BotView, Health, QrCode, Restriction
+from zapwire.store import bots, history, journal, times
 from zapwire.store.bots import BotRow
 from zapwire.store.db import Database, Transaction
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+
+_RESTRICTING = {Condition.BANNED, Condition.LOCKED, Condition.OUTDATED, Condition.REFUSED}
 
 Change = Callable[[BotRow], BotRow]
 Also = Callable[[Transaction], None]
@@ -42,6 +45,10 @@ class Standing:
         self.status = status
         self.since = times.now() if row.halt is None else row.halt.since
         self.qr: QrCode | None = None
+        self.health: Callable[[], Health | None] = lambda: None
+        """Whether WhatsApp answers, asked of the connection there is."""
+        self.unhealthy = False
+        """`bot.unhealthy` was told, and `bot.healthy` not yet."""
         self.lock = asyncio.Lock()
         """Held by whoever changes anything, from looking to committing."""
         self.epoch = 0
@@ -62,7 +69,7 @@ class Standing:
     @property
     def view(self) -> BotView:
         """The bot as the API shows it."""
-        return _view(self.row, self.status, self.since)
+        return replace(_view(self.row, self.status, self.since), health=self.health())
 
     @property
     def linked(self) -> bool:
@@ -80,14 +87,24 @@ class Standing:
         changed.set()
 
     async def commit(
-        self, row: BotRow, status: Status, *, also: Also | None = None, code: QrCode | None = None
+        self,
+        row: BotRow,
+        status: Status,
+        *,
+        also: Also | None = None,
+        code: QrCode | None = None,
+        event: EventType | None = None,
     ) -> None:
-        """Store *row* and the event, with *also* in the same transaction; with the lock held. Repeats are dropped."""
+        """Store *row*, the history and the event, with *also* in the same transaction; with the lock held.
+
+        Repeats are dropped. *event* is told besides `bot.state`, in any case.
+        """
         since = self.since if status.state is self.status.state else times.now()
         told = _view(row, status, since)
         repeat = told == self._told
-        if repeat and row == self.row and also is None:
+        if repeat and row == self.row and also is None and event is None:
             return
+        noted = status != self.status or self._told is None
 
         def adopt() -> None:
             self.row, self.status, self.since, self._told = row, status, since, told
@@ -95,11 +112,24 @@ class Standing:
             self.wake()
             self._followed()
 
+        data = codec.bot_json(replace(told, health=self.health()))
+
         def work(transaction: Transaction) -> None:
             if row != self.row:
                 bots.update(transaction, row)
             if not repeat:
-                journal.append(transaction, EventType.BOT_STATE, row.id, codec.bot_json(told))
+                journal.append(transaction, EventType.BOT_STATE, row.id, data)
+            if noted:
+                history.note(
+                    transaction,
+                    row.id,
+                    state=status.state,
+                    code=status.code,
+                    reason=status.cause or status.reason,
+                    action=status.action,
+                )
+            if event is not None:
+                journal.append(transaction, event, row.id, data)
             if also is not None:
                 also(transaction)
             transaction.then.append(adopt)
@@ -114,6 +144,7 @@ class Standing:
         *,
         also: Also | None = None,
         code: QrCode | None = None,
+        event: EventType | None = None,
         strict: bool = False,
     ) -> None:
         """Set the status unless an order came since *epoch*. Only with *strict* a failing database is raised."""
@@ -121,7 +152,7 @@ class Standing:
         async def step() -> None:
             async with self.lock:
                 if epoch == self.epoch:
-                    await self.commit(change(self.row), status, also=also, code=code)
+                    await self.commit(change(self.row), status, also=also, code=code, event=event)
 
         try:
             await self.complete(step())
@@ -155,4 +186,13 @@ def _view(row: BotRow, status: Status, since: datetime) -> BotView:
         next_try=status.next_try,
         identity=row.identity,
         created_at=row.created_at,
+        code=status.code,
+        restriction=_halting(status, since) or row.restriction,
     )
+
+
+def _halting(status: Status, since: datetime) -> Restriction | None:
+    """The limit that WhatsApp put on the whole account, when that is why the bot halted."""
+    if status.state is not BotState.BLOCKED or status.code not in _RESTRICTING:
+        return None
+    return Restriction(status.code, status.reason or "", since, status.next_try)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from zapwire.core.limits import Limits
-from zapwire.errors import Conflict, LoggedOut, NeedsPerson, PairingTimedOut, TransportError
+from zapwire.errors import Condition, Conflict, LoggedOut, NeedsPerson, PairingTimedOut, TransportError
 from zapwire.model import BotState
 from zapwire.store import times
 from zapwire.store.bots import BotRow
 
 HALTED = frozenset({BotState.PAIRING_TIMED_OUT, BotState.LOGGED_OUT, BotState.BLOCKED})
-"""States that only a person ends."""
+"""States that a person ends, or (with `next_try`) time."""
 
 LOGGING_OUT = "logging out"
 """The reason while a logout is under way."""
@@ -35,33 +35,40 @@ class Status:
     reason: str | None = None
     action: str | None = None
     next_try: datetime | None = None
+    code: str | None = None
+    """An `errors.Condition`, or None when nothing is the matter."""
+    cause: str | None = None
+    """The reason without what changes at each attempt, where that differs."""
 
 
 def at_start(row: BotRow) -> Status:
     """The state of a bot when the daemon starts."""
     if row.halt is not None:
-        return Status(row.halt.state, row.halt.reason, row.halt.action)
+        return Status(row.halt.state, row.halt.reason, row.halt.action, row.halt.until, row.halt.code)
     if row.starts:
         return Status(BotState.STARTING)
     return Status(BotState.STOPPED, LOGGING_OUT if row.unlinking else None)
 
 
 def halted(error: NeedsPerson) -> Status:
-    """The state that an error leaves, which only a person can end."""
+    """The state that an error leaves, which only a person can end, or time when it says until when."""
+    code = error.condition.value
     if isinstance(error, PairingTimedOut):
-        return Status(BotState.PAIRING_TIMED_OUT, "pairing timed out", error.action)
+        return Status(BotState.PAIRING_TIMED_OUT, "pairing timed out", error.action, code=code)
     state = BotState.LOGGED_OUT if isinstance(error, LoggedOut) else BotState.BLOCKED
-    return Status(state, error.detail, error.action)
+    return Status(state, error.detail, error.action, error.until, code)
 
 
 def logged_out(*, told: bool) -> Status:
     """The state after a person logged the bot out here; *told*: WhatsApp knows of it."""
+    code = Condition.LOGGED_OUT.value
     if told:
-        return Status(BotState.LOGGED_OUT, "logged out on request", "connect the bot to pair it again")
+        return Status(BotState.LOGGED_OUT, "logged out on request", "connect the bot to pair it again", code=code)
     return Status(
         BotState.LOGGED_OUT,
         "logged out on request, but WhatsApp could not be told",
         "remove this device on the phone under Linked devices; connect the bot to pair it again",
+        code=code,
     )
 
 
@@ -69,7 +76,25 @@ def retrying(error: TransportError, delay: float) -> Status:
     """The state between two attempts, *delay* seconds apart."""
     moment = times.now() + timedelta(seconds=delay)
     reason = f"{error.detail}; next try in {max(1, round(delay))} s, at {moment:%H:%M:%S} UTC"
-    return Status(BotState.RECONNECTING, reason, next_try=moment)
+    return _reconnecting(error, reason, moment)
+
+
+def spoken_for(error: TransportError, delay: float) -> Status:
+    """The state of a bot that waits for what another one finds, for *delay* seconds at most."""
+    reason = f"{error.detail}, as for other bots: one of them tries for all"
+    return _reconnecting(error, reason, times.now() + timedelta(seconds=delay))
+
+
+def _reconnecting(error: TransportError, reason: str, moment: datetime) -> Status:
+    return Status(BotState.RECONNECTING, reason, next_try=moment, code=error.condition.value, cause=error.detail)
+
+
+def unanswered(failures: int) -> Status:
+    """The state of a connection on which WhatsApp does not answer any more."""
+    reason = f"WhatsApp did not answer the last {failures} probes"
+    action = "none yet: the bot connects anew by itself after the next one"
+    cause = "WhatsApp does not answer probes"
+    return Status(BotState.CONNECTED, reason, action, code=Condition.SILENT.value, cause=cause)
 
 
 def backoff(failures: int, limits: Limits, chance: random.Random) -> float:

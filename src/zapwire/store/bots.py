@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from zapwire.model import BotId, BotState, Identity
+from zapwire.model import BotId, BotState, Identity, Restriction
 from zapwire.store import journal, times
 from zapwire.store.db import Transaction
 
 _COLUMNS = (
     "id, unseal('bots.name', id, name), autostart, wanted, unseal('bots.phone', id, phone), lid, "
     "unseal('bots.push_name', id, push_name), "
-    "halt_state, halt_reason, halt_action, halt_at, unlinking, created_at"
+    "halt_state, halt_reason, halt_action, halt_at, unlinking, created_at, halt_code, halt_until, "
+    "restriction_kind, restriction_reason, restriction_since, restriction_until, restriction_error"
 )
 
 
@@ -27,12 +28,15 @@ class Wanted(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """A state that outlives the daemon, because only a person can end it."""
+    """A state that outlives the daemon, because only a person can end it, or time."""
 
     state: BotState
     reason: str
     action: str
     since: datetime
+    code: str | None = None
+    until: datetime | None = None
+    """From then on the bot tries again by itself; None: only a person ends it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +53,13 @@ class BotRow:
     halt: Halt | None = None
     unlinking: bool = False
     """A logout was ordered and is not done yet."""
+    restriction: Restriction | None = None
+    """The limit on its sending that WhatsApp told last, until it is over."""
 
     @property
     def starts(self) -> bool:
-        """Is it to be connected when the daemon starts?"""
-        if self.halt is not None:
+        """Is it to be connected when the daemon starts, or once its halt is over?"""
+        if self.halt is not None and self.halt.until is None:
             return False
         return self.autostart if self.wanted is None else self.wanted is Wanted.CONNECTED
 
@@ -70,14 +76,18 @@ def insert(transaction: Transaction, row: BotRow) -> bool:
 
 def update(transaction: Transaction, row: BotRow) -> None:
     """Store all that can change of a bot."""
-    halt, identity = row.halt, row.identity
+    halt, identity, limit = row.halt, row.identity, row.restriction
     transaction.sql.execute(
         "UPDATE bots SET name = seal('bots.name', id, ?), autostart = ?, wanted = ?, "
         "phone = seal('bots.phone', id, ?), lid = ?, push_name = seal('bots.push_name', id, ?), "
-        "halt_state = ?, halt_reason = ?, halt_action = ?, halt_at = ?, unlinking = ? WHERE id = ?",
+        "halt_state = ?, halt_reason = ?, halt_action = ?, halt_at = ?, halt_code = ?, halt_until = ?, "
+        "restriction_kind = ?, restriction_reason = ?, restriction_since = ?, restriction_until = ?, "
+        "restriction_error = ?, unlinking = ? WHERE id = ?",
         (
             *(row.name, row.autostart, row.wanted, identity.phone, identity.lid, identity.push_name),
             *((halt.state, halt.reason, halt.action, times.to_ms(halt.since)) if halt else (None,) * 4),
+            *((halt.code, _ms(halt.until)) if halt else (None,) * 2),
+            *((limit.kind, limit.reason, _ms(limit.since), _ms(limit.until), limit.error) if limit else (None,) * 5),
             *(row.unlinking, row.id),
         ),
     )
@@ -101,7 +111,8 @@ def delete(transaction: Transaction, bot: BotId) -> None:
 
 
 def _row(row: sqlite3.Row) -> BotRow:
-    bot, name, autostart, wanted, phone, lid, push_name, state, reason, action, since, unlinking, created = row
+    bot, name, autostart, wanted, phone, lid, push_name, state, reason, action, since, unlinking, created = row[:13]
+    code, until, kind, limit, limit_since, limit_until, error = row[13:]
     return BotRow(
         id=BotId(bot),
         name=name,
@@ -109,6 +120,19 @@ def _row(row: sqlite3.Row) -> BotRow:
         created_at=times.from_ms(created),
         wanted=None if wanted is None else Wanted(wanted),
         identity=Identity(phone, lid, push_name),
-        halt=None if state is None else Halt(BotState(state), reason, action, times.from_ms(since)),
+        halt=None
+        if state is None
+        else Halt(BotState(state), reason, action, times.from_ms(since), code, _moment(until)),
         unlinking=bool(unlinking),
+        restriction=None
+        if kind is None
+        else Restriction(kind, limit, times.from_ms(limit_since), _moment(limit_until), error),
     )
+
+
+def _ms(moment: datetime | None) -> int | None:
+    return None if moment is None else times.to_ms(moment)
+
+
+def _moment(ms: int | None) -> datetime | None:
+    return None if ms is None else times.from_ms(ms)

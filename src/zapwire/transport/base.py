@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, TypeAlias, runtime_checkable
 
+from zapwire.errors import Condition
 from zapwire.model import BotId, Identity, Message, Outgoing, PairingCode, QrCode, Sent
 
 
@@ -23,6 +24,16 @@ class Disconnected:
     """Emitted when the connection was lost and the transport is mending it by itself."""
 
     reason: str
+    condition: Condition = Condition.LOST
+
+
+@dataclass(frozen=True, slots=True)
+class Troubled:
+    """Emitted when the connection works but something about it will not last, which a person has to mend."""
+
+    reason: str
+    action: str
+    condition: Condition
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +69,7 @@ class Receipt:
     timestamp: datetime
 
 
-TransportEvent: TypeAlias = QrCode | Paired | Connected | Disconnected | Received | Receipt
+TransportEvent: TypeAlias = QrCode | Paired | Connected | Disconnected | Troubled | Received | Receipt
 
 Emit: TypeAlias = Callable[[TransportEvent], Awaitable[None]]
 """Returns once the event is safely stored; awaiting it is the back-pressure.
@@ -93,7 +104,8 @@ class Transport(Protocol):
     async def send(self, message: Outgoing) -> Sent:
         """Hand one message to the server and wait for its answer.
 
-        Raises `NotConnected` (nothing was sent), `Refused` (never), `TransportError` (not sent, may pass).
+        Raises `NotConnected` (nothing was sent), `Restricted` (not sent, the account is limited), `Refused` (never),
+        `TransportError` (not sent, may pass).
         `TimeoutError` means that nobody knows whether it was sent.
         """
 
@@ -112,6 +124,21 @@ class PairsByCode(Protocol):
         """Ask for a code for *phone* (E.164) while `run` is pairing.
 
         Raises `Conflict` when no pairing is under way, `Refused` when WhatsApp does not take the number.
+        """
+
+
+@runtime_checkable
+class Probes(Protocol):
+    """A transport that can tell whether its server still answers."""
+
+    @property
+    def heard(self) -> datetime | None:
+        """When something last came in over the present connection; None when nothing has."""
+
+    async def probe(self) -> None:
+        """A round trip to the server and back, all the way that messages take.
+
+        Raises `TransportError` when it is not answered, and `NotConnected` when there is no connection to ask over.
         """
 
 

@@ -1,7 +1,7 @@
 // The page: what the daemon says is drawn, what is clicked is asked of the daemon.
 
 import { bot as path, call, follow, OFFLINE, token } from "./api.js";
-import { $, badge, clock, el, gist, messageWords, partyName, say, sentence } from "./view.js";
+import { $, alarm, badge, clock, el, gist, messageWords, partyName, say, sentence } from "./view.js";
 
 const HISTORY = 200; // events read from the journal when the page opens
 const SHOWN = 50; // rows and messages kept on the page
@@ -125,7 +125,7 @@ function drawBots() {
   $("no-bots").hidden = bots.size > 0;
   const rows = [...bots.values()].map((one) =>
     el("li", {}, el("button", { type: "button", className: "bot-row", ariaCurrent: one.id === selected ? "true" : null,
-      data: { bot: one.id }, onclick: () => select(one.id) }, el("span", { className: "bot-id" }, one.name), badge(one.state))));
+      data: { bot: one.id }, onclick: () => select(one.id) }, el("span", { className: "bot-id" }, one.name), badge(one))));
   const focused = document.activeElement?.dataset?.bot;
   $("bots").replaceChildren(...rows);
   if (focused) $("bots").querySelector(`[data-bot="${CSS.escape(focused)}"]`)?.focus();
@@ -139,7 +139,9 @@ function drawBot() {
   if (!one) return void ($("pairing").hidden = true);
   $("bot-name").textContent = one.name;
   $("bot-account").textContent = [one.id, one.phone, one.push_name].filter((x, i, all) => x && x !== one.name && all.indexOf(x) === i).join(" · ");
-  $("bot-state").replaceChildren(badge(one.state));
+  $("bot-state").replaceChildren(badge(one));
+  const alert = alarm(one);
+  say($("bot-alert"), alert && sentence(alert));
   tickReason();
   say($("bot-action"), one.action && sentence(one.action));
   const wanted = !["stopped", "logged_out", "pairing_timed_out", "blocked"].includes(one.state);

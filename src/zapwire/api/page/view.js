@@ -46,8 +46,18 @@ const TONE = {
 
 export const stateWords = (state) => WORDS[state] ?? state;
 
-export function badge(state) {
-  return el("span", { className: `badge ${TONE[state] ?? "still"}` }, stateWords(state));
+// A connected bot with something the matter is not shown as a good one.
+export function badge(bot) {
+  const ill = bot.state === "connected" && bot.code;
+  const words = ill ? "Connected, but not well" : stateWords(bot.state);
+  return el("span", { className: `badge ${ill ? "bad" : TONE[bot.state] ?? "still"}` }, words);
+}
+
+// What is the matter with a bot that looks connected, for the alert on the page.
+export function alarm(bot) {
+  if (bot.state === "connected" && bot.code) return `Not well: ${bot.reason}`;
+  const limit = bot.state === "connected" ? bot.restriction : null;
+  return limit ? limit.reason + (limit.until ? `; tried again at ${clock(limit.until)}` : "") : null;
 }
 
 const MESSAGE_WORDS = {
@@ -75,6 +85,10 @@ export function gist(event) {
   switch (event.type) {
     case "bot.state":
       return stateWords(data.state) + (data.reason ? `: ${data.reason}` : "");
+    case "bot.unhealthy":
+      return `not answered: ${data.reason}`;
+    case "bot.healthy":
+      return "answered again";
     case "bot.qr":
       return `QR code no. ${data.attempt}`;
     case "message.received":

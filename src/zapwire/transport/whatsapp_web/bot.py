@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from google.protobuf.message import DecodeError
 
-from zapwire.errors import Conflict, LoggedOut, NotConnected, NotSupported, StoreError, TransportError
+from zapwire.errors import Condition, Conflict, LoggedOut, NotConnected, NotSupported, StoreError, TransportError
 from zapwire.model import BotId, Identity, Outgoing, PairingCode, Sent
 from zapwire.transport.base import Capabilities, Connected, Disconnected, Emit, Paired, Received
-from zapwire.transport.whatsapp_web import codes, conditions
+from zapwire.transport.whatsapp_web import codes, conditions, probing
 from zapwire.transport.whatsapp_web.descriptors import warn_if_few_are_left
 from zapwire.transport.whatsapp_web.devices import Device
 from zapwire.transport.whatsapp_web.messages import jid_bytes, read_message, read_receipt
@@ -30,7 +30,6 @@ CAPABILITIES: Final = Capabilities(pairing_qr=True, pairing_code=True, message_t
 
 SEND_DEADLINE: Final = 30.0
 LOGOUT_DEADLINE: Final = 10.0
-PROBE_DEADLINE: Final = 10.0
 LOGIN_DEADLINE: Final = 60.0
 CHECK_EVERY: Final = 15.0
 
@@ -61,7 +60,7 @@ class WhatsAppWebBot:
         self._running = True
         try:
             await self._shared.let_go(self._bot)
-            device = await self._file.device()
+            device = await self._device()
             await self._shared.way.check()
             if device is None:
                 device = await self._pair(emit)
@@ -70,6 +69,24 @@ class WhatsAppWebBot:
             await self._connect(emit)
         finally:
             self._running = False
+
+    async def _device(self) -> Device | None:
+        try:
+            return await self._file.device()
+        except StoreError as error:
+            raise conditions.from_store_text(error.detail) or error from error
+
+    @property
+    def heard(self) -> datetime | None:
+        """See `Probes.heard`."""
+        return self._session.heard if self._session is not None and self._online else None
+
+    async def probe(self) -> None:
+        """See `Probes.probe`."""
+        session = self._session
+        if session is None or not self._online:
+            raise NotConnected("the bot is not connected to WhatsApp")
+        await probing.ask(session)
 
     async def send(self, message: Outgoing) -> Sent:
         """See `Transport.send`."""
@@ -90,6 +107,7 @@ class WhatsAppWebBot:
         answer = neonize.SendMessageReturnFunction.FromString(raw)
         if answer.Error:
             raise conditions.from_send_error(answer.Error)
+        session.heard = datetime.now(UTC)
         return Sent(answer.SendResponse.ID, datetime.fromtimestamp(answer.SendResponse.Timestamp, UTC))
 
     async def pairing_code(self, phone: str) -> PairingCode:
@@ -200,7 +218,7 @@ class WhatsAppWebBot:
             self._online = False
             await taking.tell(Disconnected(LOST))
             if session.problem is not None:  # log lines can be quicker than events
-                await taking.tell(Disconnected(session.problem))
+                await taking.tell(Disconnected(session.problem.detail, session.problem.condition))
         elif code == codes.KEEPALIVE_TIMEOUT:
             self._suspect(session)
 
@@ -223,16 +241,17 @@ class WhatsAppWebBot:
                     await session.news.wait()
             session.news.clear()
             if not session.logged_in and loop.time() > login_until:
-                raise TransportError("WhatsApp took the connection but did not answer the login")
+                message = "WhatsApp took the connection but did not answer the login"
+                raise TransportError(message, condition=Condition.SILENT)
             if not self._online:
                 misses = 0
                 if session.logged_in and session.problem is not None:
-                    await taking.tell(Disconnected(session.problem))
+                    await taking.tell(Disconnected(session.problem.detail, session.problem.condition))
                 continue
             await self._probe_if_suspicious(session)
             misses = 0 if await session.call(self._shared.engine.library.is_connected) else misses + 1
             if misses > 1:
-                raise TransportError("the connection to WhatsApp ended without notice")
+                raise TransportError("the connection to WhatsApp ended without notice", condition=Condition.LOST)
             await self._look_for_a_name(session, taking)
 
     def _suspect(self, session: Session) -> None:
@@ -250,18 +269,10 @@ class WhatsAppWebBot:
                 await taking.tell(Connected(identity))
 
     async def _probe_if_suspicious(self, session: Session) -> None:
-        """Ask the server for something small; no answer means that it, or the way to it, is frozen."""
-        if not self._suspicious:
-            return
-        self._suspicious = False
-        frozen = TransportError("WhatsApp stopped answering")
-        try:
-            async with asyncio.timeout(PROBE_DEADLINE):
-                raw = await session.call(self._shared.engine.library.blocklist)
-        except TimeoutError:
-            raise frozen from None
-        if "timed out" in neonize.GetBlocklistReturnFunction.FromString(raw).Error:
-            raise frozen
+        """Ask the server; no answer means that it, or the way to it, is frozen."""
+        if self._suspicious:
+            self._suspicious = False
+            await probing.ask(session)
 
 
 def _outcome(tasks: list[asyncio.Task[None]], session: Session) -> BaseException:

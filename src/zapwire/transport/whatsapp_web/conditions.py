@@ -10,11 +10,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Final
 
-from zapwire.errors import Blocked, LoggedOut, NeedsPerson, NotConnected, Refused, TransportError, ZapwireError
+from zapwire.errors import (
+    Blocked,
+    Condition,
+    LoggedOut,
+    NeedsPerson,
+    NotConnected,
+    Refused,
+    Restricted,
+    TransportError,
+    ZapwireError,
+)
 from zapwire.transport.whatsapp_web import codes
 
 _PAIR_AGAIN: Final = "Connect the bot and scan the new QR code with the phone."
@@ -23,6 +33,8 @@ _SEE_PHONE: Final = "Look at WhatsApp on the phone; when it works there, connect
 _FAILURE = re.compile(r"Got (\d+)\b.* connect failure, sending LoggedOut event")
 _BUSY = re.compile(r"Got (\d+)/.* connect failure, assuming automatic reconnect")
 _ATTRIBUTE = re.compile(r"""\b(reason|code|expire)=["']?(\d+)""")
+_BAN_MARGIN: Final = 5
+"""Seconds after the end of a ban until it is tried whether it is over."""
 _BANS: Final = {
     101: "it sent too many messages to people who do not have it in their address books",
     102: "too many people blocked it",
@@ -46,44 +58,92 @@ def from_event(code: int) -> ZapwireError:
     return LoggedOut("WhatsApp logged this device out", action=_PAIR_AGAIN)
 
 
-def reconnect_problem(text: str) -> str | None:
+def reconnect_problem(text: str) -> TransportError | None:
     """Why the engine's own reconnecting fails, if this log line tells it."""
     if text.startswith(("Error reconnecting after", "Failed to reconnect after")):
-        return unreachable(text.partition(": ")[2]).detail
+        return unreachable(text.partition(": ")[2])
     if match := _BUSY.search(text):
-        return f"WhatsApp cannot take the connection at the moment (failure {match[1]})"
+        return _busy(match[1])
     return None
+
+
+def from_store_text(text: str) -> ZapwireError | None:
+    """What is the matter with the auth database, if an error of SQLite says so (sqlite3_errstr, result codes)."""
+    lower = text.lower()
+    if any(sign in lower for sign in _DAMAGED):
+        return Blocked(
+            "its auth database is damaged",
+            action="Restore the bot's auth database, or log the bot out and pair it again.",
+            condition=Condition.AUTH_DAMAGED,
+        )
+    reason = next((words for sign, words in _UNWRITABLE if sign in lower), None)
+    if reason is None:
+        return None
+    return TransportError(f"its auth database cannot be used: {reason}", condition=Condition.STORE)
+
+
+def from_store_line(text: str) -> ZapwireError | None:
+    """The same of a log line: only its end counts, as what is before it may be a name that a stranger chose."""
+    return from_store_text(": ".join(text.split(": ")[-2:])) if ": " in text else None
+
+
+_DAMAGED: Final = ("disk image is malformed", "file is not a database", "no such table: whatsmeow_")
+_UNWRITABLE: Final = (
+    ("readonly database", "it cannot be written"),
+    ("database or disk is full", "the disk is full"),
+    ("no space left on device", "the disk is full"),
+    ("disk i/o error", "the disk fails"),
+    ("unable to open database file", "it cannot be opened (permissions, or no file descriptors left)"),
+    ("too many open files", "no file descriptors are left"),
+)
+
+
+def _busy(reason: str) -> TransportError:
+    detail = f"WhatsApp cannot take the connection at the moment (failure {reason})"
+    return TransportError(detail, condition=Condition.BUSY)
 
 
 def _replaced() -> Blocked:
     detail = "another program connected with this bot's session"
-    return Blocked(detail, action="Stop the other program, then connect the bot again.")
+    action = "Stop the other program, then connect the bot again."
+    return Blocked(detail, action=action, condition=Condition.REPLACED)
 
 
 def _outdated() -> Blocked:
-    return Blocked("WhatsApp no longer accepts this version of the client", action="Update zapwire.")
+    detail = "WhatsApp no longer accepts this version of the client"
+    return Blocked(detail, action="Update zapwire.", condition=Condition.OUTDATED)
 
 
 def _logged_out(reason: int) -> NeedsPerson:
     if reason == 403:
-        return LoggedOut("WhatsApp locked this account or its phone was logged out", action=_SEE_PHONE)
+        detail = "WhatsApp locked this account or its phone was logged out"
+        return LoggedOut(detail, action=_SEE_PHONE, condition=Condition.LOCKED)
     if reason == 406:
-        return LoggedOut("WhatsApp logged this device out, probably because the account is banned", action=_SEE_PHONE)
+        detail = "WhatsApp logged this device out, probably because the account is banned"
+        return LoggedOut(detail, action=_SEE_PHONE, condition=Condition.BANNED)
     return LoggedOut("WhatsApp logged this device out", action=_PAIR_AGAIN)
 
 
 def _banned(attributes: dict[str, str]) -> Blocked:
     why = _BANS.get(int(attributes.get("code", 0)), "the reason given is unknown")
     seconds = int(attributes.get("expire", 0))
-    until = f" for {timedelta(seconds=seconds)}" if seconds else ""
+    if not seconds:
+        action = "Look at WhatsApp on the phone; connect the bot when it works there."
+        return Blocked(f"WhatsApp banned this account: {why}", action=action, condition=Condition.BANNED)
     return Blocked(
-        f"WhatsApp banned this account{until}: {why}", action="Wait until the ban is over, then connect the bot."
+        f"WhatsApp banned this account for {timedelta(seconds=seconds)}: {why}",
+        action="Wait: the bot connects again by itself when the ban is over.",
+        condition=Condition.BANNED,
+        until=datetime.now(UTC) + timedelta(seconds=seconds + _BAN_MARGIN),
     )
 
 
 def _refused_connection(reason: str) -> ZapwireError:
     if reason.startswith("5") or reason == "429":
-        return TransportError(f"WhatsApp cannot take the connection at the moment (failure {reason})")
+        return _busy(reason)
+    if reason == "463":
+        detail = "WhatsApp locked this account (failure 463)"
+        return Blocked(detail, action=_SEE_PHONE, condition=Condition.LOCKED)
     detail = f"WhatsApp refused the connection (failure {reason})"
     return Blocked(detail, action="Connect the bot again; if that does not help, log it out and pair it anew.")
 
@@ -137,11 +197,16 @@ _PROXY_ANSWERS: Final = {status.phrase: status for status in HTTPStatus if statu
 class Unreachable(TransportError):
     """There is no way to WhatsApp, for no bot."""
 
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, condition=Condition.UNREACHABLE)
 
-def from_start_error(text: str) -> TransportError:
+
+def from_start_error(text: str) -> ZapwireError:
     """Why a client ended before it ran: the dial failed, or something on this machine (its database, mostly)."""
     if text.startswith(("failed to dial", "noise handshake failed")):
         return unreachable(text)
+    if (error := from_store_text(text)) is not None:
+        return error
     return TransportError(f"the engine did not start: {_without_addresses(text) or 'without a reason'}")
 
 
@@ -186,8 +251,13 @@ def from_send_error(text: str) -> Exception:
 
 def _from_code(code: int) -> ZapwireError:
     if code == 463:
-        return Refused("WhatsApp does not let this account start new chats at the moment (error 463)")
-    if code == 429 or code >= 500:
+        detail = "WhatsApp does not let this account start new chats at the moment (error 463)"
+        return Restricted(detail, error=code, strangers=True)
+    if code == 429:
+        return Restricted(
+            "WhatsApp takes no messages of this account for a while (error 429)", error=code, strangers=False
+        )
+    if code >= 500:
         return TransportError(f"WhatsApp cannot take the message at the moment (error {code})")
     return Refused(f"WhatsApp refused the message (error {code})")
 

@@ -32,6 +32,8 @@ class Incoming:
         self._filled = asyncio.Event()
         self._closed = False
         self._unfinished = 0
+        self._moved = time.monotonic()
+        """When an item was last dealt with, or came into the empty queue."""
         self._last_put = time.monotonic()
 
     def put(self, item: Raw) -> None:
@@ -44,6 +46,8 @@ class Incoming:
             self._items.append(item)
             self._last_put = time.monotonic()
             first = len(self._items) == 1
+            if first and not self._unfinished:
+                self._moved = self._last_put
         if first:
             tell_loop(self._loop, self._filled.set)
 
@@ -63,11 +67,17 @@ class Incoming:
         """One of the items taken is dealt with."""
         with self._room:
             self._unfinished -= 1
+            self._moved = time.monotonic()
 
     def quiet_for(self) -> float:
         """Seconds since the last item came, or 0 while one is waiting or being dealt with."""
         with self._room:
             return 0.0 if self._items or self._unfinished else time.monotonic() - self._last_put
+
+    def stuck_for(self) -> float:
+        """Seconds for which something has waited without anything being dealt with; 0 when nothing waits."""
+        with self._room:
+            return time.monotonic() - self._moved if self._items or self._unfinished else 0.0
 
     def close(self) -> None:
         """Let a waiting engine thread go; what comes from now on is dropped."""

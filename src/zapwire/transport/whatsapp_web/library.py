@@ -61,7 +61,7 @@ class Library:
             ("Disconnect", [c_char_p], None),
             ("IsConnected", [c_char_p], c_bool),
             ("GetMe", [c_char_p], POINTER(BytesReturn)),
-            ("GetBlocklist", [c_char_p], POINTER(BytesReturn)),
+            ("SetPassive", [c_char_p, c_bool], c_void_p),
             ("SendMessage", [c_char_p, *buffer, *buffer], POINTER(BytesReturn)),
             ("GetPNFromLID", [c_char_p, *buffer], POINTER(BytesReturn)),
             ("GetLIDFromPN", [c_char_p, *buffer], POINTER(BytesReturn)),
@@ -106,9 +106,9 @@ class Library:
         """A `Device`."""
         return self._bytes(self._code.GetMe(bot))
 
-    def blocklist(self, bot: bytes) -> bytes:
-        """A `GetBlocklistReturnFunction`; asks the server."""
-        return self._bytes(self._code.GetBlocklist(bot))
+    def set_active(self, bot: bytes) -> str:
+        """Tell the server that this device wants its stanzas, as at each login; its answer: an error or nothing."""
+        return self._text(self._code.SetPassive(bot, False))  # noqa: FBT003 - the export's argument
 
     def send_message(self, bot: bytes, to: bytes, message: bytes) -> bytes:
         """Send a waE2E `Message` to a `JID`; a `SendMessageReturnFunction`."""

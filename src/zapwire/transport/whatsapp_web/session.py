@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 from zapwire.errors import LoggedOut, NotConnected, TransportError, ZapwireError
@@ -15,6 +16,7 @@ from zapwire.transport.whatsapp_web import codes, conditions
 from zapwire.transport.whatsapp_web.engine import Engine
 from zapwire.transport.whatsapp_web.gate import Change
 from zapwire.transport.whatsapp_web.incoming import Incoming
+from zapwire.transport.whatsapp_web.library import Library
 from zapwire.transport.whatsapp_web.messages import read_identity
 from zapwire.transport.whatsapp_web.threads import in_thread, tell_loop
 
@@ -60,7 +62,9 @@ class Session:
         """Holds why the session cannot go on, once it cannot."""
         self.gone = asyncio.Event()
         """The engine has let go of the client and its thread has ended."""
-        self.problem: str | None = None
+        self.heard: datetime | None = None
+        """When an event last came in."""
+        self.problem: TransportError | None = None
         """Why the engine's latest own attempt to reconnect failed; None after it worked."""
         self.logged_in = False
         """WhatsApp took the login at least once; kept by who takes the events."""
@@ -94,6 +98,11 @@ class Session:
         async with self._calls:
             return await self._engine.call(checked)
 
+    @property
+    def library(self) -> Library:
+        """The engine's calls, for `call`."""
+        return self._engine.library
+
     async def identity(self) -> Identity:
         """The account as the engine knows it now."""
         return read_identity(await self.call(self._engine.library.me))
@@ -115,7 +124,7 @@ class Session:
         except TimeoutError:
             log.warning("the engine is slow to let a bot go; waiting in the background")
 
-    def _have_problem(self, problem: str) -> None:
+    def _have_problem(self, problem: TransportError) -> None:
         self.problem = problem
         self.news.set()
 
@@ -139,6 +148,7 @@ class Session:
 
     def on_event(self, code: int, data: bytes) -> None:
         """Take an event; the first one says that the client runs."""
+        self.heard = datetime.now(UTC)
         if code == codes.DEVICE:
             self._registered = True
             self._engine.gate.end(self._change)
@@ -152,7 +162,7 @@ class Session:
 
     def on_log(self, text: str) -> None:
         """Judge a log line: the most reliable news of the connection's end."""
-        error = conditions.from_log_line(text)
+        error = conditions.from_log_line(text) or conditions.from_store_line(text)
         if error is not None:
             self.fail(error)
             return

@@ -1,0 +1,126 @@
+"""Does WhatsApp still answer: asks on each connection over which nothing comes in.
+
+A connection can stand and be deaf: the socket is open, keep-alives may even be answered, and no message arrives. So
+what counts is something that came in, or the answer to a probe that takes the way of messages. Silence alone is never
+called healthy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+from zapwire.core.limits import Limits
+from zapwire.errors import Condition, NotConnected, TransportError
+from zapwire.model import BotId, Health
+from zapwire.store import times
+from zapwire.transport.base import Probes, Transport
+
+log = logging.getLogger(__name__)
+
+_LATE = 3
+"""Intervals without a sign of life after which a connection no longer counts as healthy, whatever probes do."""
+
+Tell = Callable[[int], Awaitable[None]]
+"""Called with the number of failures in a row: after each answer (0) and each failure."""
+
+
+class Silent(TransportError):
+    """WhatsApp answers nothing on a connection that stands."""
+
+    def __init__(self) -> None:
+        super().__init__("WhatsApp stopped answering on this connection", condition=Condition.SILENT)
+
+
+class Liveness:
+    """Watches one bot's connections, one after the other; `run` beside each."""
+
+    def __init__(self, bot: BotId, transport: Transport, limits: Limits, chance: random.Random, tell: Tell) -> None:
+        self._bot = bot
+        self._transport = transport
+        self._limits = limits
+        self._chance = chance
+        self._tell = tell
+        self._connected = asyncio.Event()
+        self._hurried = False
+        self._failures = 0
+        self._last_answer: datetime | None = None
+        self._round_trip: float | None = None
+
+    @property
+    def health(self) -> Health | None:
+        """What is known; None when this transport cannot be asked."""
+        if not isinstance(self._transport, Probes):
+            return None
+        seen = self._seen()
+        late = timedelta(seconds=self._limits.probe_interval * _LATE)
+        alive = seen is not None and times.now() - seen < late and self._failures < self._limits.unhealthy_after
+        return Health(self._connected.is_set() and alive, seen, self._failures, self._last_answer, self._round_trip)
+
+    def online(self, *, at_once: bool = False) -> None:
+        """The connection stands; with *at_once* it is asked right away."""
+        self._hurried = at_once
+        self._failures = 0
+        self._connected.set()
+
+    def offline(self) -> None:
+        """The connection is lost, or being made anew."""
+        self._connected.clear()
+        self._failures = 0
+
+    async def run(self) -> None:
+        """Ask from time to time, until cancelled. Raises `Silent` once too many probes went unanswered."""
+        transport = self._transport
+        if not isinstance(transport, Probes):
+            await asyncio.Event().wait()
+            return
+        first = True
+        while True:
+            await self._connected.wait()
+            await asyncio.sleep(self._pause(first=first))
+            first = not self._connected.is_set()
+            if not first and not self._heard_lately(transport):
+                await self._ask(transport)
+
+    def _pause(self, *, first: bool) -> float:
+        """Seconds until the next look. The first one falls anywhere, so that a thousand bots do not ask together."""
+        interval, jitter = self._limits.probe_interval, self._limits.jitter
+        if self._hurried:
+            self._hurried = False
+            return min(interval, 0.5)
+        if self._failures:
+            return min(interval, self._limits.probe_again)
+        return interval * (self._chance.random() if first else self._chance.uniform(1 - jitter, 1 + jitter))
+
+    def _heard_lately(self, transport: Probes) -> bool:
+        heard = transport.heard
+        lately = timedelta(seconds=self._limits.probe_interval * (1 - self._limits.jitter))
+        return self._failures == 0 and heard is not None and times.now() - heard < lately
+
+    def _seen(self) -> datetime | None:
+        heard = self._transport.heard if isinstance(self._transport, Probes) else None
+        known = [moment for moment in (heard, self._last_answer) if moment is not None]
+        return max(known, default=None)
+
+    async def _ask(self, transport: Probes) -> None:
+        began = time.monotonic()
+        try:
+            await transport.probe()
+        except NotConnected:
+            return
+        except TransportError as error:
+            if not self._connected.is_set():
+                return  # lost meanwhile, which is told in its own way
+            self._failures += 1
+            log.info("bot %s: probe %d was not answered: %s", self._bot, self._failures, error.detail)
+            await self._tell(self._failures)
+            if self._failures >= self._limits.silent_after:
+                raise Silent from None
+            return
+        self._last_answer, self._round_trip = times.now(), round(time.monotonic() - began, 4)
+        self._failures = 0
+        await self._tell(0)

@@ -1,0 +1,35 @@
+"""The question by which a bot finds out whether WhatsApp still hears it.
+
+Asked is what each client says at its login: "this device is active". It is small, WhatsApp answers it, it changes
+nothing for a device that is active already, and it mends one that WhatsApp took for passive, which gets no messages
+(whatsmeow, connectionevents.go, SetPassive). An answer alone does not say that messages get through to us: what waits
+in our own queue for too long counts as deaf too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from zapwire.errors import Condition, NotConnected, TransportError
+from zapwire.transport.whatsapp_web.session import Session
+
+PROBE_DEADLINE: Final = 10.0
+STUCK: Final = 120.0
+"""Seconds that what came in may wait; a failing database is told after a minute of it."""
+
+
+async def ask(session: Session) -> None:
+    """One round trip. Raises `TransportError` when it is not answered."""
+    silent = TransportError("WhatsApp stopped answering", condition=Condition.SILENT)
+    try:
+        async with asyncio.timeout(PROBE_DEADLINE):
+            error = await session.call(session.library.set_active)
+    except TimeoutError:
+        raise silent from None
+    if "not connected" in error or "disconnected" in error:
+        raise NotConnected("the connection to WhatsApp was lost meanwhile")
+    if "timed out" in error:
+        raise silent
+    if session.incoming.stuck_for() > STUCK:
+        raise TransportError("what WhatsApp sends is not taken in", condition=Condition.SILENT)

@@ -1,0 +1,261 @@
+"""Liveness, halts that end by themselves, and the history; the transport is scripted, the database real."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.core.scripted import KEYS, QUICK, ScriptedTransport, ScriptedTransports, World, eventually, world
+from zapwire.core.assembly import open_core
+from zapwire.core.breaker import Breaker
+from zapwire.core.limits import Limits
+from zapwire.errors import Blocked, Condition, TransportError
+from zapwire.model import BotId, BotState
+from zapwire.store.db import Database
+from zapwire.transport.base import Disconnected, Troubled
+
+ASKING = replace(QUICK, probe_interval=0.02, probe_again=0.01, silent_rest=0.2)
+
+
+class Asked(ScriptedTransport):
+    """One that can be probed: answers while `hears`."""
+
+    hears = True
+    probes = 0
+    heard: datetime | None = None
+
+    async def probe(self) -> None:
+        self.probes += 1
+        if not self.hears:
+            raise TransportError("WhatsApp stopped answering", condition=Condition.SILENT)
+
+
+class AskedTransports(ScriptedTransports):
+    def __call__(self, bot: BotId) -> Asked:
+        self.made[bot] = Asked(bot, linked=self.linked)
+        return self.made[bot]  # type: ignore[return-value]
+
+
+class Fleet:
+    def __init__(self, path: Path, limits: Limits = ASKING) -> None:
+        self.path, self.limits = path, limits
+
+    async def __aenter__(self) -> World:
+        transports = AskedTransports(linked=True)
+        self._database = Database.open(self.path, KEYS)
+        database = await self._database.__aenter__()
+        self._core = open_core(database, transports, limits=self.limits, chance=random.Random(1))
+        return World(await self._core.__aenter__(), transports, database)
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._core.__aexit__(None, None, None)
+        await self._database.__aexit__(None, None, None)
+
+
+async def history(at: World) -> list[tuple[str, str | None]]:
+    return [(entry.state, entry.code) for entry in reversed(await at.core.fleet.history("bot"))]
+
+
+async def test_a_deaf_connection_is_told_made_anew_and_its_recovery_is_told(tmp_path: Path):
+    async with Fleet(tmp_path / "db") as at:
+        await at.core.fleet.create("bot")
+        bot = at.transports["bot"]
+        await at.until("bot", BotState.CONNECTED)
+        await eventually(lambda: bot.probes > 1)
+        health = (await at.core.fleet.get("bot")).health
+        assert health is not None
+        assert health.healthy
+        assert await at.events("bot.unhealthy") == []
+        bot.hears = False
+        await eventually(lambda: bot.runs == 2)
+        [told] = await at.events("bot.unhealthy")
+        assert (told.data["state"], told.data["code"], told.data["health"]["healthy"]) == ("connected", "silent", False)
+        assert told.data["health"]["probe_failures"] == 2
+        bot.hears = True
+        await eventually(lambda: at.events("bot.healthy"))
+        [told] = await at.events("bot.healthy")
+        assert (told.data["code"], told.data["health"]["healthy"]) == (None, True)
+        assert await history(at) == [
+            ("starting", None), ("connected", None), ("connected", "silent"), ("reconnecting", "silent"),
+            ("connected", None),
+        ]  # fmt: skip
+
+
+async def test_three_deaf_connections_call_a_person_and_the_bot_tries_again_all_the_same(tmp_path: Path):
+    async with Fleet(tmp_path / "db") as at:
+        await at.core.fleet.create("bot")
+        bot = at.transports["bot"]
+        bot.hears = False
+        view = await at.until("bot", BotState.BLOCKED)
+        assert (view.code, bot.runs) == ("silent", 3)
+        assert view.action is not None
+        assert "pair it again" in view.action
+        assert view.next_try is not None
+        bot.hears = True
+        await eventually(lambda: at.events("bot.healthy"))
+        assert (await at.core.fleet.get("bot")).state is BotState.CONNECTED
+        assert len(await at.events("bot.unhealthy")) == 1
+
+
+async def test_no_traffic_and_no_answer_is_not_healthy(tmp_path: Path):
+    async with Fleet(tmp_path / "db", replace(ASKING, probe_interval=3600)) as at:
+        await at.core.fleet.create("bot")
+        await at.until("bot", BotState.CONNECTED)
+        health = (await at.core.fleet.get("bot")).health
+        assert health is not None
+        assert not health.healthy
+        at.transports["bot"].heard = datetime.now(UTC)
+        health = (await at.core.fleet.get("bot")).health
+        assert health is not None
+        assert health.healthy
+        assert at.transports["bot"].probes == 0
+        await at.tell("bot", Disconnected("gone"))
+        health = (await at.core.fleet.get("bot")).health
+        assert health is not None
+        assert not health.healthy
+        await at.core.fleet.disconnect("bot")
+        await eventually(lambda: at.transports["bot"].running == 0)
+        await eventually(lambda: at.core.fleet._find("bot").view.health is None)
+
+
+async def test_traffic_takes_the_place_of_probes(tmp_path: Path):
+    async with Fleet(tmp_path / "db") as at:
+        await at.core.fleet.create("bot")
+        bot = at.transports["bot"]
+        bot.heard = datetime.now(UTC) + timedelta(hours=1)
+        await at.until("bot", BotState.CONNECTED)
+        await asyncio.sleep(0.2)  # ten intervals
+        assert bot.probes == 0
+
+
+def banned(seconds: float) -> Blocked:
+    until = datetime.now(UTC) + timedelta(seconds=seconds)
+    return Blocked("banned", action="wait", condition=Condition.BANNED, until=until)
+
+
+async def test_a_ban_with_an_end_is_waited_out_and_not_tried_before(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await at.core.fleet.create("bot")
+        await at.until("bot", BotState.CONNECTED)
+        at.transports["bot"].script.put_nowait(banned(0.3))
+        view = await at.until("bot", BotState.BLOCKED)
+        assert view.restriction is not None
+        assert (view.code, view.restriction.kind, view.restriction.until) == ("banned", "banned", view.next_try)
+        assert at.transports["bot"].runs == 1
+        await at.until("bot", BotState.CONNECTED)
+        assert view.next_try is not None
+        assert datetime.now(UTC) >= view.next_try
+        assert at.transports["bot"].runs == 2
+
+
+@pytest.mark.parametrize(("condition", "kept"), [("banned", True), ("replaced", True), ("outdated", False)])
+async def test_what_is_final_is_not_tried_again_by_a_restart(tmp_path: Path, condition: str, kept: bool):
+    async with world(tmp_path / "db", linked=True) as at:
+        await at.core.fleet.create("bot")
+        await at.until("bot", BotState.CONNECTED)
+        error = Blocked("no", action="look", condition=Condition(condition))
+        at.transports["bot"].script.put_nowait(error)
+        await at.until("bot", BotState.BLOCKED)
+    async with world(tmp_path / "db", linked=True) as at:
+        if not kept:
+            await at.until("bot", BotState.CONNECTED)
+            return
+        view = await at.core.fleet.get("bot")
+        assert (view.state, view.code, view.reason, view.action) == (BotState.BLOCKED, condition, "no", "look")
+        await asyncio.sleep(0.05)
+        assert at.transports["bot"].runs == 0
+
+
+async def test_a_ban_is_waited_out_over_a_restart(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await at.core.fleet.create("bot")
+        await at.until("bot", BotState.CONNECTED)
+        at.transports["bot"].script.put_nowait(banned(0.5))
+        view = await at.until("bot", BotState.BLOCKED)
+    async with world(tmp_path / "db", linked=True) as at:
+        again = await at.core.fleet.get("bot")
+        assert (again.state, again.code) == (BotState.BLOCKED, "banned")
+        await at.until("bot", BotState.CONNECTED)
+        assert view.next_try is not None
+        assert datetime.now(UTC) >= view.next_try - timedelta(milliseconds=1)
+
+
+async def test_attempts_that_fail_alike_are_one_entry_and_the_history_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("zapwire.store.history.KEPT", 10)
+    async with world(tmp_path / "db", linked=True) as at:
+        await at.core.fleet.create("bot")
+        bot = at.transports["bot"]
+        await at.until("bot", BotState.CONNECTED)
+        bot.linked = False
+        for _ in range(4):
+            bot.script.put_nowait(TransportError("no way", condition=Condition.UNREACHABLE))
+        await eventually(lambda: bot.runs == 5)
+        newest = (await at.core.fleet.history("bot"))[0]
+        assert (newest.state, newest.code, newest.reason, newest.repeated) == (
+            "reconnecting",
+            "unreachable",
+            "no way",
+            3,
+        )
+        for n in range(20):
+            await at.tell("bot", Troubled(f"trouble {n}", "look", Condition.STORE))
+        page = await at.core.fleet.history("bot", limit=6)
+        older = await at.core.fleet.history("bot", limit=6, before=page[-1].n)
+        assert [entry.reason for entry in page + older] == [f"trouble {n}" for n in range(19, 9, -1)]
+
+
+def failure(words: str = "refused") -> TransportError:
+    return TransportError(words, condition=Condition.UNREACHABLE)
+
+
+def test_after_enough_bots_failing_alike_the_first_one_tries_for_all():
+    now = [0.0]
+    breaker = Breaker(Limits(alike=3, alike_within=100), lambda: now[0])
+    bots = [BotId(f"bot-{n}") for n in range(5)]
+    assert [breaker.failed(bot, failure()) for bot in bots[:3]] == [None] * 3
+    waiting = [breaker.failed(bot, failure()) for bot in bots[3:]]
+    assert all(event is not None and not event.is_set() for event in waiting)
+    assert breaker.failed(bots[2], failure()) is None, "the scout goes on"
+    assert breaker.failed(BotId("other"), failure("other words")) is None
+    breaker.left(bots[0])
+    assert not waiting[0].is_set()  # type: ignore[union-attr]
+    breaker.left(bots[2])
+    assert all(event.is_set() for event in waiting)  # type: ignore[union-attr]
+    assert breaker.failed(bots[3], failure()) is None, "it begins anew"
+
+
+def test_failures_that_lie_far_apart_or_are_a_bots_own_make_no_group():
+    now = [0.0]
+    breaker = Breaker(Limits(alike=3, alike_within=100), lambda: now[0])
+    for n in range(9):
+        now[0] += 60
+        assert breaker.failed(BotId(f"bot-{n}"), failure()) is None
+    own = TransportError("odd", condition=Condition.TROUBLE)
+    assert [breaker.failed(BotId(f"own-{n}"), own) for n in range(9)] == [None] * 9
+
+
+async def test_bots_that_wait_for_another_come_back_when_it_has_found_the_way(tmp_path: Path):
+    limits = replace(QUICK, alike=3, backoff_first=0.05, backoff_most=0.05, spread=0.02, jitter=0)
+    async with world(tmp_path / "db", linked=True, limits=limits) as at:
+        at.transports.linked = False
+        names = [f"bot-{n}" for n in range(6)]
+        for name in names:
+            await at.core.fleet.create(name)
+        limits_most = 30.0
+        object.__setattr__(limits, "backoff_most", limits_most)  # who waits for the scout must not come by itself
+        for name in names:
+            at.transports[name].script.put_nowait(failure())
+            await at.until(name, BotState.RECONNECTING)
+        spoken = [bot for bot in await at.core.fleet.list() if "one of them tries for all" in (bot.reason or "")]
+        assert len(spoken) == 3
+        for name in names:
+            at.transports[name].linked = True
+        for name in names:
+            await at.until(name, BotState.CONNECTED)
