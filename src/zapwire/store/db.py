@@ -92,7 +92,7 @@ class Database:
         `StoreError` when another daemon has it, when it is sealed with another key or comes from a newer program, or
         when it cannot be used at all.
         """
-        with _errors(path), _files(path, shared=shared):
+        with errors(path), files(path, shared=shared):
             async with _connect(path) as writer, _connect(path) as reader:
                 last_seq = await writer.call(partial(prepare, keys))
                 await reader.call(partial(_prepare_reader, keys))
@@ -226,7 +226,7 @@ def prepare(keys: KeyRing | None, sql: sqlite3.Connection) -> int:
         sealing.install(sql, sealing.choose(sql, keys))
     _migrate(sql, able=keys is not None)
     if 0 < found < _FIRST_SEALED:
-        _scour(sql)
+        scour(sql)
     sql.execute("PRAGMA foreign_keys = ON")  # not before: a migration that makes a table anew would empty others
     row = sql.execute("SELECT seq FROM sqlite_sequence WHERE name = 'journal'").fetchone()
     return int(row[0]) if row else 0
@@ -238,7 +238,7 @@ def _prepare_reader(keys: KeyRing | None, sql: sqlite3.Connection) -> None:
     sql.execute("PRAGMA query_only = ON")
 
 
-def _scour(sql: sqlite3.Connection) -> None:
+def scour(sql: sqlite3.Connection) -> None:
     """Leave nothing in free pages and in the WAL of what has just been sealed or deleted."""
     sql.execute("VACUUM")
     sql.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -284,7 +284,7 @@ def _statements(script: str) -> Iterator[str]:
 
 
 @contextmanager
-def _files(path: Path, *, shared: bool) -> Iterator[None]:
+def files(path: Path, *, shared: bool) -> Iterator[None]:
     """Make the file readable by its owner only, and hold the lock beside it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -306,7 +306,8 @@ def _files(path: Path, *, shared: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _errors(path: Path) -> Iterator[None]:
+def errors(path: Path) -> Iterator[None]:
+    """Turn what SQLite and the system say about the database at *path* into `StoreError`."""
     try:
         yield
     except sqlite3.Error as error:
