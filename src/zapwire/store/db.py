@@ -15,6 +15,7 @@ import asyncio
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -26,6 +27,7 @@ import aiosqlite
 
 from zapwire.errors import StoreError
 from zapwire.events import Event
+from zapwire.measures import Timing
 from zapwire.store import sealing
 from zapwire.store.tail import Tail
 from zapwire.vault.keys import KeyRing
@@ -80,6 +82,9 @@ class Database:
         self._reader = reader
         self._queue: asyncio.Queue[_Job[Any] | None] = asyncio.Queue(QUEUE)
         self._closing = False
+        self.commits = Timing()
+        """Each with all writes that it held."""
+        self.writes = 0
         self.tail = tail
 
     @classmethod
@@ -129,11 +134,14 @@ class Database:
             jobs, last = await self._take()
             if not jobs:
                 continue
+            began = time.monotonic()
             try:
                 outcomes, done = await self._writer.call(partial(_run, jobs))
             except Exception as error:  # noqa: BLE001 - whatever it was, the callers are told and the next may work
                 _refuse(jobs, StoreError(f"cannot write the database: {error}"))
                 continue
+            self.commits.add(time.monotonic() - began)
+            self.writes += len(jobs)
             for step in done.then:
                 step()
             self.tail.publish(done.told)
