@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from typing import Any
 
 import aiohttp
@@ -11,7 +12,7 @@ import pytest
 from yarl import URL
 
 from tests.api.conftest import Api
-from zapwire.api import events
+from zapwire.api import streams, websocket
 
 
 async def next_event(socket: aiohttp.ClientWebSocketResponse) -> dict[str, Any]:
@@ -86,16 +87,45 @@ async def test_sockets_are_limited_and_a_closed_one_makes_room(api: Api) -> None
         assert not again.closed
 
 
-async def test_a_client_that_takes_nothing_is_cut_off(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "SLOW", 0.2)
+async def stalled(api: Api, monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A client that took nothing of 12 MB until it was found too slow."""
+    monkeypatch.setattr(streams, "SLOW", 0.2)
     cut = asyncio.Event()
-    monkeypatch.setattr(events.logger, "warning", lambda *_, **__: cut.set())
+    monkeypatch.setattr(websocket.logger, "warning", lambda *_, **__: cut.set())
     transport = await api.connected("shop")
     reader, writer = await upgraded(api)
     for number in range(200):
         await transport.receive("x" * 60_000, number)
     async with asyncio.timeout(20):
         await cut.wait()
+    return reader, writer
+
+
+async def test_a_slow_client_is_told_from_where_it_may_resume(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = await stalled(api, monkeypatch)
+    frames = []
+    async with asyncio.timeout(20):
+        while not frames or frames[-1][0] != 8:
+            frames.append(await read_frame(reader))
+    writer.close()
+    *events, (_, end) = frames
+    seqs = [json.loads(body)["seq"] for _, body in events]
+    assert 0 < len(seqs) < 200
+    assert int.from_bytes(end[:2], "big") == 4408
+    assert end[2:].decode() == f"took nothing for 0.2 s: resume with after={seqs[-1]}"
+    async with api.http.ws_connect(f"{api.url}/v1/events?after={seqs[-1]}", headers=api.headers) as socket:
+        rest = [(await next_event(socket))["seq"] for _ in range(200 - len(seqs))]
+    assert seqs + rest == list(range(seqs[0], seqs[0] + 200))
+
+
+async def test_a_client_that_takes_not_even_the_last_word_is_dropped(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "LAST_WORD", 0.2)
+    dropped = asyncio.Event()
+    abort = websocket.abort
+    monkeypatch.setattr(websocket, "abort", lambda request: (abort(request), dropped.set()))
+    reader, writer = await stalled(api, monkeypatch)
+    async with asyncio.timeout(20):
+        await dropped.wait()
     received = 0
     with contextlib.suppress(ConnectionError):
         while chunk := await reader.read(1 << 16):
@@ -104,6 +134,38 @@ async def test_a_client_that_takes_nothing_is_cut_off(api: Api, monkeypatch: pyt
     writer.close()
     page = await api.call("GET", "/v1/events?types=message.received&limit=1000")
     assert len(page["events"]) == 200
+
+
+async def test_a_silent_client_is_pinged_and_dropped_when_it_does_not_answer(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket, "PING", 0.05)
+    monkeypatch.setattr(websocket, "PONG", 0.2)
+    async with api.http.ws_connect(api.url + "/v1/events", headers=api.headers, autoping=False) as socket:
+        for _ in range(5):
+            assert (await socket.receive(5)).type is aiohttp.WSMsgType.PING
+            await socket.pong()
+        await socket.ping(b"you too?")
+        async with asyncio.timeout(5):
+            while (answer := await socket.receive()).type is aiohttp.WSMsgType.PING:
+                await socket.pong()
+        assert (answer.type, answer.data) == (aiohttp.WSMsgType.PONG, b"you too?")
+    reader, writer = await upgraded(api)
+    async with asyncio.timeout(5):
+        assert (await read_frame(reader))[0] == 9
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await read_frame(reader)
+    writer.close()
+
+
+async def read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """Opcode and content of the next WebSocket frame (RFC 6455, 5.2)."""
+    first, size = await reader.readexactly(2)
+    if size == 126:
+        size = int.from_bytes(await reader.readexactly(2), "big")
+    elif size == 127:
+        size = int.from_bytes(await reader.readexactly(8), "big")
+    return first & 15, await reader.readexactly(size)
 
 
 async def upgraded(api: Api) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -125,8 +187,8 @@ async def upgraded(api: Api) -> tuple[asyncio.StreamReader, asyncio.StreamWriter
 
 async def test_the_end_of_the_daemon_is_told(api: Api) -> None:
     async with api.http.ws_connect(api.url + "/v1/events", headers=api.headers) as socket:
-        closing = asyncio.create_task(events.close_streams(api.app))
+        closing = asyncio.create_task(streams.close_streams(api.app))
         async with asyncio.timeout(5):
             assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
-        assert socket.close_code == 1001
-        await closing
+            assert socket.close_code == 1001
+            await closing

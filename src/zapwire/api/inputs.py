@@ -97,8 +97,10 @@ class Whole(Parameter):
     def read(self, request: web.Request) -> int | None:
         """The value or the default; raises a 422 problem."""
         text = request.query.get(self.name)
-        if text is None:
-            return self.default
+        return self.default if text is None else self.read_text(text)
+
+    def read_text(self, text: str) -> int:
+        """The value of *text*, wherever it came from; raises a 422 problem."""
         if not text.isascii() or not text.isdigit() or len(text) > 19 or not self.minimum <= int(text) <= self.maximum:
             raise _bad(self.name, f"must be a whole number from {self.minimum} to {self.maximum}")
         return int(text)

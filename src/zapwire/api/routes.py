@@ -2,20 +2,7 @@
 
 from __future__ import annotations
 
-from zapwire.api import (
-    bots,
-    events,
-    figures,
-    health,
-    messages,
-    metrics,
-    pages,
-    pairing,
-    schemas,
-    stats,
-    virtual_phones,
-    webhooks,
-)
+from zapwire.api import bots, events, health, messages, pages, pairing, schemas, sse, virtual_phones, webhooks
 from zapwire.api.openapi import show as show_openapi
 from zapwire.api.routing import Access, Route
 
@@ -68,9 +55,10 @@ API: tuple[Route, ...] = (
         answer=schemas.OutgoingMessage, query=(messages.WAIT,), tag="messages",
     ),
     Route(
-        "GET", "/v1/events", events.events, "Follow the events (WebSocket), or read a page of them (JSON)",
-        access=Access.STREAM, answer=schemas.EventPage, tag="events",
-        query=(events.AFTER, events.BOTS, events.TYPES, events.LIMIT), problems=(503,),
+        "GET", "/v1/events", events.events, "Follow the events (WebSocket, Server-Sent Events) or read pages",
+        access=Access.STREAM, answer=schemas.EventPage, tag="events", media=(sse.CONTENT_TYPE,),
+        query=(events.AFTER, events.BOTS, events.TYPES, events.LIMIT, events.WAIT),
+        headers=(events.LAST_EVENT_ID,), problems=(503,),
     ),
     Route(
         "POST", "/v1/webhooks", webhooks.create, "Add a webhook; its secret is shown only now", 201,
@@ -83,11 +71,6 @@ API: tuple[Route, ...] = (
         body=schemas.UpdateWebhook, answer=schemas.Webhook, tag="webhooks",
     ),
     Route("DELETE", "/v1/webhooks/{webhook}", webhooks.delete, "Delete a webhook", 204, tag="webhooks"),
-    Route(
-        "GET", "/v1/stats", stats.stats, "See the daemon's figures, in total and for each bot",
-        answer=figures.Stats, query=(stats.BOTS,), tag="health",
-    ),
-    Route("GET", "/metrics", metrics.metrics, "The same for Prometheus", text="text/plain", tag="health"),
     Route(
         "GET", "/livez", health.live, "Is the process there", access=Access.PUBLIC, answer=schemas.Live, tag="health",
     ),

@@ -182,11 +182,18 @@ class Event(_Answer):
     """One line of the journal: also one WebSocket frame, and one webhook body."""
 
     id: str = Field(description="The same over all retries.")
-    seq: int = Field(description="Position in the journal; grows, may have gaps.")
+    seq: int = Field(description="Position in the journal; each is one more than the one before.")
     type: EventType
     timestamp: Timestamp
-    bot: str
+    bot: str | None = Field(description="null when the event is about no bot.")
     data: dict[str, Any] = Field(description="By type: a Bot, a code, a ReceivedMessage or an OutgoingMessage.")
+
+
+class EventGap(_Answer):
+    """Events that were pruned before the reader came to them; both ends included."""
+
+    from_seq: int = Field(alias="from")
+    to_seq: int = Field(alias="to")
 
 
 class EventPage(_Answer):
@@ -195,6 +202,7 @@ class EventPage(_Answer):
     events: list[Event]
     next_after: int = Field(description="Pass this as `after` to go on.")
     last_seq: int = Field(description="The newest event there is; `after` this one, only new events follow.")
+    gap: EventGap | None = Field(description="What lay between `after` and these events and is no longer kept.")
 
 
 class CreateWebhook(_Body):

@@ -8,11 +8,11 @@ from aiohttp import web
 
 from zapwire.api import routes
 from zapwire.api.auth import Auth
-from zapwire.api.events import STREAMS, close_streams
 from zapwire.api.keys import AUTH, CORE, ROUTES, SANDBOX, SETTINGS
 from zapwire.api.origin import OriginGuard, add_headers, guard_middleware
 from zapwire.api.problems import problem_middleware
 from zapwire.api.sandbox import Sandbox
+from zapwire.api.streams import STREAMS, Streams, close_streams
 from zapwire.core.assembly import Core
 from zapwire.settings import Settings
 
@@ -28,7 +28,7 @@ def make_app(
     app[SETTINGS] = settings
     app[AUTH] = Auth(core.tokens, fixed_tokens)
     app[SANDBOX] = sandbox
-    app[STREAMS] = set()
+    app[STREAMS] = Streams(settings.max_streams)
     phones = routes.SANDBOX if sandbox is not None and sandbox.has_phones else ()
     app[ROUTES] = (*routes.API, *phones, *routes.PAGES)
     for route in app[ROUTES]:

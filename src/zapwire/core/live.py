@@ -1,13 +1,16 @@
 """The journal for those who read along: by page, or as a stream that never loses and never holds up anybody else.
 
 A reader is a cursor. It is given what comes after the cursor, from memory when it keeps up and from the database when
-it does not, and it is woken by commits. A slow reader delays itself only: nothing is kept for it.
+it does not, and it is woken by commits. A slow reader delays itself only: nothing is kept for it. What was pruned
+before a reader came to it is told as a `Gap`.
 """
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from zapwire.errors import InvalidInput
 from zapwire.events import Event, EventType
@@ -15,6 +18,15 @@ from zapwire.store import journal
 from zapwire.store.db import Database
 
 PAGE_LARGEST = 1000
+_READ_AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Events that the journal no longer has, between a reader's cursor and the first one left; both ends included."""
+
+    from_seq: int
+    to_seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +36,57 @@ class Page:
     events: list[Event]
     next_after: int
     """The cursor for the next page; also past events that were filtered out."""
+    gap: Gap | None = None
+    """What lay before these events and is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which events a reader wants; None stands for all."""
+
+    bots: frozenset[str] | None = None
+    types: frozenset[str] | None = None
+
+    @classmethod
+    def of(cls, bots: Collection[str] | None, types: Collection[str] | None) -> Filter:
+        """*types* may have families, like `message.*`. Raises `InvalidInput` for one that does not exist."""
+        return cls(None if bots is None else frozenset(bots), None if types is None else _expand(types))
+
+    def takes(self, event: Event) -> bool:
+        """Is *event* wanted?"""
+        return (self.bots is None or event.bot in self.bots) and (self.types is None or event.type.value in self.types)
+
+
+@dataclass(slots=True)
+class Follower:
+    """One reader that keeps on reading."""
+
+    database: Database
+    cursor: int
+    """Everything up to here was handed out or filtered out."""
+    wanted: Filter = field(default_factory=Filter)
+
+    async def batch(self) -> list[Event | Gap]:
+        """The next events that match, in order; waits until there is one."""
+        tail = self.database.tail
+        while True:
+            wake = tail.wake
+            events = tail.after(self.cursor)
+            if events is None:
+                found = await self._from_table()
+            elif events:
+                self.cursor = events[-1].seq
+                found = [event for event in events if self.wanted.takes(event)]
+            else:
+                await wake.wait()
+                continue
+            if found:
+                return found
+
+    async def _from_table(self) -> list[Event | Gap]:
+        page = await _read(self.database, self.cursor, self.wanted, _READ_AT_ONCE)
+        self.cursor = page.next_after
+        return [*([page.gap] if page.gap is not None else []), *page.events]
 
 
 class Live:
@@ -38,55 +101,92 @@ class Live:
 
     async def page(
         self,
-        after: int = 0,
+        after: int | None = None,
         *,
         bots: Collection[str] | None = None,
         types: Collection[str] | None = None,
         limit: int = 100,
+        wait: float = 0,
     ) -> Page:
-        """Up to *limit* events after *after*. Raises `InvalidInput` (after, types, limit)."""
-        _check(after, types)
+        """Up to *limit* events after *after* (None: from the oldest there is); waits *wait* seconds for a first one.
+
+        Raises `InvalidInput` (after, types, limit).
+        """
+        wanted = self._checked(after, bots, types)
         if not 1 <= limit <= PAGE_LARGEST:
             raise InvalidInput(f"a number from 1 to {PAGE_LARGEST}", field="limit")
-        upto = self._database.tail.last_seq
-        events, cursor = await self._database.read(
-            lambda sql: journal.read(sql, after, limit, upto=upto, bots=bots, types=types)
-        )
-        return Page(events, cursor)
+        page = await _read(self._database, after, wanted, limit)
+        if page.events or page.gap is not None or wait <= 0:
+            return page
+        follower = Follower(self._database, page.next_after, wanted)
+        try:
+            async with asyncio.timeout(wait):
+                found = await follower.batch()
+        except TimeoutError:
+            return Page([], follower.cursor)
+        events = [one for one in found if isinstance(one, Event)][:limit]
+        gap = next((one for one in found if isinstance(one, Gap)), None)
+        return Page(events, events[-1].seq if len(events) == limit else follower.cursor, gap)
+
+    def follower(
+        self,
+        after: int | None = None,
+        *,
+        bots: Collection[str] | None = None,
+        types: Collection[str] | None = None,
+    ) -> Follower:
+        """A reader of all that comes after *after* (None: from now on). Raises `InvalidInput` (after, types)."""
+        wanted = self._checked(after, bots, types)
+        return Follower(self._database, self._database.tail.last_seq if after is None else after, wanted)
 
     def follow(
         self, after: int | None = None, *, bots: Collection[str] | None = None, types: Collection[str] | None = None
     ) -> AsyncIterator[Event]:
-        """All events after *after* (None: that come from now on), for ever. Raises `InvalidInput` at once."""
-        _check(after or 0, types)
-        return self._follow(self._database.tail.last_seq if after is None else after, bots, types)
+        """All events after *after* (None: that come from now on), for ever. Raises `InvalidInput` at once.
 
-    async def _follow(
-        self, cursor: int, bots: Collection[str] | None, types: Collection[str] | None
-    ) -> AsyncIterator[Event]:
-        tail = self._database.tail
-        while True:
-            wake = tail.wake
-            events = tail.after(cursor)
-            if events is None:
-                page = await self.page(cursor, bots=bots, types=types)
-                for event in page.events:
-                    yield event
-                cursor = page.next_after
-                continue
-            if not events:
-                await wake.wait()
-                continue
-            for event in events:
-                if (bots is None or event.bot in bots) and (types is None or event.type.value in types):
-                    yield event
-            cursor = events[-1].seq
+        For readers inside the daemon: what was pruned is left out.
+        """
+        return _events(self.follower(after, bots=bots, types=types))
+
+    def _checked(self, after: int | None, bots: Collection[str] | None, types: Collection[str] | None) -> Filter:
+        last = self._database.tail.last_seq
+        if after is not None and not 0 <= after <= last:
+            # Waiting for that number would pass over all events up to it.
+            raise InvalidInput(
+                f"the number of an event or 0; the newest event has {last}. A larger one is of another journal, "
+                "or of this one before an older copy was put back",
+                field="after",
+            )
+        return Filter.of(bots, types)
 
 
-def _check(after: int, types: Collection[str] | None) -> None:
-    if after < 0 or after >= 2**63:
-        raise InvalidInput("the number of an event, or 0", field="after")
+async def _events(follower: Follower) -> AsyncIterator[Event]:
+    while True:
+        for one in await follower.batch():
+            if isinstance(one, Event):
+                yield one
+
+
+async def _read(database: Database, after: int | None, wanted: Filter, limit: int) -> Page:
+    upto = database.tail.last_seq
+
+    def work(sql: sqlite3.Connection) -> Page:
+        floor = journal.floor(sql)
+        start = floor if after is None else max(after, floor)
+        events, cursor = journal.read(sql, start, limit, upto=upto, bots=wanted.bots, types=wanted.types)
+        gap = Gap(after + 1, floor) if after is not None and after < floor else None
+        return Page(events, cursor, gap)
+
+    return await database.read(work)
+
+
+def _expand(types: Collection[str]) -> frozenset[str]:
     known = {kind.value for kind in EventType}
-    for kind in types or ():
-        if kind not in known:
+    found: set[str] = set()
+    for word in types:
+        family = word.removesuffix("*")
+        matching = {kind for kind in known if kind.startswith(family)} if word.endswith(".*") else known & {word}
+        if not matching:
             raise InvalidInput(f"no such type of event; there are {', '.join(sorted(known))}", field="types")
+        found |= matching
+    return frozenset(found)

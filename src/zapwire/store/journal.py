@@ -66,25 +66,44 @@ def by_seq(sql: sqlite3.Connection, seq: int) -> Event | None:
     return None if row is None else _event(row)
 
 
+def floor(sql: sqlite3.Connection) -> int:
+    """Every event up to here was pruned; what comes after it is here, but for the events of deleted bots."""
+    return int(sql.execute("SELECT seq FROM journal_floor").fetchone()[0])
+
+
 def last_seq(sql: sqlite3.Connection) -> int:
     """The highest number ever given, 0 when there was none."""
     row = sql.execute("SELECT seq FROM sqlite_sequence WHERE name = 'journal'").fetchone()
     return int(row[0]) if row else 0
 
 
-def prune(transaction: Transaction, keep: int, oldest: datetime) -> int:
-    """Delete all but the newest *keep* numbers and those an enabled endpoint still has to get; returns how many went.
+def prune_point(sql: sqlite3.Connection, oldest: datetime, now: datetime) -> int:
+    """Up to which number the events are older than *oldest*, 0 when there are none.
 
-    From before *oldest* also the latter go: nothing may grow for ever.
+    They go in the order in which they happened, so an event that got too early a time, from a clock that was set
+    wrong, waits for those before it. One with a time that is still to come does not hold up those behind it.
     """
-    floor = last_seq(transaction.sql) - keep
-    done = transaction.sql.execute(
-        "DELETE FROM journal WHERE seq <= ? AND (timestamp < ? OR ("
-        "seq <= (SELECT coalesce(min(cursor), ?) FROM endpoints WHERE enabled) "
-        "AND seq NOT IN (SELECT seq FROM parked)))",
-        (floor, times.to_ms(oldest), floor),
-    )
-    return done.rowcount
+    stays = sql.execute(
+        "SELECT seq FROM journal WHERE timestamp BETWEEN ? AND ? ORDER BY seq LIMIT 1",
+        (times.to_ms(oldest), times.to_ms(now)),
+    ).fetchone()
+    row = sql.execute(
+        "SELECT seq FROM journal WHERE seq < ? AND timestamp < ? ORDER BY seq DESC LIMIT 1",
+        (stays[0] if stays else last_seq(sql) + 1, times.to_ms(oldest)),
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def oldest_until(sql: sqlite3.Connection, upto: int, most: int) -> list[tuple[int, str, BotId]]:
+    """Number, type and bot of the oldest events up to *upto*, *most* of them."""
+    rows = sql.execute("SELECT seq, type, bot FROM journal WHERE seq <= ? ORDER BY seq LIMIT ?", (upto, most))
+    return [(row[0], row[1], BotId(row[2])) for row in rows]
+
+
+def prune(transaction: Transaction, upto: int) -> None:
+    """Delete the events up to *upto*."""
+    transaction.sql.execute("DELETE FROM journal WHERE seq <= ?", (upto,))
+    transaction.sql.execute("UPDATE journal_floor SET seq = ? WHERE seq < ?", (upto, upto))
 
 
 def forget(transaction: Transaction, bot: BotId) -> None:

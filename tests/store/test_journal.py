@@ -1,0 +1,136 @@
+"""The journal's promise: one row of numbers without a hole, in the order of commits, whatever fails beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.core.scripted import eventually, text
+from tests.harness.keys import KEYS
+from zapwire.core import intake
+from zapwire.core.live import Follower
+from zapwire.errors import NotFound, StoreError
+from zapwire.events import Event, EventType
+from zapwire.model import BotId, Party
+from zapwire.store import bots, journal, times
+from zapwire.store.bots import BotRow
+from zapwire.store.db import Database, Transaction
+
+BOT = BotId("a")
+
+
+def append(transaction: Transaction, **data: Any) -> None:
+    journal.append(transaction, EventType.BOT_STATE, BOT, data)
+
+
+def work(number: int, fate: str) -> Callable[[Transaction], int]:
+    """A write of some events that goes well, or fails alone, or dooms the whole commit it is in."""
+
+    def run(transaction: Transaction) -> int:
+        for _ in range(1 + number % 3):
+            append(transaction, number=number)
+        if fate == "raises":
+            raise NotFound("no")
+        if fate == "wrong":
+            transaction.sql.execute("INSERT INTO nowhere VALUES (1)")
+        if fate == "dooms":
+            doom(transaction)
+        return 1 + number % 3
+
+    return run
+
+
+def doom(transaction: Transaction) -> None:
+    """Let the commit fail."""
+    transaction.sql.execute("PRAGMA defer_foreign_keys = ON")
+    transaction.sql.execute("INSERT INTO addresses VALUES ('nobody', 'l', x'00')")
+
+
+async def follow(database: Database, seen: list[int]) -> None:
+    reader = Follower(database, 0)
+    while True:
+        seen.extend(one.seq for one in await reader.batch() if isinstance(one, Event))
+
+
+async def page(database: Database, seen: list[int]) -> None:
+    """As another process would read: from the table, whatever was published."""
+    while True:
+        events, _ = await database.read(lambda sql: journal.read(sql, seen[-1] if seen else 0, 7))
+        seen.extend(event.seq for event in events)
+
+
+async def test_readers_never_see_a_hole_and_nothing_turns_up_behind_them(tmp_path: Path):
+    chance = random.Random(4)
+    async with Database.open(tmp_path / "db", KEYS) as database:
+        database.tail._kept = 5  # followers must go to the table too
+        seen: tuple[list[int], list[int]] = ([], [])
+        readers = [asyncio.create_task(follow(database, seen[0])), asyncio.create_task(page(database, seen[1]))]
+        counts = []
+
+        async def write(number: int) -> None:
+            await asyncio.sleep(chance.random() / 2)
+            [fate] = chance.choices(["good", "raises", "wrong", "dooms"], [16, 2, 2, 1])
+            with contextlib.suppress(NotFound, StoreError):
+                counts.append(await database.write(work(number, fate)))
+
+        await asyncio.gather(*(write(number) for number in range(400)))
+        last = database.tail.last_seq
+        await eventually(lambda: min(map(len, seen)) >= last)
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+    assert sum(counts) == last > 100
+    assert seen[0] == seen[1] == list(range(1, last + 1))
+
+
+async def test_the_clock_may_jump_and_the_order_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    moments = [0, 60, -86_400 * 400, 30, 86_400 * 4000, 90]
+    start = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    async with Database.open(tmp_path / "db", KEYS) as database:
+        reader = Follower(database, 0)
+        for number, seconds in enumerate(moments):
+            monkeypatch.setattr(times, "now", lambda seconds=seconds: start + timedelta(seconds=seconds))
+            await database.write(lambda transaction, number=number: append(transaction, number=number))
+        events = await reader.batch()
+        assert [event.data["number"] for event in events] == list(range(6))
+        assert [event.timestamp for event in events] == [start + timedelta(seconds=seconds) for seconds in moments]
+        stored, _ = await database.read(lambda sql: journal.read(sql, 0, 10))
+        assert stored == events
+
+
+IDS, CHATS = st.sampled_from(["A", "B", "C"]), st.sampled_from(["1@lid", "2@lid"])
+FILES = itertools.count()
+COPIES = st.lists(st.tuples(IDS, CHATS, CHATS, st.booleans()), max_size=25)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(COPIES)
+async def test_a_repeat_is_dropped_only_once_the_first_copy_is_stored(tmp_path: Path, copies: list[tuple]):
+    """Each copy comes with whether its commit fails: then the next copy is the first."""
+    async with Database.open(tmp_path / f"{next(FILES)}.db", KEYS) as database:
+        await database.write(lambda t: bots.insert(t, BotRow(BOT, "a", autostart=True, created_at=times.now())))
+        stored: list[tuple[str, str, str]] = []
+        for whatsapp_id, chat, sender, fails in copies:
+            identity = (whatsapp_id, chat, sender)
+            message = replace(text(whatsapp_id).message, chat=Party(chat), sender=Party(sender))
+            if fails:
+                with pytest.raises(StoreError):
+                    await asyncio.gather(intake.received(database, BOT, message), database.write(doom))
+            else:
+                assert await intake.received(database, BOT, message) is (identity not in stored)
+                stored += [identity] if identity not in stored else []
+        events, _ = await database.read(lambda sql: journal.read(sql, 0, 100))
+        told = [(e.data["id"], e.data["chat"]["jid"], e.data["sender"]["jid"]) for e in events]
+        assert told == stored
+        assert [event.seq for event in events] == list(range(1, len(stored) + 1))
