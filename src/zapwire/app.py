@@ -74,9 +74,7 @@ async def _run(settings: Settings, say: Say, sandbox_process: int | None) -> Non
                 place = stack.enter_context(_bind(Address("127.0.0.1", 0)))
                 relay = _listen(make_relay(sandbox, settings), place, drain=0.1)
                 sandbox.page = await stack.enter_async_context(relay) + "/"
-        core = await stack.enter_async_context(
-            open_core(database, transports, limits=Limits(probe_interval=settings.probe_interval))
-        )
+        core = await stack.enter_async_context(open_core(database, transports, limits=_limits(settings)))
         await stack.enter_async_context(_states_in_log(core.live))
         fixed = [settings.admin_token.get_secret_value()] if settings.admin_token else []
         app = make_app(core, settings, sandbox=sandbox, fixed_tokens=fixed)
@@ -90,6 +88,15 @@ async def _run(settings: Settings, say: Say, sandbox_process: int | None) -> Non
         notify("STOPPING=1")
         logger.info("stopping")
     logger.info("stopped")
+
+
+def _limits(settings: Settings) -> Limits:
+    day = 24 * 3600.0
+    return Limits(
+        probe_interval=settings.probe_interval,
+        keep_events=settings.keep_events_days * day,
+        keep_messages=settings.keep_messages_days * day,
+    )
 
 
 async def _say_first_token(tokens: Tokens, settings: Settings, say: Say, url: str, *, demo: bool) -> None:

@@ -25,6 +25,9 @@ class EventType(StrEnum):
     """Emitted once for each message that arrives, also those the account's owner sends from the phone."""
     MESSAGE_STATUS = "message.status"
     """Emitted when an outgoing message moves forward. Data: the message, as `GET .../messages/{id}` shows it."""
+    WEBHOOK_GAP = "webhook.gap"
+    """Emitted when events were pruned before a webhook took them; goes to that one whatever it subscribed to. Data:
+    `webhook`, `from_seq`, `to_seq`, `count`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +35,11 @@ class Event:
     """One line of the journal."""
 
     seq: int
-    """Position in the journal; grows, may have gaps."""
+    """Position in the journal; each is one more than the one before."""
     id: str
     """`evt_...`, the same over all retries."""
     type: EventType
     timestamp: datetime
     bot: BotId
+    """Empty when it is about none."""
     data: dict[str, Any]

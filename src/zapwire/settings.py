@@ -99,19 +99,22 @@ class Settings(BaseSettings):
     )
     max_body: int = Field(1 << 20, ge=1024, le=1 << 30, description="Largest request body taken, in bytes.")
     max_streams: int = Field(
-        100, ge=1, le=10_000, description="Most WebSockets on /v1/events at one time; the next one is refused."
+        100,
+        ge=1,
+        le=10_000,
+        description="Most WebSockets and event streams on /v1/events at one time; the next is refused.",
+    )
+    keep_events_days: int = Field(
+        7, ge=1, le=3650, description="Days that events are kept for readers that come late, and for webhooks."
+    )
+    keep_messages_days: int = Field(
+        90, ge=1, le=3650, description="Days that messages, idempotency keys and undeliverable webhook events are kept."
     )
     max_pairings: int = Field(
         16, ge=1, le=200, description="Most bots showing a QR code at one time; the others wait their turn."
     )
     probe_interval: float = Field(
         60, ge=1, le=3600, description="Seconds between two probes of a connection over which nothing comes in."
-    )
-    metrics_per_bot: int = Field(
-        100,
-        ge=0,
-        le=10_000,
-        description="Most bots that get series of their own in /metrics; with more bots none does.",
     )
     stop_timeout: float = Field(
         20, gt=0, le=600, description="Seconds that a graceful stop may take before the daemon leaves anyway."

@@ -287,7 +287,7 @@ async def test_a_message_that_ended_long_ago_is_forgotten(tmp_path: Path):
         await end(at, old)
         await end(at, new)
         await at.database.write(
-            lambda t: t.sql.execute("UPDATE outbox SET updated_at = updated_at - 2592000001 WHERE id = ?", (old.id,))
+            lambda t: t.sql.execute("UPDATE outbox SET updated_at = updated_at - 7776000001 WHERE id = ?", (old.id,))
         )
 
         async def forgotten() -> bool:

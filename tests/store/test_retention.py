@@ -44,7 +44,7 @@ async def test_old_ends_go_and_the_rest_stays(tmp_path: Path):
         for state in MessageState:
             out(transaction, f"old-{state}", state, OLD)
             out(transaction, f"new-{state}", state, NOW)
-        assert not retention.prune(transaction, OLDEST)
+        assert not retention.prune_rows(transaction, "outbox", OLDEST)
         left = column(transaction, "SELECT id FROM outbox")
         assert left == {f"new-{state}" for state in MessageState} | {"old-queued", "old-sending"}
         assert outbox.by_key(transaction.sql, BOT, "key-old-sent") is None
@@ -58,10 +58,10 @@ async def test_a_late_message_is_still_known_when_it_comes_again(tmp_path: Path)
     def work(transaction: Transaction) -> None:
         bots.insert(transaction, BotRow(BOT, "a", autostart=True, created_at=OLD))
         assert messages.insert(transaction, BOT, received(1))
-        retention.prune(transaction, OLDEST)
+        retention.prune_rows(transaction, "messages", OLDEST)
         assert not messages.insert(transaction, BOT, received(1))
         transaction.sql.execute("UPDATE messages SET stored_at = ?", (times.to_ms(OLD),))
-        retention.prune(transaction, OLDEST)
+        retention.prune_rows(transaction, "messages", OLDEST)
         assert column(transaction, "SELECT whatsapp_id FROM messages") == set()
 
     async with Database.open(tmp_path / "db", KEYS) as database:
@@ -76,9 +76,9 @@ async def test_a_lot_goes_in_steps_by_index(tmp_path: Path, monkeypatch: pytest.
         for number in range(10):
             messages.insert(transaction, BOT, received(number))
         transaction.sql.execute("UPDATE messages SET stored_at = 0")
-        assert [retention.prune(transaction, OLDEST) for _ in range(3)] == [True, True, False]
+        assert [retention.prune_rows(transaction, "messages", OLDEST) for _ in range(3)] == [True, True, False]
         assert column(transaction, "SELECT whatsapp_id FROM messages") == set()
-        for step in retention._STEPS:
+        for step in retention.KINDS.values():
             plan = " ".join(row[3] for row in transaction.sql.execute(f"EXPLAIN QUERY PLAN {step}", (0, 4)))
             assert "_at" in plan, plan
 
@@ -86,29 +86,74 @@ async def test_a_lot_goes_in_steps_by_index(tmp_path: Path, monkeypatch: pytest.
         await database.write(work)
 
 
-async def test_the_journal_keeps_what_an_endpoint_still_has_to_get_but_not_for_ever(tmp_path: Path):
+SLOW = Endpoint("slow", "http://x", ("bot.*",), None, enabled=True, created_at=NOW)
+
+
+def events(transaction: Transaction, *ages: float) -> None:
+    """One event for each of these ages in days."""
+    for age in ages:
+        event = journal.append(transaction, EventType.BOT_STATE, BOT, {"age": age})
+        at = times.to_ms(NOW - timedelta(days=age))
+        transaction.sql.execute("UPDATE journal SET timestamp = ? WHERE seq = ?", (at, event.seq))
+
+
+@pytest.mark.parametrize(
+    ("ages", "point"),
+    [
+        ([], 0),
+        ([1, 0], 0),
+        ([40, 35, 31, 29, 0], 3),
+        ([40, 29, 35, 0], 1),  # got too early a time: waits for the one before it
+        ([40, -400, 35, 29], 3),  # got a time that is still to come: holds up nobody
+        ([40, -400, 29], 1),
+        ([-400, -400], 0),
+        ([40, 35], 2),
+    ],
+)
+async def test_events_go_in_the_order_in_which_they_happened(tmp_path: Path, ages: list[float], point: int):
+    def work(transaction: Transaction) -> int:
+        events(transaction, *ages)
+        return journal.prune_point(transaction.sql, OLDEST, NOW)
+
+    async with Database.open(tmp_path / "db", KEYS) as database:
+        assert await database.write(work) == point
+
+
+async def test_what_an_endpoint_still_had_to_get_is_counted_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(retention, "CHUNK", 3)
+
     def work(transaction: Transaction) -> None:
         sql = transaction.sql
-        slow = Endpoint("slow", "http://x", ("*",), None, enabled=True, created_at=NOW)
-        for endpoint in (slow, replace(slow, id="off", enabled=False)):
+        endpoints = (SLOW, replace(SLOW, id="off", enabled=False), replace(SLOW, id="other", events=("message.*",)))
+        for endpoint in (*endpoints, replace(SLOW, id="far", bots=("b",)), replace(SLOW, id="quick")):
             webhooks.insert(transaction, endpoint, "s")
-        for number in range(10):
-            journal.append(transaction, EventType.BOT_STATE, BOT, {"number": number})
+        events(transaction, *[40] * 8, *[0] * 2)
         webhooks.save_cursor(transaction, "slow", 5)
-        webhooks.park(transaction, "off", [Parked(2, "a", 1, NOW)])
-
-        def left() -> list[int]:
-            return [row[0] for row in sql.execute("SELECT seq FROM journal ORDER BY seq")]
-
-        assert journal.prune(transaction, 2, OLDEST) == 4
-        assert left() == [2, 6, 7, 8, 9, 10]
-        sql.execute("UPDATE journal SET timestamp = ?", (times.to_ms(OLD),))
-        journal.prune(transaction, 2, OLDEST)
-        assert left() == [9, 10]
-        webhooks.bury(transaction, "slow", Parked(9, "a", 1, NOW), "{}", "no")
-        sql.execute("UPDATE dead_letters SET at = 0")
-        retention.prune(transaction, OLDEST)
-        assert webhooks.dead_letters(sql, "slow") == []
+        webhooks.park(transaction, "slow", [Parked(2, "a", 1, NOW), Parked(6, "a", 1, NOW), Parked(9, "a", 1, NOW)])
+        webhooks.save_cursor(transaction, "quick", 10)
+        point = journal.prune_point(sql, OLDEST, NOW)
+        assert [retention.prune_events(transaction, point) for _ in range(4)] == [True, True, False, False]
+        assert journal.floor(sql) == 8
+        assert column(transaction, "SELECT seq FROM journal") == {9, 10}
+        assert column(transaction, "SELECT seq FROM parked") == {9}
+        cursors = dict(sql.execute("SELECT id, cursor FROM endpoints"))
+        assert cursors == {"slow": 8, "off": 8, "other": 8, "far": 8, "quick": 10}
+        retention.tell_gaps(transaction)
+        retention.tell_gaps(transaction)
+        told, _ = journal.read(sql, 10, 10)
+        assert [(event.type, event.bot, event.data) for event in told] == [
+            ("webhook.gap", "", {"webhook": "slow", "from_seq": 2, "to_seq": 8, "count": 4})
+        ]
+        # Switched on again at last, having missed the rest too; and one that did not even get the news of its gap.
+        sql.execute("UPDATE endpoints SET enabled = 1 WHERE id = 'off'")
+        while retention.prune_events(transaction, 11):
+            pass
+        retention.tell_gaps(transaction)
+        told, _ = journal.read(sql, 11, 10)
+        assert [event.data for event in told] == [
+            {"webhook": "off", "from_seq": 1, "to_seq": 10, "count": 10},
+            {"webhook": "slow", "from_seq": 2, "to_seq": 10, "count": 6},
+        ]
 
     async with Database.open(tmp_path / "db", KEYS) as database:
         await database.write(work)

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
-from functools import partial
 
 from zapwire.core.deliverer import Deliverer
 from zapwire.core.endpoints import Endpoints
 from zapwire.core.fleet import Fleet
+from zapwire.core.housekeeping import keep_house
 from zapwire.core.limits import Limits
 from zapwire.core.live import Live
-from zapwire.core.process import LoopLag
 from zapwire.core.sender import Sender
-from zapwire.core.stats import Stats
-from zapwire.core.tally import Tally
 from zapwire.core.tokens import Tokens
-from zapwire.errors import StoreError
-from zapwire.store import journal, retention, times
 from zapwire.store.db import Database
 from zapwire.transport.base import TransportFactory
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +30,6 @@ class Core:
     live: Live
     endpoints: Endpoints
     tokens: Tokens
-    stats: Stats
 
     async def check(self) -> None:
         """Is the daemon able to work? Raises `StoreError` when the database cannot be written."""
@@ -60,36 +50,18 @@ async def open_core(
     """
     bounds = limits or Limits()
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(_end, asyncio.create_task(_keep_house(database, bounds), name="housekeeping"))
+        stack.push_async_callback(_end, asyncio.create_task(keep_house(database, bounds), name="housekeeping"))
         deliverer = await stack.enter_async_context(Deliverer(database, bounds))
-        tally = await stack.enter_async_context(Tally(live := Live(database)))  # before anything is told
-        lag = await stack.enter_async_context(LoopLag())
         sender = Sender(database, bounds)
         fleet = await stack.enter_async_context(Fleet(database, transports, sender, bounds, chance))
         yield Core(
             database=database,
             fleet=fleet,
             sender=sender,
-            live=live,
+            live=Live(database),
             endpoints=Endpoints(database, deliverer.changed),
             tokens=Tokens(database),
-            stats=Stats(
-                database=database, fleet=fleet, deliverer=deliverer, transports=transports, tally=tally, lag=lag
-            ),
         )
-
-
-async def _keep_house(database: Database, limits: Limits) -> None:
-    """Keep the journal and the messages within their bounds."""
-    while True:
-        oldest = times.now() - timedelta(seconds=limits.kept)
-        try:
-            await database.write(partial(journal.prune, keep=limits.journal_kept, oldest=oldest))
-            while await database.write(partial(retention.prune, oldest=oldest)):
-                pass
-        except StoreError as error:
-            log.warning("what is old could not be pruned: %s", error)
-        await asyncio.sleep(limits.housekeeping)
 
 
 async def _end(task: asyncio.Task[None]) -> None:

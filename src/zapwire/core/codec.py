@@ -29,7 +29,7 @@ def event_json(event: Event) -> dict[str, Any]:
         "seq": event.seq,
         "type": event.type.value,
         "timestamp": timestamp(event.timestamp),
-        "bot": event.bot,
+        "bot": event.bot or None,
         "data": event.data,
     }
 

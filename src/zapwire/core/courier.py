@@ -19,9 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
 from collections import deque
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -34,8 +32,7 @@ from zapwire.core import posting
 from zapwire.core.limits import Limits
 from zapwire.core.posting import Outcome
 from zapwire.errors import StoreError
-from zapwire.events import Event
-from zapwire.measures import Timing
+from zapwire.events import Event, EventType
 from zapwire.store import journal, times, webhooks
 from zapwire.store.db import Database, Transaction
 from zapwire.store.webhooks import Endpoint, Parked
@@ -68,9 +65,7 @@ class Courier:
         *,
         limits: Limits,
         chance: random.Random,
-        deliveries: Mapping[str, Timing],
     ) -> None:
-        self._deliveries = deliveries
         self._endpoint = endpoint
         self._signer = Webhook(secret)
         self._database = database
@@ -98,11 +93,6 @@ class Courier:
             with suppress(StoreError):
                 await self._save_cursor()
         raise AssertionError("unreachable")
-
-    @property
-    def pending(self) -> int:
-        """Events on their way to the endpoint for the first time, or not read yet."""
-        return len(self._pending) + max(0, self._database.tail.last_seq - self._read_to)
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -132,10 +122,9 @@ class Courier:
         return await self._database.read(lambda sql: journal.read(sql, after, _READ_AT_ONCE, upto=upto))
 
     def _wants(self, event: Event) -> bool:
-        endpoint, kind = self._endpoint, event.type.value
-        if endpoint.bots is not None and event.bot not in endpoint.bots:
-            return False
-        return any(pattern in {"*", kind, f"{kind.split('.')[0]}.*"} for pattern in endpoint.events)
+        if event.type is EventType.WEBHOOK_GAP and event.data["webhook"] == self._endpoint.id:
+            return True  # what it missed is told to it, whatever else it wants
+        return self._endpoint.wants(event.type.value, event.bot)
 
     def _enqueue(self, group: asyncio.TaskGroup, event: Event) -> None:
         name = lane_of(event)
@@ -252,9 +241,7 @@ class Courier:
 
     async def _post(self, event: Event) -> Outcome:
         async with self._posts:
-            began = time.monotonic()
             outcome = await posting.post(self._session, self._endpoint.url, self._signer, event)
-        self._deliveries["delivered" if outcome.error is None else "failed"].add(time.monotonic() - began)
         if outcome.error is None and self._failing:
             self._failing = False
             await self._database.write(lambda transaction: webhooks.set_health(transaction, self._endpoint.id, None))

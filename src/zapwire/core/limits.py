@@ -77,10 +77,11 @@ class Limits:
     store_patience: float = 60.0
     """How long a connection is held up by that before it is given up and made anew."""
 
-    journal_kept: int = 100_000
-    """Events kept for readers that come late."""
-    kept: float = 30 * 24 * 3600.0
-    """Received messages (by which repeats are known), ended outgoing ones (with their idempotency keys) and dead
-    letters; events that an endpoint still has to get are kept that long beyond `journal_kept`."""
+    keep_events: float = 7 * 24 * 3600.0
+    """The journal, and deliveries; also what an endpoint still waits for, which is then told of it."""
+    keep_messages: float = 90 * 24 * 3600.0
+    """Received messages, by which repeats are known; ended outgoing ones with their idempotency keys; dead letters."""
     housekeeping: float = 600.0
     """Between two prunings."""
+    prune_pause: float = 0.02
+    """Between two steps of one pruning: whatever else is to be written comes first."""

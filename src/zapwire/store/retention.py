@@ -1,32 +1,100 @@
-"""What is over and old is deleted, a little at a time, so that no other write waits long."""
+"""What is over and old is deleted, a little at a time, so that no other write waits long.
+
+Endpoints are not waited for. What one of them still had to get is counted in `webhook_gaps`, and told to it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
-from zapwire.store import times
+from zapwire.events import EventType
+from zapwire.model import BotId
+from zapwire.store import journal, times, webhooks
 from zapwire.store.db import Transaction
 
-CHUNK = 1000
+CHUNK = 500
 """Most rows of one table in one step."""
 
-_MESSAGES = """
+KINDS: Final = {
+    "messages": """
 DELETE FROM messages WHERE (bot, chat, sender, whatsapp_id) IN (
     SELECT bot, chat, sender, whatsapp_id FROM messages WHERE stored_at < ? ORDER BY stored_at LIMIT ?
-)"""
-_OUTBOX = """
+)""",
+    "outbox": """
 DELETE FROM outbox WHERE n IN (
     SELECT n FROM outbox WHERE updated_at < ? AND state NOT IN ('queued', 'sending') ORDER BY updated_at LIMIT ?
-)"""
-_DEAD_LETTERS = """
+)""",
+    "dead_letters": """
 DELETE FROM dead_letters WHERE (endpoint, seq) IN (
     SELECT endpoint, seq FROM dead_letters WHERE at < ? ORDER BY at LIMIT ?
-)"""
-_STEPS = (_MESSAGES, _OUTBOX, _DEAD_LETTERS)
+)""",
+}
+"""Received messages, ended outgoing ones and dead letters."""
+
+NO_BOT = BotId("")
+"""Of an event that is about no bot."""
 
 
-def prune(transaction: Transaction, oldest: datetime) -> bool:
-    """Delete received messages, ended outgoing ones and dead letters from before *oldest*; True when there is more."""
-    before = times.to_ms(oldest)
-    counts = [transaction.sql.execute(step, (before, CHUNK)).rowcount for step in _STEPS]
-    return max(counts) >= CHUNK
+def prune_rows(transaction: Transaction, kind: str, oldest: datetime) -> bool:
+    """Delete some of *kind* from before *oldest*; True when there may be more."""
+    return transaction.sql.execute(KINDS[kind], (times.to_ms(oldest), CHUNK)).rowcount >= CHUNK
+
+
+def prune_events(transaction: Transaction, upto: int) -> bool:
+    """Delete some of the events up to *upto*, the oldest first; True when there may be more."""
+    if upto <= journal.floor(transaction.sql):
+        return False
+    rows = journal.oldest_until(transaction.sql, upto, CHUNK)
+    more = len(rows) == CHUNK
+    gone = rows[-1][0] if more else upto
+    query = "SELECT DISTINCT endpoint FROM parked WHERE seq <= ?"
+    waiting = {row[0] for row in transaction.sql.execute(query, (gone,))}
+    for endpoint in webhooks.all_endpoints(transaction.sql):
+        if endpoint.cursor < gone or endpoint.id in waiting:
+            _let_miss(transaction, endpoint, rows, gone)
+    journal.prune(transaction, gone)
+    return more
+
+
+def tell_gaps(transaction: Transaction) -> None:
+    """Write `webhook.gap` for each enabled endpoint that missed something; the others are told when they are."""
+    query = (
+        "SELECT endpoint, from_seq, to_seq, count FROM webhook_gaps "
+        "WHERE endpoint IN (SELECT id FROM endpoints WHERE enabled)"
+    )
+    for endpoint, first, last, count in transaction.sql.execute(query).fetchall():
+        data = {"webhook": endpoint, "from_seq": first, "to_seq": last, "count": count}
+        journal.append(transaction, EventType.WEBHOOK_GAP, NO_BOT, data)
+        transaction.sql.execute("DELETE FROM webhook_gaps WHERE endpoint = ?", (endpoint,))
+
+
+def _let_miss(
+    transaction: Transaction, endpoint: webhooks.Endpoint, rows: Sequence[tuple[int, str, BotId]], gone: int
+) -> None:
+    """Note what an endpoint misses of *rows*, and move it past them."""
+    sql = transaction.sql
+    query = "SELECT seq FROM parked WHERE endpoint = ? AND seq <= ?"
+    waiting = {row[0] for row in sql.execute(query, (endpoint.id, gone))}
+    missed = waiting | {seq for seq, kind, bot in rows if seq > endpoint.cursor and endpoint.wants(kind, bot)}
+    for seq in (seq for seq, kind, _ in rows if kind == EventType.WEBHOOK_GAP):
+        # The news of an earlier gap that did not get through becomes part of this one.
+        event = journal.by_seq(sql, seq)
+        if event is not None and event.data["webhook"] == endpoint.id:
+            if seq > endpoint.cursor or seq in waiting:
+                _widen(transaction, endpoint.id, event.data["from_seq"], event.data["to_seq"], event.data["count"])
+            missed.discard(seq)
+    if missed:
+        _widen(transaction, endpoint.id, min(missed), max(missed), len(missed))
+    sql.execute("DELETE FROM parked WHERE endpoint = ? AND seq <= ?", (endpoint.id, gone))
+    webhooks.save_cursor(transaction, endpoint.id, gone)
+
+
+def _widen(transaction: Transaction, endpoint: str, first: int, last: int, count: int) -> None:
+    transaction.sql.execute(
+        "INSERT INTO webhook_gaps (endpoint, from_seq, to_seq, count) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+        "from_seq = min(from_seq, excluded.from_seq), to_seq = max(to_seq, excluded.to_seq), "
+        "count = count + excluded.count",
+        (endpoint, first, last, count),
+    )

@@ -31,6 +31,12 @@ class Endpoint:
     failing_since: datetime | None = None
     last_error: str | None = None
 
+    def wants(self, kind: str, bot: str) -> bool:
+        """Are events of type *kind* about *bot* (empty: about none) for this endpoint?"""
+        if self.bots is not None and bot and bot not in self.bots:
+            return False
+        return any(pattern in {"*", kind, f"{kind.split('.', maxsplit=1)[0]}.*"} for pattern in self.events)
+
 
 @dataclass(frozen=True, slots=True)
 class Parked:
