@@ -23,14 +23,16 @@ from functools import partial
 from zapwire.core import linking, statuses, unlinking
 from zapwire.core.breaker import Breaker
 from zapwire.core.bucket import Bucket
-from zapwire.core.connection import Connection, forget, unlinked
+from zapwire.core.changes import forget, unlinked
+from zapwire.core.connection import Connection
 from zapwire.core.insisting import insist
 from zapwire.core.limits import Limits
+from zapwire.core.radar import Radar
 from zapwire.core.sender import Sender
 from zapwire.core.standing import Standing
 from zapwire.core.statuses import HALTED, Status
 from zapwire.errors import Conflict
-from zapwire.model import BotState, BotView, Identity, PairingCode, QrCode
+from zapwire.model import BotState, BotView, Identity, PairingCode, QrCode, Restriction
 from zapwire.store.bots import BotRow, Wanted
 from zapwire.store.db import Database
 from zapwire.transport.base import Transport, TransportFactory
@@ -77,6 +79,8 @@ class Bot:
         self._ordered = asyncio.Event()
         self._connection: Connection | None = None
         self._standing = Standing(row, statuses.at_start(row), database, self._tell_sender)
+        self.radar = Radar(row.id, limits, row.restriction, self._note_restriction)
+        """What the account may not send for the moment."""
 
     @property
     def standing(self) -> Standing:
@@ -208,6 +212,15 @@ class Bot:
             self._sender.online(self._standing.bot)
         else:
             self._sender.offline(self._standing.bot)
+
+    def _note_restriction(self, restriction: Restriction | None) -> None:
+        at = self._standing
+
+        async def note() -> None:
+            async with at.lock:
+                await at.commit(replace(at.row, restriction=restriction), at.status)
+
+        at.soon(insist(note, at.bot, self._limits.store_again, self._limits.store_patience))
 
     # -- the supervisor -----------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from zapwire.core import codec, intake, statuses
+from zapwire.core import changes, codec, intake, statuses
 from zapwire.core.breaker import Breaker
 from zapwire.core.insisting import insist
 from zapwire.core.limits import Limits
@@ -25,9 +25,8 @@ from zapwire.core.standing import Also, Change, Standing, same
 from zapwire.core.statuses import Status
 from zapwire.errors import Blocked, Condition, LoggedOut, NeedsPerson, StoreError, TransportError
 from zapwire.events import EventType
-from zapwire.model import BotId, BotState, Identity, QrCode
+from zapwire.model import BotState, QrCode
 from zapwire.store import journal, times
-from zapwire.store.bots import BotRow, Halt
 from zapwire.store.db import Database, Transaction
 from zapwire.transport.base import (
     Connected,
@@ -213,11 +212,11 @@ class Connection:
         """Note why only a person can go on. True when the time has come to try again all the same."""
         status, standing = statuses.halted(error), self._standing
         self._breaker.left(standing.bot)
-        change: Change = partial(_halted, status) if error.condition in _LASTING else same
+        change: Change = partial(changes.halted, status) if error.condition in _LASTING else same
         also: Also | None = None
         if isinstance(error, LoggedOut):
-            await forget(self._transports, standing.bot)
-            change, also = unlinked(status), partial(self._sender.abandon, bot=standing.bot)
+            await changes.forget(self._transports, standing.bot)
+            change, also = changes.unlinked(status), partial(self._sender.abandon, bot=standing.bot)
         # Nothing else will correct the state: there is no connection any more.
         report = partial(standing.report, status, self._epoch, change, also=also, strict=True)
         await insist(report, standing.bot, self._limits.store_again)
@@ -240,20 +239,21 @@ class Connection:
             case Received():
                 self._sender.heard(bot, event.message)
                 await intake.received(self._database, bot, event.message)
+                self._sender.wrote(bot, event.message)
             case Receipt():
                 await intake.receipt(self._database, bot, event)
             case QrCode():
                 await self._show_qr(event)
             case Paired():
                 status = Status(BotState.STARTING, "paired, connecting")
-                await standing.report(status, self._epoch, partial(_known, event.identity), strict=True)
+                await standing.report(status, self._epoch, partial(changes.known, event.identity), strict=True)
             case Connected():
                 if self._online_at is None:
                     self._online_at = asyncio.get_running_loop().time()
                 self._breaker.left(bot)
                 self._liveness.online(at_once=standing.unhealthy)
                 status = Status(BotState.CONNECTED)
-                await standing.report(status, self._epoch, partial(_known, event.identity), strict=True)
+                await standing.report(status, self._epoch, partial(changes.known, event.identity), strict=True)
             case Disconnected():
                 self._liveness.offline()
                 status = Status(BotState.RECONNECTING, event.reason, code=event.condition.value)
@@ -275,40 +275,9 @@ class Connection:
         if lost:
             reason = "its auth state is gone, so it has to be paired again; waits for a phone"
             status = Status(BotState.PAIRING, reason, action, code=Condition.AUTH_DAMAGED.value)
-        await self._standing.report(status, self._epoch, _unknown, also=told, code=code, strict=True)
-
-
-async def forget(transports: TransportFactory, bot: BotId) -> None:
-    """Destroy worthless auth state, or the next connect would try to use it."""
-    try:
-        await transports.forget(bot)
-    except Exception:
-        log.exception("bot %s: its auth state could not be removed", bot)
-
-
-def unlinked(status: Status) -> Change:
-    """The change of a row when its device was removed from the account."""
-    return lambda row: replace(_halted(status, row), identity=Identity(), unlinking=False, restriction=None)
-
-
-def _halted(status: Status, row: BotRow) -> BotRow:
-    """*row* with *status* as what outlives the daemon."""
-    halt = Halt(status.state, status.reason or "", status.action or "", times.now(), status.code, status.next_try)
-    return replace(row, halt=halt)
+        await self._standing.report(status, self._epoch, changes.unknown, also=told, code=code, strict=True)
 
 
 async def _until(moment: datetime) -> None:
     while (left := (moment - times.now()).total_seconds()) > 0:  # noqa: ASYNC110 - waits for the wall clock
         await asyncio.sleep(min(left, _CLOCK_STEP))
-
-
-def _unknown(row: BotRow) -> BotRow:
-    """*row* without an account."""
-    return replace(row, identity=Identity())
-
-
-def _known(news: Identity, row: BotRow) -> BotRow:
-    """*row* with what *news* tells of its account, which may be only a part."""
-    old = row.identity
-    identity = Identity(news.phone or old.phone, news.lid or old.lid, news.push_name or old.push_name)
-    return replace(row, identity=identity, halt=None)

@@ -157,7 +157,7 @@ class Fleet:
             limits=self._limits,
             chance=self._chance,
         )
-        await self._sender.attach(row.id, bot.transport)
+        await self._sender.attach(row.id, bot.transport, bot.radar)
         self._bots[row.id] = bot
         supervisor = asyncio.create_task(bot.run(), name=f"supervisor-{row.id}")
         supervisor.add_done_callback(log_failure)

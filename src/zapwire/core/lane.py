@@ -13,15 +13,16 @@ import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from zapwire.core import intake
 from zapwire.core.limits import Limits
-from zapwire.core.pacing import Pacing
-from zapwire.errors import NotConnected, Refused, StoreError, TransportError
+from zapwire.core.pacing import Pacing, addresses_of
+from zapwire.core.radar import Radar
+from zapwire.errors import NotConnected, Refused, Restricted, StoreError, TransportError
 from zapwire.model import BotId, MessageId, MessageState, Outgoing, OutgoingView, Party, Sent
-from zapwire.store import outbox, times
+from zapwire.store import messages, outbox, times
 from zapwire.store.db import Database, Transaction
 from zapwire.store.outbox import Waiting
 from zapwire.transport.base import Transport
@@ -43,12 +44,15 @@ Done = Callable[[OutgoingView], None]
 class Lane:
     """The waiting messages of one bot. Everything but the sends themselves happens without waiting, on the loop."""
 
-    def __init__(self, bot: BotId, transport: Transport, database: Database, limits: Limits, done: Done) -> None:
+    def __init__(
+        self, bot: BotId, transport: Transport, database: Database, *, limits: Limits, radar: Radar, done: Done
+    ) -> None:
         self._bot = bot
         self._transport = transport
         self._database = database
         self._limits = limits
         self._done = done
+        self._radar = radar
         self._pacing = Pacing(limits)
         self._chats: dict[str, deque[Waiting]] = {}
         self._busy: set[str] = set()
@@ -73,12 +77,21 @@ class Lane:
     def abandon(self) -> None:
         """The account is gone: let go of what waits for it, which is failed in the database already."""
         self.account += 1
+        self._radar.forget()
         self.waiting -= sum(len(queue) for queue in self._chats.values())
         self._chats.clear()
 
     def heard(self, chat: Party) -> None:
         """Note a message from *chat*, which paces messages to it."""
         self._pacing.heard(chat, self._loop.time())
+
+    def wrote(self, chat: Party) -> None:
+        """*chat* has written, which is stored: what was held back as a first message to it need not wait."""
+        if self._radar.asks_who():
+            for name in addresses_of(chat):
+                for message in self._chats.get(name, ()):
+                    message.ready = 0.0
+            self._pump()
 
     def put(self, message: Waiting, *, front: bool = False) -> None:
         """Add a queued message, to the end of its chat or (when it comes back) to the front."""
@@ -100,6 +113,7 @@ class Lane:
         free = (
             self._online
             and not self._closed
+            and self._radar.restriction is None
             and chat not in self._chats
             and chat not in self._busy
             and len(self._busy) < self._limits.sends_at_once
@@ -191,12 +205,33 @@ class Lane:
 
     async def _expire(self, message: Waiting) -> None:
         hours = self._limits.send_lifetime / 3600
-        await self._end(message.id, MessageState.FAILED, f"the bot was not connected within {hours:g} hours")
+        why = f"the bot was not connected within {hours:g} hours"
+        if self._online and (limit := self._radar.restriction) is not None:
+            why = f"{limit.reason}, and did not for {hours:g} hours"
+        await self._end(message.id, MessageState.FAILED, why)
 
     async def _take(self, message: Waiting) -> None:
+        message.known = not self._radar.asks_who() or await self._writes_to_us(message.chat)
+        until, limit = self._radar.holds(known=message.known), self._radar.restriction
+        if until is not None and limit is not None:
+            await self._hold(message, until, limit.reason)
+            return
         view = await self._write(lambda transaction: outbox.take(transaction, self._bot, message.id))
         if view is not None:
             await self._hand_over(message, Outgoing(view.to.jid, view.type, view.content))
+
+    async def _writes_to_us(self, chat: str) -> bool:
+        try:
+            return await self._database.read(lambda sql: messages.came_from(sql, self._bot, chat))
+        except StoreError as error:
+            log.warning("bot %s: it cannot be told whether a chat is new: %s", self._bot, error)
+            return False
+
+    async def _hold(self, message: Waiting, until: datetime, reason: str) -> None:
+        """Let a message wait, which nobody has handed over yet."""
+        message.due = until
+        await self._write(lambda transaction: outbox.hold(transaction, message.id, until, reason))
+        self.put(replace(message, since=0.0), front=True)
 
     async def _hand_over(self, message: Waiting, content: Outgoing) -> None:
         try:
@@ -204,6 +239,9 @@ class Lane:
                 sent = await self._transport.send(content)
         except NotConnected as error:
             await self._requeue(message, _AGAIN, error.detail)
+        except Restricted as error:
+            wait = (self._radar.refused(error) - times.now()).total_seconds()
+            await self._requeue(message, wait, error.detail)
         except TransportError as error:
             await self._try_again(message, error)
         except Refused as error:
@@ -214,6 +252,7 @@ class Lane:
             log.exception("bot %s: sending failed in a way nobody expected", self._bot)
             await self._end(message.id, MessageState.UNKNOWN, "internal error, see the log: it may have been sent")
         else:
+            self._radar.passed(known=message.known)
             self._pacing.spoken(message.chat, self._loop.time())
             # The next one to this chat need not wait for the disk: its `sending` goes into the same commit.
             record = asyncio.create_task(self._sent(message.id, sent), name=f"sent-{self._bot}")

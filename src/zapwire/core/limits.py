@@ -52,6 +52,12 @@ class Limits:
     """Failures of the network after which a message is failed."""
     send_lifetime: float = 24 * 3600.0
     """How long a message waits for its bot before it is failed: late answers help nobody."""
+    strangers_first: float = 1800.0
+    """How long first messages to new chats wait after WhatsApp refused one (463); doubles each time it does again."""
+    strangers_most: float = 6 * 3600.0
+    rate_first: float = 30.0
+    """The same for all messages after "too many" (429)."""
+    rate_most: float = 900.0
     reply_after: float = 0.05
     """Least time between a message from a chat and one to it: see engine hazard E12 in `core/pacing.py`."""
     lively_chat: float = 1.0

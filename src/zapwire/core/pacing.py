@@ -26,7 +26,7 @@ class Pacing:
 
     def heard(self, chat: Party, now: float) -> None:
         """Note a message from *chat*, under each address by which it may be answered."""
-        for name in _names(chat):
+        for name in addresses_of(chat):
             self._heard[name] = now
             self._heard.move_to_end(name)
         while self._heard and now - next(iter(self._heard.values())) > self._limits.lively_chat:
@@ -47,7 +47,8 @@ class Pacing:
         return min(quiet, since + self._limits.reply_at_most)
 
 
-def _names(chat: Party) -> set[str]:
+def addresses_of(chat: Party) -> set[str]:
+    """The JIDs under which *chat* may be sent to."""
     names = {chat.jid}
     if chat.lid is not None:
         names.add(chat.lid)

@@ -19,6 +19,7 @@ from typing import Any
 from zapwire.core import intake
 from zapwire.core.lane import UNLINKED, Lane
 from zapwire.core.limits import Limits
+from zapwire.core.radar import Radar
 from zapwire.errors import IdempotencyMismatch, InvalidInput, NotFound, NotSupported, TooMany
 from zapwire.jid import parse_recipient
 from zapwire.model import BotId, Message, MessageId, MessageState, Outgoing, OutgoingView
@@ -133,9 +134,9 @@ class Sender:
 
     # -- for the fleet ------------------------------------------------------------------------------------------
 
-    async def attach(self, bot: BotId, transport: Transport) -> None:
+    async def attach(self, bot: BotId, transport: Transport, radar: Radar) -> None:
         """Take care of a bot's messages; those that waited before the daemon started wait again."""
-        lane = Lane(bot, transport, self._database, self._limits, self._settled)
+        lane = Lane(bot, transport, self._database, limits=self._limits, radar=radar, done=self._settled)
         for waiting in await self._database.read(lambda sql: outbox.waiting(sql, bot)):
             lane.put(waiting)
         self._lanes[bot] = lane
@@ -174,6 +175,11 @@ class Sender:
         """A message came in; it paces the answers to its chat."""
         if bot in self._lanes and not message.from_me:
             self._lanes[bot].heard(message.chat)
+
+    def wrote(self, bot: BotId, message: Message) -> None:
+        """A message that came in is stored."""
+        if bot in self._lanes and not message.from_me:
+            self._lanes[bot].wrote(message.chat)
 
     async def drain(self, seconds: float) -> None:
         """Begin no more messages, and wait for those under way, at most *seconds*."""

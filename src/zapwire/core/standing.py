@@ -168,6 +168,12 @@ class Standing:
         task.add_done_callback(self._steps.discard)
         return await asyncio.shield(task)
 
+    def soon(self, step: Coroutine[Any, Any, None]) -> None:
+        """Run *step* beside everything else; `settled` waits for it."""
+        task = asyncio.create_task(step)
+        self._steps.add(task)
+        task.add_done_callback(self._steps.discard)
+
     async def settled(self) -> None:
         """Until every step has ended whose caller went away."""
         if self._steps:

@@ -49,12 +49,16 @@ class FailLogins(Body):
 
 
 class RefuseMessages(Body):
-    """Acknowledge an account's messages with an error (463, 479 ...) instead of delivering them."""
+    """Acknowledge an account's messages with an error (463, 479 ...) instead of delivering them.
+
+    With `strangers` only those to people who never wrote to the account.
+    """
 
     kind: Literal["message-error"]
     code: int = Field(ge=400, le=599)
     phone: str = ""
     times: int | None = Field(default=None, ge=1)
+    strangers: bool = False
 
 
 class StreamError(Body):
@@ -117,7 +121,7 @@ class ServerApi:
                 attrs = {name: str(value) for name in FAILURE_ATTRS if (value := getattr(fault, name)) is not None}
                 faults.fail_logins(LoginFailure(fault.reason, attrs, fault.times), fault.phone)
             case RefuseMessages():
-                faults.refuse_messages(MessageError(fault.code, fault.times), fault.phone)
+                faults.refuse_messages(MessageError(fault.code, fault.times, fault.strangers), fault.phone)
             case StreamError():
                 node = stream_error(fault.code, fault.conflict, fault.child)
                 hit = await faults.send_stream_error(node, fault.phone, fault.device)

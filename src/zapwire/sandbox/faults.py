@@ -34,6 +34,8 @@ class MessageError:
     code: int
     times: int | None = None
     """After how many messages it is over; None for never."""
+    strangers: bool = False
+    """Only messages to people who never wrote to this account."""
 
 
 Limited = TypeVar("Limited", LoginFailure, MessageError)
@@ -55,6 +57,7 @@ class Faults:
         self.frozen: set[str] = set()
         self.login_failures: dict[str, LoginFailure] = {}
         self.message_errors: dict[str, MessageError] = {}
+        self.acquainted: set[tuple[str, str]] = set()
 
     def refuse(self, on: bool) -> None:
         """Cut every new connection before it says anything; those that exist go on."""
@@ -103,8 +106,15 @@ class Faults:
         """Acknowledge messages of this account with an error from now on."""
         self.message_errors[phone] = error
 
-    def message_error(self, phone: str) -> str:
-        """The error that this account's next message is to get, counted down; nothing for none."""
+    def wrote(self, sender: str, to: str) -> None:
+        """One account wrote to another, so that it is no stranger; by their phone numbers."""
+        self.acquainted.add((sender, to))
+
+    def message_error(self, phone: str, to: str = "") -> str:
+        """The error that this account's next message, to the number *to*, is to get, counted down; nothing for none."""
+        fault = self.message_errors.get(phone) or self.message_errors.get(EVERYBODY)
+        if fault is not None and fault.strangers and (not to or (to, phone) in self.acquainted):
+            return ""
         error = _counted(self.message_errors, phone)
         return str(error.code) if error else ""
 

@@ -31,7 +31,11 @@ async def handle(caller: Caller, message: Node) -> None:
     """Acknowledge a message to its sender, and deliver it."""
     to = message.jid("to")
     # What devices of one account tell each other keeps working, whatever their messages to others get.
-    refused = "" if message.text("category") == "peer" else caller.world.faults.message_error(caller.account.phone)
+    peer = caller.world.account_of(to) if to is not None else None
+    faults, own = caller.world.faults, caller.account.phone
+    refused = "" if message.text("category") == "peer" else faults.message_error(own, peer.phone if peer else "")
+    if peer is not None and not refused:
+        faults.wrote(own, peer.phone)
     if refused:
         await _acknowledge(caller, message, error=refused)
     elif to is None:

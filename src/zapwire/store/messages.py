@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 
-from zapwire.model import BotId, Message
-from zapwire.store import times
+from zapwire.jid import GROUP_SERVER, PHONE_SERVER
+from zapwire.model import BotId, Message, Party
+from zapwire.store import addresses, times
 from zapwire.store.db import Transaction
 
 
@@ -23,3 +25,15 @@ def insert(transaction: Transaction, bot: BotId, message: Message) -> bool:
         ),
     )
     return done.rowcount == 1
+
+
+def came_from(sql: sqlite3.Connection, bot: BotId, chat: str) -> bool:
+    """Has *chat* written to the bot, as far as messages are kept? Groups always count as known."""
+    if chat.endswith(f"@{GROUP_SERVER}"):
+        return True
+    party = addresses.complete(sql, bot, Party(chat))
+    phone = party.phone and f"{party.phone.removeprefix('+')}@{PHONE_SERVER}"
+    names = [name for name in (party.lid, phone) if name]
+    marks = ", ".join(["veil('messages.chat', ?)"] * len(names))
+    query = f"SELECT 1 FROM messages WHERE bot = ? AND chat IN ({marks}) AND NOT from_me LIMIT 1"  # noqa: S608 - constant
+    return sql.execute(query, (bot, *names)).fetchone() is not None

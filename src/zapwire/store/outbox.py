@@ -55,6 +55,8 @@ class Waiting:
     """Which of the accounts that its bot had in turn it was meant for."""
     since: float = 0.0
     """When it came into its lane, on the event loop's clock."""
+    known: bool = True
+    """Has the chat ever written to the bot? Only looked up where it matters."""
     ready: float = 0.0
     """`due` on the event loop's clock."""
 
@@ -128,6 +130,14 @@ def requeue(transaction: Transaction, message: MessageId, attempts: int, due: da
         transaction.sql.execute(
             "UPDATE outbox SET attempts = ?, due = ? WHERE id = ?", (attempts, times.to_ms(due), message)
         )
+
+
+def hold(transaction: Transaction, message: MessageId, due: datetime, reason: str) -> None:
+    """Let a queued message wait until *due*, and say why."""
+    transaction.sql.execute(
+        "UPDATE outbox SET due = ?, reason = ?, updated_at = ? WHERE id = ? AND state = 'queued'",
+        (times.to_ms(due), reason, times.to_ms(times.now()), message),
+    )
 
 
 def finish(transaction: Transaction, message: MessageId, state: MessageState, reason: str) -> bool:

@@ -1,0 +1,170 @@
+"""Limits on an account: what waits, what flows on, and when it is over."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from tests.core.scripted import PHONE, QUICK, World, eventually, text, world
+from zapwire.core.limits import Limits
+from zapwire.core.radar import FIRST_MESSAGES, RATE, Radar
+from zapwire.errors import Restricted
+from zapwire.model import BotId, BotState, MessageState, Outgoing, OutgoingView, Party, Restriction
+
+SHORT = replace(QUICK, strangers_first=0.3, strangers_most=0.3, rate_first=0.3, rate_most=0.3)
+STRANGER = "+4915123450000"
+
+
+class Account:
+    """A transport's `answer` that refuses as WhatsApp does."""
+
+    def __init__(self, error: int, friends: set[str]) -> None:
+        self.error, self.friends, self.limited = error, friends, True
+        self.asked: list[str] = []
+
+    def __call__(self, message: Outgoing) -> None:
+        self.asked.append(message.to)
+        if self.limited and message.to not in self.friends:
+            raise Restricted(f"limited (error {self.error})", error=self.error, strangers=self.error == 463)
+
+
+async def start(at: World, error: int, friends: set[str]) -> Account:
+    await at.core.fleet.create("bot")
+    await at.until("bot", BotState.CONNECTED)
+    account = at.transports["bot"].answer = Account(error, friends)
+    return account
+
+
+async def send(at: World, to: str, body: str = "hi") -> OutgoingView:
+    return await at.core.sender.submit("bot", to, "text", {"text": body})
+
+
+async def state(at: World, view: OutgoingView) -> tuple[MessageState, str | None]:
+    now = await at.core.sender.get("bot", view.id)
+    return now.state, now.reason
+
+
+async def restriction(at: World) -> Restriction | None:
+    return (await at.core.fleet.get("bot")).restriction
+
+
+async def test_first_messages_wait_while_answers_flow_and_go_out_when_the_limit_is_over(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True, limits=SHORT) as at:
+        friend = "4915123456789@s.whatsapp.net"
+        account = await start(at, 463, {friend, "8000000000001@lid"})
+        await at.tell("bot", text("IN1"))  # the friend has written, by LID, with the number beside it
+        first = await send(at, STRANGER)
+        await eventually(lambda: restriction(at))
+        limit = await restriction(at)
+        assert limit is not None
+        assert (limit.kind, limit.error, limit.reason) == (FIRST_MESSAGES, 463, "limited (error 463)")
+        others = [await send(at, f"+491512345000{n}") for n in range(1, 4)]
+        answer = await send(at, PHONE, "an answer")
+        assert (await at.core.sender.wait("bot", answer.id, 5)).state is MessageState.SENT
+        for held in (first, *others):
+            assert await state(at, held) == (MessageState.QUEUED, "limited (error 463)")
+        assert account.asked.count("4915123450001@s.whatsapp.net") == 0, "a first message was tried during the limit"
+        [told] = [e.data["restriction"] for e in await at.events("bot.state") if e.data["restriction"]]
+        assert told["kind"] == "first-messages"
+        assert told["retry_after"] is not None
+        account.limited = False
+        for held in (first, *others):
+            assert (await at.core.sender.wait("bot", held.id, 10)).state is MessageState.SENT
+        await eventually(lambda: no_restriction(at))
+
+
+async def no_restriction(at: World) -> bool:
+    return await restriction(at) is None
+
+
+async def test_while_the_limit_goes_on_one_message_tries_for_all_and_none_is_failed(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True, limits=SHORT) as at:
+        account = await start(at, 463, set())
+        held = [await send(at, f"+491512345000{n}") for n in range(5)]
+        await eventually(lambda: restriction(at))
+        begun = len(account.asked)
+        since = (await restriction(at)).since  # type: ignore[union-attr]
+        await eventually(lambda: len(account.asked) >= begun + 2)
+        assert len(account.asked) <= begun + 3, "several tried in one round"
+        limit = await restriction(at)
+        assert limit is not None
+        assert limit.since == since
+        for view in held:
+            assert (await state(at, view))[0] in {MessageState.QUEUED, MessageState.SENDING}
+        account.limited = False
+        for view in held:
+            assert (await at.core.sender.wait("bot", view.id, 10)).state is MessageState.SENT
+
+
+async def test_who_writes_meanwhile_is_no_stranger_any_more(tmp_path: Path):
+    limits = replace(SHORT, strangers_first=3600, strangers_most=3600)
+    async with world(tmp_path / "db", linked=True, limits=limits) as at:
+        account = await start(at, 463, set())
+        view = await send(at, PHONE)
+        await eventually(lambda: restriction(at))
+        account.friends = {"4915123456789@s.whatsapp.net"}
+        await at.tell("bot", text("IN1", chat=Party("8000000000001@lid", PHONE, "8000000000001@lid")))
+        assert (await at.core.sender.wait("bot", view.id, 5)).state is MessageState.SENT
+        assert await restriction(at) is not None
+
+
+async def test_too_many_messages_hold_all_of_them(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True, limits=SHORT) as at:
+        account = await start(at, 429, set())
+        await at.tell("bot", text("IN1"))
+        first, answer = await send(at, STRANGER), await send(at, PHONE)
+        await eventually(lambda: restriction(at))
+        limit = await restriction(at)
+        assert limit is not None
+        assert limit.kind == RATE
+        account.limited = False
+        for view in (first, answer):
+            assert (await at.core.sender.wait("bot", view.id, 10)).state is MessageState.SENT
+        await eventually(lambda: no_restriction(at))
+
+
+async def test_a_limit_outlives_the_daemon_and_ends_with_the_account(tmp_path: Path):
+    limits = replace(SHORT, strangers_first=3600, strangers_most=3600)
+    async with world(tmp_path / "db", linked=True, limits=limits) as at:
+        await start(at, 463, set())
+        await send(at, STRANGER)
+        await eventually(lambda: restriction(at))
+        before = await restriction(at)
+    async with world(tmp_path / "db", linked=True, limits=limits) as at:
+        await at.until("bot", BotState.CONNECTED)
+        after = await restriction(at)
+        assert before is not None
+        assert after is not None
+        assert (after.kind, after.error, after.reason) == (before.kind, before.error, before.reason)
+        other = await send(at, "+4915123450001")
+        await eventually(lambda: is_held(at, other))
+        assert at.transports["bot"].sent == []
+        await at.core.fleet.logout("bot")
+        await at.until("bot", BotState.LOGGED_OUT)
+        assert await restriction(at) is None
+
+
+async def is_held(at: World, view: OutgoingView) -> bool:
+    return await state(at, view) == (MessageState.QUEUED, "limited (error 463)")
+
+
+def test_each_round_waits_twice_as_long_up_to_a_bound():
+    told: list[Restriction | None] = []
+    radar = Radar(BotId("bot"), Limits(strangers_first=10, strangers_most=35), None, told.append)
+    error = Restricted("no", error=463, strangers=True)
+    waits = []
+    for _ in range(4):
+        waits.append(round((radar.refused(error) - datetime.now(UTC)).total_seconds()))
+        assert radar.restriction is not None
+        over = replace(radar.restriction, until=datetime.now(UTC) - timedelta(seconds=1))
+        radar.restriction = over
+        assert radar.holds(known=False) is None
+        assert radar.holds(known=False) is not None, "one tries for all"
+        assert radar.holds(known=True) is None
+    assert waits == [10, 20, 35, 35]
+    radar.passed(known=True)
+    assert radar.restriction is not None
+    radar.passed(known=False)
+    assert radar.restriction is None
+    assert told[-1] is None
