@@ -116,6 +116,12 @@ class Settings(BaseSettings):
     probe_interval: float = Field(
         60, ge=1, le=3600, description="Seconds between two probes of a connection over which nothing comes in."
     )
+    metrics_per_bot: int = Field(
+        100,
+        ge=0,
+        le=10_000,
+        description="Most bots that get series of their own in /metrics; with more bots none does.",
+    )
     stop_timeout: float = Field(
         20, gt=0, le=600, description="Seconds that a graceful stop may take before the daemon leaves anyway."
     )

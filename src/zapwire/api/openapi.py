@@ -94,6 +94,8 @@ def _responses(route: Route) -> dict[str, Any]:
     if route.answer is not None:
         images = {media: {"schema": {"type": "string"}} for media in route.media}
         success["content"] = {**_json(route.answer), **images}
+    if route.text is not None:
+        success["content"] = {route.text: {"schema": {"type": "string"}}}
     failures = {*route.problems, *_implied(route)}
     content = {problems.CONTENT_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}}
     return {

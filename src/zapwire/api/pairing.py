@@ -39,7 +39,9 @@ async def refresh_qr(request: web.Request) -> web.Response:
 async def pairing_code(request: web.Request) -> web.Response:
     """`POST /v1/bots/{bot}/pairing-code`."""
     body = await read_body(request, PairByCode)
-    code = await request.app[CORE].fleet.pairing_code(request.match_info["bot"], body.phone)
+    core = request.app[CORE]
+    code = await core.fleet.pairing_code(request.match_info["bot"], body.phone)
+    core.stats.tally.pairing_code_shown()
     return answer({"code": code.code, "expires_at": timestamp(code.expires_at)})
 
 

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from zapwire.api import bots, events, health, messages, pages, pairing, schemas, sse, virtual_phones, webhooks
+from zapwire.api import (
+    bots,
+    events,
+    figures,
+    health,
+    messages,
+    metrics,
+    pages,
+    pairing,
+    schemas,
+    sse,
+    stats,
+    virtual_phones,
+    webhooks,
+)
 from zapwire.api.openapi import show as show_openapi
 from zapwire.api.routing import Access, Route
 
@@ -71,6 +85,11 @@ API: tuple[Route, ...] = (
         body=schemas.UpdateWebhook, answer=schemas.Webhook, tag="webhooks",
     ),
     Route("DELETE", "/v1/webhooks/{webhook}", webhooks.delete, "Delete a webhook", 204, tag="webhooks"),
+    Route(
+        "GET", "/v1/stats", stats.stats, "See the daemon's figures, in total and for each bot",
+        answer=figures.Stats, query=(stats.BOTS,), tag="health",
+    ),
+    Route("GET", "/metrics", metrics.metrics, "The same for Prometheus", text="text/plain", tag="health"),
     Route(
         "GET", "/livez", health.live, "Is the process there", access=Access.PUBLIC, answer=schemas.Live, tag="health",
     ),

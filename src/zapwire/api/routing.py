@@ -41,6 +41,8 @@ class Route:
     problems: tuple[int, ...] = ()
     media: tuple[str, ...] = ()
     """Content types of the answer besides JSON."""
+    text: str | None = None
+    """Content type of an answer that is no JSON at all."""
     tag: str = "bots"
     documented: bool = True
     """False for pages and their files: not part of the API."""

@@ -43,6 +43,9 @@ class Streams:
         self.stopping = asyncio.Event()
         """Set when the daemon stops; every stream then ends by itself."""
 
+    def __len__(self) -> int:
+        return self._open
+
     @contextmanager
     def slot(self) -> Iterator[None]:
         """Count one more stream. Raises a problem when there are too many."""

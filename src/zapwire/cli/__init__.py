@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from zapwire import __version__, logs, settings
-from zapwire.cli import tokens
+from zapwire.cli import keys, tokens
 from zapwire.cli.where import FILE, where
 from zapwire.errors import SettingsError, ZapwireError
 
@@ -91,6 +91,7 @@ def show_settings() -> None:
 
 
 commands.add_command(tokens.token)
+commands.add_command(keys.key)
 
 
 def _warn_of_mistakes() -> None:

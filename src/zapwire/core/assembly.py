@@ -14,7 +14,10 @@ from zapwire.core.fleet import Fleet
 from zapwire.core.housekeeping import keep_house
 from zapwire.core.limits import Limits
 from zapwire.core.live import Live
+from zapwire.core.process import LoopLag
 from zapwire.core.sender import Sender
+from zapwire.core.stats import Stats
+from zapwire.core.tally import Tally
 from zapwire.core.tokens import Tokens
 from zapwire.store.db import Database
 from zapwire.transport.base import TransportFactory
@@ -30,6 +33,7 @@ class Core:
     live: Live
     endpoints: Endpoints
     tokens: Tokens
+    stats: Stats
 
     async def check(self) -> None:
         """Is the daemon able to work? Raises `StoreError` when the database cannot be written."""
@@ -52,15 +56,20 @@ async def open_core(
     async with AsyncExitStack() as stack:
         stack.push_async_callback(_end, asyncio.create_task(keep_house(database, bounds), name="housekeeping"))
         deliverer = await stack.enter_async_context(Deliverer(database, bounds))
+        tally = await stack.enter_async_context(Tally(live := Live(database)))  # before anything is told
+        lag = await stack.enter_async_context(LoopLag())
         sender = Sender(database, bounds)
         fleet = await stack.enter_async_context(Fleet(database, transports, sender, bounds, chance))
         yield Core(
             database=database,
             fleet=fleet,
             sender=sender,
-            live=Live(database),
+            live=live,
             endpoints=Endpoints(database, deliverer.changed),
             tokens=Tokens(database),
+            stats=Stats(
+                database=database, fleet=fleet, deliverer=deliverer, transports=transports, tally=tally, lag=lag
+            ),
         )
 
 

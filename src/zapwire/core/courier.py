@@ -19,7 +19,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -33,6 +35,7 @@ from zapwire.core.limits import Limits
 from zapwire.core.posting import Outcome
 from zapwire.errors import StoreError
 from zapwire.events import Event, EventType
+from zapwire.measures import Timing
 from zapwire.store import journal, times, webhooks
 from zapwire.store.db import Database, Transaction
 from zapwire.store.webhooks import Endpoint, Parked
@@ -65,7 +68,9 @@ class Courier:
         *,
         limits: Limits,
         chance: random.Random,
+        deliveries: Mapping[str, Timing],
     ) -> None:
+        self._deliveries = deliveries
         self._endpoint = endpoint
         self._signer = Webhook(secret)
         self._database = database
@@ -93,6 +98,11 @@ class Courier:
             with suppress(StoreError):
                 await self._save_cursor()
         raise AssertionError("unreachable")
+
+    @property
+    def pending(self) -> int:
+        """Events on their way to the endpoint for the first time, or not read yet."""
+        return len(self._pending) + max(0, self._database.tail.last_seq - self._read_to)
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -241,7 +251,9 @@ class Courier:
 
     async def _post(self, event: Event) -> Outcome:
         async with self._posts:
+            began = time.monotonic()
             outcome = await posting.post(self._session, self._endpoint.url, self._signer, event)
+        self._deliveries["delivered" if outcome.error is None else "failed"].add(time.monotonic() - began)
         if outcome.error is None and self._failing:
             self._failing = False
             await self._database.write(lambda transaction: webhooks.set_health(transaction, self._endpoint.id, None))

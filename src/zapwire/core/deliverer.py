@@ -14,6 +14,7 @@ import aiohttp
 from zapwire.core.courier import Courier, EndpointGone
 from zapwire.core.limits import Limits
 from zapwire.errors import StoreError
+from zapwire.measures import Timing
 from zapwire.store import webhooks
 from zapwire.store.db import Database
 
@@ -32,6 +33,9 @@ class Deliverer:
         self._database = database
         self._limits = limits
         self._chance = chance or random.Random()  # noqa: S311 - spreads load, keeps no secret
+        self.deliveries = {outcome: Timing() for outcome in ("delivered", "failed")}
+        """How long each took, by what came of it."""
+        self._working: dict[str, Courier] = {}
         self._couriers: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         """The couriers, and those that are just ending."""
@@ -59,6 +63,11 @@ class Deliverer:
             await asyncio.wait(self._tasks)
         await self._stack.aclose()
 
+    @property
+    def pending(self) -> int:
+        """Deliveries under way or not begun, those that failed before left aside."""
+        return sum(courier.pending for courier in self._working.values())
+
     def changed(self, endpoint: str) -> None:
         """Take in that an endpoint was made, changed or deleted; returns at once."""
         before = self._couriers.get(endpoint)
@@ -83,6 +92,7 @@ class Deliverer:
                 courier = await self._make(endpoint)
                 if courier is None:
                     return
+                self._working[endpoint] = courier
                 await courier.run()
             except* EndpointGone:
                 log.warning("webhook %s: answered 410 and is disabled", endpoint)
@@ -93,6 +103,8 @@ class Deliverer:
             except* Exception:
                 log.exception("webhook %s: deliveries failed in a way nobody expected", endpoint)
                 over = False
+            finally:
+                self._working.pop(endpoint, None)
             if over:
                 return
             await asyncio.sleep(_AGAIN)
@@ -102,4 +114,12 @@ class Deliverer:
         secret = await self._database.read(lambda sql: webhooks.secret(sql, endpoint))
         if found is None or secret is None or not found.enabled:
             return None
-        return Courier(found, secret, self._database, self._session, limits=self._limits, chance=self._chance)
+        return Courier(
+            found,
+            secret,
+            self._database,
+            self._session,
+            limits=self._limits,
+            chance=self._chance,
+            deliveries=self.deliveries,
+        )

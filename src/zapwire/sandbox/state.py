@@ -1,6 +1,7 @@
 """The state file: everything that outlives a restart, the keys of CA and Noise root included, as JSON.
 
-Written to a new file that replaces the old one, at most once a second after changes, and at the end. Media are files of
+Written to a new file that replaces the old one, at most once a second after changes, and at the end. A large state is
+written less often, or a thousand clients would wait for it most of the time. Media are files of
 their own, in a folder beside it: they never change, and would make every write as large as they are together.
 """
 
@@ -11,6 +12,7 @@ import contextlib
 import json
 import logging
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +27,8 @@ log = logging.getLogger(__name__)
 
 VERSION: Final = 1
 PAUSE_SECONDS: Final = 1.0
+PAUSE_FACTOR: Final = 20
+"""Between two writes pass that many times the seconds that one takes."""
 
 Dump = Callable[[], Any]
 Load = Callable[[Any], None]
@@ -90,13 +94,16 @@ class StateFile:
                 raise
 
     async def _write_changes(self) -> None:
+        pause = PAUSE_SECONDS
         while True:
             await self._dirty.wait()
-            await asyncio.sleep(PAUSE_SECONDS)
+            await asyncio.sleep(pause)
+            began = time.monotonic()
             try:
                 await self.write()
             except OSError as error:
                 log.warning("the sandbox's state cannot be written: %s", error)
+            pause = max(PAUSE_SECONDS, PAUSE_FACTOR * (time.monotonic() - began))
 
     def _dump(self) -> dict[str, Any]:
         return {

@@ -15,6 +15,7 @@ import asyncio
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -26,6 +27,7 @@ import aiosqlite
 
 from zapwire.errors import StoreError
 from zapwire.events import Event
+from zapwire.measures import Timing
 from zapwire.store import sealing
 from zapwire.store.tail import Tail
 from zapwire.vault.keys import KeyRing
@@ -80,6 +82,9 @@ class Database:
         self._reader = reader
         self._queue: asyncio.Queue[_Job[Any] | None] = asyncio.Queue(QUEUE)
         self._closing = False
+        self.commits = Timing()
+        """Each with all writes that it held."""
+        self.writes = 0
         self.tail = tail
 
     @classmethod
@@ -92,7 +97,7 @@ class Database:
         `StoreError` when another daemon has it, when it is sealed with another key or comes from a newer program, or
         when it cannot be used at all.
         """
-        with _errors(path), _files(path, shared=shared):
+        with errors(path), files(path, shared=shared):
             async with _connect(path) as writer, _connect(path) as reader:
                 last_seq = await writer.call(partial(prepare, keys))
                 await reader.call(partial(_prepare_reader, keys))
@@ -129,11 +134,14 @@ class Database:
             jobs, last = await self._take()
             if not jobs:
                 continue
+            began = time.monotonic()
             try:
                 outcomes, done = await self._writer.call(partial(_run, jobs))
             except Exception as error:  # noqa: BLE001 - whatever it was, the callers are told and the next may work
                 _refuse(jobs, StoreError(f"cannot write the database: {error}"))
                 continue
+            self.commits.add(time.monotonic() - began)
+            self.writes += len(jobs)
             for step in done.then:
                 step()
             self.tail.publish(done.told)
@@ -226,7 +234,7 @@ def prepare(keys: KeyRing | None, sql: sqlite3.Connection) -> int:
         sealing.install(sql, sealing.choose(sql, keys))
     _migrate(sql, able=keys is not None)
     if 0 < found < _FIRST_SEALED:
-        _scour(sql)
+        scour(sql)
     sql.execute("PRAGMA foreign_keys = ON")  # not before: a migration that makes a table anew would empty others
     row = sql.execute("SELECT seq FROM sqlite_sequence WHERE name = 'journal'").fetchone()
     return int(row[0]) if row else 0
@@ -238,7 +246,7 @@ def _prepare_reader(keys: KeyRing | None, sql: sqlite3.Connection) -> None:
     sql.execute("PRAGMA query_only = ON")
 
 
-def _scour(sql: sqlite3.Connection) -> None:
+def scour(sql: sqlite3.Connection) -> None:
     """Leave nothing in free pages and in the WAL of what has just been sealed or deleted."""
     sql.execute("VACUUM")
     sql.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -284,7 +292,7 @@ def _statements(script: str) -> Iterator[str]:
 
 
 @contextmanager
-def _files(path: Path, *, shared: bool) -> Iterator[None]:
+def files(path: Path, *, shared: bool) -> Iterator[None]:
     """Make the file readable by its owner only, and hold the lock beside it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -306,7 +314,8 @@ def _files(path: Path, *, shared: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _errors(path: Path) -> Iterator[None]:
+def errors(path: Path) -> Iterator[None]:
+    """Turn what SQLite and the system say about the database at *path* into `StoreError`."""
     try:
         yield
     except sqlite3.Error as error:

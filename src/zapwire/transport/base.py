@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from zapwire.errors import Condition
+from zapwire.measures import EngineFigures
 from zapwire.model import BotId, Identity, Message, Outgoing, PairingCode, QrCode, Sent
 
 
@@ -150,3 +151,11 @@ class TransportFactory(Protocol):
 
     async def forget(self, bot: BotId) -> None:
         """Destroy what is kept for *bot* (its auth state); no error when there is nothing."""
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """A factory that tells figures of what its bots share."""
+
+    def figures(self) -> EngineFigures:
+        """As they are now; does no I/O."""

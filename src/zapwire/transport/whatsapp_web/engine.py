@@ -72,7 +72,7 @@ class Engine:
 
     def __init__(self, library: Library) -> None:
         self.library = library
-        self.gate = Gate()
+        self.gate = Gate(library.table.size if library.table is not None else None)
         self._threads = CallThreads(CALL_THREADS)
         self._callbacks: dict[str, Callbacks] = {}
 

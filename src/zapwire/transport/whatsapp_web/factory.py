@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from zapwire.errors import TransportError
+from zapwire.measures import EngineFigures
 from zapwire.model import BotId
 from zapwire.transport.whatsapp_web import stdout
 from zapwire.transport.whatsapp_web.bot import WhatsAppWebBot
@@ -67,6 +68,13 @@ class WhatsAppWeb:
         with contextlib.suppress(TransportError):
             await self._entered.let_go(bot)
         self._entered.file(bot).destroy()
+
+    def figures(self) -> EngineFigures:
+        """See `zapwire.transport.base.Measured`."""
+        shared = self._entered
+        gate = shared.engine.gate
+        clients = sum(not session.gone.is_set() for session in shared.sessions.values())
+        return EngineFigures(clients, gate.passed, gate.waited, shared.pairings_under_way)
 
     @property
     def _entered(self) -> Shared:

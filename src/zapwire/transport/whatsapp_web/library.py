@@ -13,6 +13,7 @@ from ctypes import CFUNCTYPE, POINTER, c_bool, c_char_p, c_int, c_size_t, c_void
 from pathlib import Path
 from typing import Any
 
+from zapwire.transport.whatsapp_web.client_table import ClientTable
 from zapwire.transport.whatsapp_web.noise_root import replace_noise_root
 
 TEXT_CALLBACK = CFUNCTYPE(None, c_void_p, c_char_p)
@@ -42,6 +43,8 @@ class Library:
         # Go starts in a thread of its own and is not there yet when the library is loaded. The first call waits for it,
         # so from here on Go has copied its environment, and Python may change the original.
         self._text(self._code.GetVersion())
+        self.table = ClientTable.find(path, ctypes.cast(self._code.Neonize, c_void_p).value or 0)
+        """How many clients there are, without a call; None where that cannot be seen."""
         if noise_root is not None:
             replace_noise_root(path, noise_root)
 

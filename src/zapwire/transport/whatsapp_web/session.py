@@ -151,7 +151,7 @@ class Session:
         self.heard = datetime.now(UTC)
         if code == codes.DEVICE:
             self._registered = True
-            self._engine.gate.end(self._change)
+            self._engine.gate.end(self._change, dialled=True)
             self._settled.set()
             tell_loop(self._loop, _finish, self.running, None)
             return
@@ -189,12 +189,14 @@ class Session:
             engine.library.disconnect(self._bot)
         self._drain()
         self.incoming.close()
-        with engine.gate.stop():
-            self._registered = False
-            engine.library.stop(self._bot)
+        engine.gate.stop(self._unregister)
         if self._parked is not None and not self._stuck:
             self._parked.join()
         tell_loop(self._loop, self.gone.set)
+
+    def _unregister(self) -> None:
+        self._registered = False
+        self._engine.library.stop(self._bot)
 
     def _drain(self) -> None:
         # These messages are acknowledged to WhatsApp already (E11); what a cancelled bot does not take in now is lost.

@@ -38,6 +38,11 @@ class Shared:
         """The auth file of *bot*; always the same object, as it knows whether the engine has the file open."""
         return self._files.setdefault(bot, DeviceFile(self._folder, bot))
 
+    @property
+    def pairings_under_way(self) -> int:
+        """How many bots are being paired."""
+        return self.max_pairings - self.pairings._value  # noqa: SLF001 - asyncio does not tell it otherwise
+
     def pairing(self, bot: BotId) -> Pairing:
         """A new attempt to pair *bot*."""
         root = self._override.noise_root if self._override is not None else None

@@ -1,0 +1,116 @@
+"""Giving an installation another master key, while no daemon runs.
+
+The order makes it safe to be killed at any point and run again:
+
+1. the new key is put *before* the old one in the key's file; from then on either of them opens everything
+2. every auth file is sealed anew, each replaced in one step; then the database, in one transaction
+3. only when all that is done does the old key leave the file
+
+A key that lies where we cannot write (a systemd credential, a variable) is changed by a person: both keys, the new one
+first, then this, then the new one alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from zapwire import folder_lock, unlocking
+from zapwire.errors import SettingsError, StoreError
+from zapwire.settings import BOTS, Settings
+from zapwire.store import rekeying
+from zapwire.vault import files, sources
+from zapwire.vault.database import SealedDatabase
+from zapwire.vault.files import InUse
+from zapwire.vault.keys import Damaged, KeyRing, MasterKey
+from zapwire.vault.sources import Origin, Source
+from zapwire.vault.vfs import Vfs
+
+Step = Callable[[str], None]
+"""Told after each step what was done."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What a rotation did."""
+
+    fingerprint: str
+    """Of the key in use now."""
+    auth_files: int = 0
+    values: int = 0
+    """Sealed values of the database."""
+    left: list[str] = field(default_factory=list)
+    """Auth files that do not open: the old key is kept as long as there are any."""
+    by_hand: bool = False
+    """A person has to remove the old key from where it was given."""
+
+
+def rotate(settings: Settings, library: Path, step: Step = lambda _: None) -> Report:
+    """Seal everything under a new key, or finish a rotation that was interrupted.
+
+    *library* is the engine's, whose SQLite the auth files need. Raises `SettingsError` and `StoreError`.
+    """
+    with folder_lock.hold(settings.sessions_dir, "key rotate"):
+        source = unlocking.find(settings)
+        if source is None:
+            raise SettingsError("there is no master key yet: start the daemon once", field="master_key_file")
+        ring = _with_new_key(source)
+        step("the new key is there")
+        report = Report(ring.sealing.fingerprint)
+        for path in sealed_files(settings):
+            _rekey_file(path, ring, library, report)
+            step(f"{path.name} is done")
+        if settings.database_file.exists():
+            report.values = rekeying.rekey(settings.database_file, ring)
+            step("the database is done")
+        if not report.left:
+            _drop_old(source, ring, report)
+            step("the old key is gone")
+        return report
+
+
+def sealed_files(settings: Settings) -> list[Path]:
+    """The auth files that are sealed, or should be."""
+    found = sorted((settings.sessions_dir / BOTS).glob("*.db"))
+    return [path for path in found if not files.is_plain_database(path)]
+
+
+def _with_new_key(source: Source) -> KeyRing:
+    if len(source.keys) > 1:  # interrupted, or prepared by a person
+        return source.keys
+    if source.file is None or source.origin is Origin.CREDENTIAL:
+        raise SettingsError(
+            f"the master key is given as a {source.origin.value}, which cannot be changed from here: give two lines "
+            "there, a new key from `zapwire key generate` and below it the present one; run this again; then leave "
+            "only the first",
+            field="master_key_file",
+        )
+    ring = KeyRing(MasterKey.generate(), *source.keys)
+    _write(source.file, ring)
+    return ring
+
+
+def _rekey_file(path: Path, ring: KeyRing, library: Path, report: Report) -> None:
+    database = SealedDatabase(path, Vfs.of(library), ring)
+    try:
+        report.auth_files += database.rekey()
+        database.close()
+    except Damaged as error:
+        report.left.append(f"{path.name}: {error}")
+    except InUse as error:
+        raise StoreError(f"{path} cannot be sealed anew now: {error}") from None
+
+
+def _drop_old(source: Source, ring: KeyRing, report: Report) -> None:
+    if source.file is None or source.origin is Origin.CREDENTIAL:
+        report.by_hand = True
+        return
+    _write(source.file, KeyRing(ring.sealing))
+
+
+def _write(file: Path, ring: KeyRing) -> None:
+    try:
+        sources.write(file, ring)
+    except sources.KeyUnavailable as error:
+        raise SettingsError(str(error), field="master_key_file") from None
