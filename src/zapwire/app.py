@@ -63,8 +63,11 @@ async def _run(settings: Settings, say: Say, sandbox_process: int | None) -> Non
         lock = stack.enter_context(folder_lock.hold(settings.sessions_dir))
         keys = unlock(settings).keys
         database = await stack.enter_async_context(Database.open(settings.database_file, keys))
+        sealing = keys if settings.auth_state == "sealed" else None
+        if sealing is None:
+            logger.warning("the auth state is stored in the clear: whoever reads %s is the bots", settings.sessions_dir)
         transports = await stack.enter_async_context(
-            WhatsAppWeb(settings.sessions_dir / BOTS, server, settings.max_pairings)
+            WhatsAppWeb(settings.sessions_dir / BOTS, server, settings.max_pairings, keys=sealing)
         )
         sandbox = None
         if server is not None:

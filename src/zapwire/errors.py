@@ -186,6 +186,8 @@ class LoggedOut(NeedsPerson):
 
 
 class Blocked(NeedsPerson):
-    """WhatsApp refuses this account or this program (ban, outdated client, replaced by another session)."""
+    """WhatsApp refuses this account or this program (ban, outdated client, replaced by another session), or the auth
+    state cannot be opened.
+    """
 
     code = "blocked"

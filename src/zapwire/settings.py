@@ -91,6 +91,9 @@ class Settings(BaseSettings):
     master_key: SecretStr | None = Field(
         None, description="The master key itself, where no file can be had: 64 hex digits."
     )
+    auth_state: Literal["sealed", "plain"] = Field(
+        "sealed", description="How the bots' auth databases are stored: sealed under the master key, or plain."
+    )
     whatsapp_server: Path | None = Field(
         None, description="JSON descriptor of another WhatsApp server (a sandbox) to use instead of WhatsApp's own."
     )

@@ -2,6 +2,7 @@
 
 `python -m tests.transport.driver DESCRIPTOR SESSIONS [MODULE.NAME=SECONDS ...]`; requests {"do", "bot", "nr", ...} on
 stdin, on stdout {"nr", "result"|"error"} for each, and {"bot", "event", ...} for what the transports emit.
+The master key is that in DRIVER_KEYS, or a fixed one; "plain" there means auth state in the clear.
 MODULE.NAME=SECONDS shortens one of the deadlines in a module of `zapwire.transport.whatsapp_web`.
 """
 
@@ -20,6 +21,7 @@ from typing import Any
 from zapwire.errors import ZapwireError
 from zapwire.model import BotId, Outgoing
 from zapwire.transport.whatsapp_web import WhatsAppWeb, bot, ensure_environment
+from zapwire.vault.keys import KeyRing
 
 
 def say(**values: Any) -> None:
@@ -84,7 +86,10 @@ class Driver:
 async def main(descriptor: Path, sessions: Path) -> None:
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    async with WhatsAppWeb(sessions, descriptor, int(os.environ.get("DRIVER_MAX_PAIRINGS", "20"))) as transports:
+    text = os.environ.get("DRIVER_KEYS", "5e" * 32)
+    keys = None if text == "plain" else KeyRing.parse(text.encode())
+    pairings = int(os.environ.get("DRIVER_MAX_PAIRINGS", "20"))
+    async with WhatsAppWeb(sessions, descriptor, pairings, keys=keys) as transports:
         driver = Driver(transports)
         say(event="ready")
         async for line in lines:

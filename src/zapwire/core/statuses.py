@@ -106,7 +106,7 @@ def backoff(failures: int, limits: Limits, chance: random.Random) -> float:
 def no_qr(status: Status, *, linked: bool) -> Conflict | None:
     """Why there is and will be no QR code in this state; None when waiting for one makes sense."""
     if status.state is BotState.BLOCKED:
-        return Conflict(f"WhatsApp refuses this bot: {status.reason}; {status.action}")
+        return Conflict(f"the bot is blocked: {status.reason}; {status.action}")
     if status.state in {BotState.STARTING, BotState.PAIRING}:
         return None
     if status.state is BotState.RECONNECTING and not linked:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from zapwire.vault import files
+from zapwire.vault.files import InUse, Lock
 from zapwire.vault.keys import OVERHEAD, MasterKey
-from zapwire.vault.pages import PAGE
-from zapwire.vault.sqlite import Connection
+from zapwire.vault.pages import PAGE, Refused
+from zapwire.vault.sqlite import Connection, SqliteError
 
 _COPY: Final = "/upgrade"
 _OLD: Final = ".plain"
@@ -51,6 +53,23 @@ def seal(code: Any, path: Path, master: MasterKey) -> bool:
     _destroy(old)
     files.sync_folder(path)
     return True
+
+
+def seal_all(code: Any, folder: Path, master: MasterKey) -> Iterator[tuple[str, Exception | None]]:
+    """`seal` every plain database in *folder*: the name of each, and what stood in the way, if anything did."""
+    names = {path.name.removesuffix(_OLD) for path in folder.glob("*.db*") if path.name.endswith((".db", _OLD))}
+    for name in sorted(names):
+        path, error = folder / name, None
+        lock = Lock(path)
+        if not files.is_plain_database(path) and not path.with_name(name + _OLD).exists():
+            continue
+        try:
+            lock.take()
+            seal(code, path, master)
+        except (SqliteError, InUse, Refused) as problem:
+            error = problem
+        lock.release()
+        yield name, error
 
 
 def _destroy(file: Path) -> None:

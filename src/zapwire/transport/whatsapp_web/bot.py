@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from google.protobuf.message import DecodeError
 
-from zapwire.errors import Condition, Conflict, LoggedOut, NotConnected, NotSupported, StoreError, TransportError
+from zapwire.errors import Blocked, Condition, Conflict, LoggedOut, NotConnected, NotSupported, TransportError
 from zapwire.model import BotId, Identity, Outgoing, PairingCode, Sent
 from zapwire.transport.base import Capabilities, Connected, Disconnected, Emit, Paired, Received
 from zapwire.transport.whatsapp_web import codes, conditions, probing
@@ -123,7 +123,7 @@ class WhatsAppWebBot:
         if session is not None:
             session.fail(LoggedOut("the bot was logged out", action="Connect the bot and scan the new QR code."))
             await session.stop()
-        self._file.destroy()
+        await self._file.destroy()
         if left_on_the_phone:
             raise TransportError("WhatsApp could not be told of the logout: the phone still lists this device")
 
@@ -139,7 +139,7 @@ class WhatsAppWebBot:
     async def _is_linked(self) -> bool:
         try:
             return await self._file.device() is not None
-        except StoreError:  # it cannot be read, and may have been
+        except (Blocked, TransportError):  # it cannot be read, and may have been
             return True
 
     async def _pair(self, emit: Emit) -> Device:
@@ -148,8 +148,8 @@ class WhatsAppWebBot:
             await emit(Disconnected(f"waits for its turn to pair: {count} bots are being paired already"))
         async with self._shared.pairings:
             # What is left of an earlier account or of an unfinished pairing is worth nothing.
-            self._file.destroy()
-            self._file.prepare()
+            await self._file.destroy()
+            await self._file.prepare()
             self._pairing = self._shared.pairing(self._bot)
             try:
                 await self._pairing.run(emit)
@@ -161,9 +161,9 @@ class WhatsAppWebBot:
         return device
 
     async def _connect(self, emit: Emit) -> None:
-        self._file.opened_by_engine()
         warn_if_few_are_left()
         session = Session(self._shared.engine, self._bot, self._file.dsn)
+        self._file.opened_by_engine(session.fail)
         self._shared.sessions[self._bot] = session
         taking = Taking(self._bot, emit)
         tasks: list[asyncio.Task[None]] = []

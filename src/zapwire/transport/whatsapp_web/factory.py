@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -11,11 +13,14 @@ from typing import Final, Self
 from zapwire.errors import TransportError
 from zapwire.measures import EngineFigures
 from zapwire.model import BotId
-from zapwire.transport.whatsapp_web import stdout
+from zapwire.transport.whatsapp_web import sealed_file, stdout
 from zapwire.transport.whatsapp_web.bot import WhatsAppWebBot
-from zapwire.transport.whatsapp_web.engine import Engine
+from zapwire.transport.whatsapp_web.devices import AuthFile
+from zapwire.transport.whatsapp_web.engine import Engine, library_path
+from zapwire.transport.whatsapp_web.plain_file import PlainFile
 from zapwire.transport.whatsapp_web.server_override import ServerOverride, hide_environment, read_descriptor
 from zapwire.transport.whatsapp_web.shared import Shared
+from zapwire.vault.keys import KeyRing
 
 CLOSE_DEADLINE: Final = 5.0
 
@@ -26,9 +31,16 @@ class WhatsAppWeb:
     An async context manager: entering loads the engine, leaving waits a little for what is still ending.
     """
 
-    def __init__(self, sessions_dir: Path, server: Path | ServerOverride | None = None, max_pairings: int = 20) -> None:
+    def __init__(
+        self,
+        sessions_dir: Path,
+        server: Path | ServerOverride | None = None,
+        max_pairings: int = 20,
+        *,
+        keys: KeyRing | None,
+    ) -> None:
         """*server* is a server in WhatsApp's place, or the file that describes it; raises `SettingsError` about that
-        file.
+        file. *keys* seal the auth state; None keeps it in the clear.
 
         This process' environment has to fit it: see `server_override.ensure_environment`.
         """
@@ -36,15 +48,23 @@ class WhatsAppWeb:
         self.server = read_descriptor(server) if isinstance(server, Path) else server
         """The server in WhatsApp's place, or None; to be said loudly."""
         self._max_pairings = max_pairings
+        self._keys = keys
         self._shared: Shared | None = None
 
     async def __aenter__(self) -> Self:
-        """Load the engine. Raises `SettingsError` when it cannot be used."""
+        """Load the engine and make sure that it seals. Raises `SettingsError` when it cannot be used."""
         stdout.divert()
         engine = await Engine.load(self.server.noise_root if self.server is not None else None)
-        self._shared = Shared(engine, self._folder, self.server, self._max_pairings)
+        self._shared = Shared(engine, await self._files(), self.server, self._max_pairings)
         hide_environment()
         return self
+
+    async def _files(self) -> Callable[[BotId], AuthFile]:
+        keys = self._keys
+        if keys is None:
+            return partial(PlainFile, self._folder)
+        vfs = await asyncio.to_thread(sealed_file.start, library_path(), self._folder, keys)
+        return partial(sealed_file.SealedFile, self._folder, vfs=vfs, ring=keys)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -67,7 +87,7 @@ class WhatsAppWeb:
         # An engine that does not let go keeps the deleted file for itself; nobody finds it again.
         with contextlib.suppress(TransportError):
             await self._entered.let_go(bot)
-        self._entered.file(bot).destroy()
+        await self._entered.file(bot).destroy()
 
     def figures(self) -> EngineFigures:
         """See `zapwire.transport.base.Measured`."""

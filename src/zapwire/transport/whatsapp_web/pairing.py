@@ -56,9 +56,10 @@ def _device_props() -> bytes:
 class Pairing:
     """One attempt to pair one bot: `run` once, `code` meanwhile."""
 
-    def __init__(self, bot: str, dsn: str, noise_root: bytes | None, environment: dict[str, str]) -> None:
+    def __init__(self, bot: str, auth: dict[str, Any], noise_root: bytes | None, environment: dict[str, str]) -> None:
+        """*auth* is what `AuthFile.for_child` gives."""
         self._bot = bot
-        self._dsn = dsn
+        self._auth = auth
         self._noise_root = noise_root
         self._environment = environment
         self._process: asyncio.subprocess.Process | None = None
@@ -83,7 +84,7 @@ class Pairing:
             await self._tell({
                 "library": str(library_path()),
                 "noise_root": self._noise_root.hex() if self._noise_root else None,
-                "dsn": self._dsn,
+                **self._auth,
                 "bot": self._bot,
                 "device": base64.b64encode(_device_props()).decode(),
             })  # fmt: skip

@@ -1,10 +1,12 @@
 """The short-lived process in which a bot is paired.
 
 An unfinished pairing never leaves the engine (docs/engine.md's E3), so it gets a process of its own that can be killed.
-Standard library only, and no protobuf: it has to be quick. Requests come as JSON lines on stdin, answers go as JSON
-lines to what was stdout at the start; fd 1 itself is closed to the engine, which prints secrets there (E14).
+No protobuf, and of other packages only what sealing needs: it has to be quick. Requests come as JSON lines on stdin,
+answers go as JSON lines to what was stdout at the start; fd 1 itself is closed to the engine, which prints secrets
+there (E14).
 
-Requests: {"library", "noise_root" (hex or null), "dsn", "bot", "device" (base64)} once, then {"pair_phone": base64}.
+Requests: {"library", "noise_root" (hex or null), "dsn", "bot", "device" (base64), "seal" (of a sealed auth database
+only: {"path", "salt", "key"}, the latter in hex)} once, then {"pair_phone": base64}.
 Answers: {"qr": code}, {"pair_phone": base64}, {"status": how the login ended}, {"log": base64 LogEntry}, {"error":
 text}, and {"paired": true} as the last one.
 
@@ -93,11 +95,23 @@ def main() -> None:
     except (OSError, NoiseRootError) as error:
         child.answer({"error": f"the WhatsApp engine cannot be used: {error}"})
         return
+    if (sealing := request.get("seal")) is not None:
+        _register(Path(request["library"]), sealing)
     bot = request["bot"].encode()
     threading.Thread(target=_serve, args=(requests, child, library, bot), daemon=True).start()
     device = base64.b64decode(request["device"])
     child.answer({"error": library.start(request["dsn"].encode(), bot, bytes((CONNECTED,)), device, child.callbacks)})
     os._exit(0)
+
+
+def _register(library: Path, sealing: dict[str, str]) -> None:
+    """Let the engine open the one sealed database that this process has the key of."""
+    from zapwire.vault.handlers import SealedFile  # noqa: PLC0415 - 60 ms that a plain one does not need
+    from zapwire.vault.pages import FileKeys  # noqa: PLC0415
+    from zapwire.vault.vfs import Vfs  # noqa: PLC0415
+
+    keys = FileKeys(bytes.fromhex(sealing["salt"]), bytes.fromhex(sealing["key"]))
+    Vfs.of(library).add(SealedFile(sealing["path"], keys))
 
 
 def _keep_stdout() -> BinaryIO:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from pathlib import Path
+from collections.abc import Callable
 from typing import Final
 
 from zapwire.errors import TransportError
 from zapwire.model import BotId
-from zapwire.transport.whatsapp_web.devices import DeviceFile
+from zapwire.transport.whatsapp_web.devices import AuthFile
 from zapwire.transport.whatsapp_web.engine import Engine
 from zapwire.transport.whatsapp_web.pairing import Pairing
 from zapwire.transport.whatsapp_web.reach import Way
@@ -22,21 +22,29 @@ LET_GO_DEADLINE: Final = 60.0
 class Shared:
     """The engine, the auth files, and the sessions that may still be ending."""
 
-    def __init__(self, engine: Engine, folder: Path, override: ServerOverride | None, max_pairings: int) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        make_file: Callable[[BotId], AuthFile],
+        override: ServerOverride | None,
+        max_pairings: int,
+    ) -> None:
         self.engine = engine
         self.max_pairings = max_pairings
         self.pairings = asyncio.Semaphore(max_pairings)
         self.sessions: dict[BotId, Session] = {}
-        self._folder = folder
-        self._files: dict[BotId, DeviceFile] = {}
+        self._make_file = make_file
+        self._files: dict[BotId, AuthFile] = {}
         self._override = override
         self.way = Way(override.proxy if override is not None else None)
         # Taken before the override's variables are hidden from Python: the pairing children need them.
         self._environment = dict(os.environ) if override is None else override.environment(os.environ)
 
-    def file(self, bot: BotId) -> DeviceFile:
+    def file(self, bot: BotId) -> AuthFile:
         """The auth file of *bot*; always the same object, as it knows whether the engine has the file open."""
-        return self._files.setdefault(bot, DeviceFile(self._folder, bot))
+        if bot not in self._files:
+            self._files[bot] = self._make_file(bot)
+        return self._files[bot]
 
     @property
     def pairings_under_way(self) -> int:
@@ -46,7 +54,7 @@ class Shared:
     def pairing(self, bot: BotId) -> Pairing:
         """A new attempt to pair *bot*."""
         root = self._override.noise_root if self._override is not None else None
-        return Pairing(bot, self.file(bot).dsn, root, self._environment)
+        return Pairing(bot, self.file(bot).for_child(), root, self._environment)
 
     async def let_go(self, bot: BotId) -> None:
         """Wait until the engine is done with the last session of *bot*. Raises `TransportError` when it is not in

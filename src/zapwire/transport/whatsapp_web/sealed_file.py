@@ -1,0 +1,113 @@
+"""A sealed auth database (docs/decisions/0005-the-vault.md), and what is done once for all of them at the start."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from zapwire.errors import Blocked, SettingsError, TransportError
+from zapwire.model import BotId
+from zapwire.transport.whatsapp_web.devices import OPTIONS, QUERY, REST, TABLE, Device, damaged, read_device
+from zapwire.vault import selftest, upgrade
+from zapwire.vault.database import SealedDatabase
+from zapwire.vault.files import InUse
+from zapwire.vault.keys import Damaged, KeyRing
+from zapwire.vault.vfs import VaultUnavailable, Vfs
+
+log = logging.getLogger(__name__)
+
+
+class SealedFile:
+    """Implements `devices.AuthFile`."""
+
+    def __init__(self, folder: Path, bot: BotId, vfs: Vfs, ring: KeyRing) -> None:
+        self._database = SealedDatabase(folder / f"{bot}.db", vfs, ring, self._on_damage)
+        self._listener: Callable[[Blocked], None] | None = None
+
+    @property
+    def path(self) -> Path:
+        """See `AuthFile.path`."""
+        return self._database.path
+
+    @property
+    def dsn(self) -> str:
+        """See `AuthFile.dsn`."""
+        return f"{quote(str(self.path))}?{self._database.options}&{OPTIONS}&{REST}"
+
+    async def prepare(self) -> None:
+        """See `AuthFile.prepare`."""
+        with _in_words(self.path):
+            await asyncio.to_thread(self._database.create)
+
+    def for_child(self) -> dict[str, Any]:
+        """See `AuthFile.for_child`. The key of this file, never the master key."""
+        keys = self._database.keys
+        return {"dsn": self.dsn, "seal": {"path": str(self.path), "salt": keys.salt.hex(), "key": keys.key.hex()}}
+
+    def opened_by_engine(self, on_damage: Callable[[Blocked], None]) -> None:
+        """See `AuthFile.opened_by_engine`."""
+        self._listener = on_damage
+
+    async def destroy(self) -> None:
+        """See `AuthFile.destroy`. The key goes first, then the file."""
+        with _in_words(self.path):
+            await asyncio.to_thread(self._database.destroy)
+
+    async def device(self) -> Device | None:
+        """See `AuthFile.device`."""
+        with _in_words(self.path):
+            return await asyncio.to_thread(self._look)
+
+    def _look(self) -> Device | None:
+        database = self._database
+        if not database.exists():
+            return None
+        rows = database.query(QUERY) if database.query(TABLE) else []
+        device = read_device(rows[0] if rows else None)
+        if device is not None:
+            database.keep()
+        return device
+
+    def _on_damage(self, _what: str) -> None:
+        if self._listener is not None:
+            self._listener(damaged(self.path, sealed=True))
+
+
+@contextmanager
+def _in_words(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except Damaged as error:
+        log.critical("%s cannot be opened: %s", path, error)
+        raise damaged(path, sealed=True) from error
+    except InUse as error:
+        raise TransportError(f"another process works with this bot's auth state: {error}") from error
+    except OSError as error:
+        raise TransportError(f"the auth state cannot be used: {error.strerror}") from error
+
+
+def start(library: Path, folder: Path, ring: KeyRing) -> Vfs:
+    """Register the VFS, try it out, and seal what lies in *folder* in the clear. Blocks. Raises `SettingsError`."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        vfs = Vfs.of(library)
+        selftest.check(vfs, folder)
+        for name, error in upgrade.seal_all(vfs.code, folder, ring.sealing):
+            if error is None:
+                log.warning("%s lay there in the clear: it is sealed now, and the old file was overwritten", name)
+            else:
+                log.error("%s lies there in the clear and cannot be sealed: %s", name, error)
+    except VaultUnavailable as error:
+        raise SettingsError(
+            f"auth_state: the auth state cannot be sealed here: {error}. Nothing was started. Run zapwire on Linux or "
+            'macOS with the engine\'s own wheel; only auth_state = "plain" keeps the auth state in the clear',
+            field="auth_state",
+        ) from error
+    except OSError as error:
+        raise SettingsError(f"sessions_dir: {folder} cannot be used: {error.strerror}", field="sessions_dir") from error
+    return vfs
