@@ -1,63 +1,157 @@
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from zapwire.errors import PairingTimedOut, StoreError, TransportError
+from tests.harness.keys import KEYS
+from zapwire.errors import Blocked, PairingTimedOut, TransportError
 from zapwire.model import BotId, Identity
-from zapwire.transport.whatsapp_web import pairing
-from zapwire.transport.whatsapp_web.devices import DeviceFile
+from zapwire.transport.whatsapp_web import pairing, sealed_file
+from zapwire.transport.whatsapp_web.devices import AuthFile, read_device
+from zapwire.transport.whatsapp_web.engine import library_path
+from zapwire.transport.whatsapp_web.plain_file import PlainFile
+from zapwire.transport.whatsapp_web.sealed_file import SealedFile
+from zapwire.vault.keys import KeyRing, MasterKey
+
+SCHEMA = "CREATE TABLE whatsmeow_device (jid TEXT, lid TEXT, push_name TEXT)"
+ROW = "INSERT INTO whatsmeow_device VALUES ('4915510000001:7@s.whatsapp.net', '111:7@lid', 'Bot')"
+Write = Callable[[AuthFile, str], None]
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> DeviceFile:
-    file = DeviceFile(tmp_path / "a folder?", BotId("bot"))
-    file.prepare()
-    return file
-
-
-def store(file: DeviceFile, *rows: tuple[str, str | None, str]) -> None:
+def in_the_clear(file: AuthFile, sql: str) -> None:
     connection = sqlite3.connect(file.path)
-    connection.execute("CREATE TABLE IF NOT EXISTS whatsmeow_device (jid TEXT, lid TEXT, push_name TEXT)")
-    connection.executemany("INSERT INTO whatsmeow_device VALUES (?, ?, ?)", rows)
+    connection.execute(sql)
     connection.commit()
     connection.close()
 
 
+def sealed(file: SealedFile, sql: str) -> None:
+    file._database.query(sql)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "a folder?"
+
+
+@pytest.fixture(params=["plain", "sealed"])
+def both(request: pytest.FixtureRequest, folder: Path) -> tuple[AuthFile, Write]:
+    if request.param == "plain":
+        return PlainFile(folder, BotId("bot")), in_the_clear
+    vfs = sealed_file.start(library_path(), folder, KEYS)
+    return SealedFile(folder, BotId("bot"), vfs, KEYS), sealed
+
+
 @pytest.mark.parametrize("in_engine", [False, True])
-async def test_a_device_row_is_found(file: DeviceFile, in_engine: bool):
+async def test_a_device_row_is_found(both: tuple[AuthFile, Write], in_engine: bool):
+    file, write = both
     assert await file.device() is None
-    store(file)
+    await file.prepare()
+    write(file, SCHEMA)
     if in_engine:
-        file.opened_by_engine()
+        file.opened_by_engine(lambda _error: None)
     assert await file.device() is None
-    store(file, ("4915510000001:7@s.whatsapp.net", "111:7@lid", "Bot"))
+    write(file, ROW)
     device = await file.device()
     assert device is not None
     assert device.identity == Identity("+4915510000001", "111@lid", "Bot")
+    await file.destroy()
+    assert await file.device() is None
+    assert not list(file.path.parent.iterdir())
+    await file.destroy()
 
 
 @pytest.mark.parametrize("in_engine", [False, True])
-async def test_a_damaged_file_is_an_error(file: DeviceFile, in_engine: bool):
+async def test_a_damaged_plain_file_blocks_and_stays(folder: Path, in_engine: bool):
+    file = PlainFile(folder, BotId("bot"))
+    await file.prepare()
     file.path.write_bytes(b"no database" * 500)
     if in_engine:
-        file.opened_by_engine()
-    with pytest.raises(StoreError, match="cannot be read"):
+        file.opened_by_engine(lambda _error: None)
+    with pytest.raises(Blocked, match="its auth database is damaged") as blocked:
         await file.device()
+    assert blocked.value.action
+    assert file.path.read_bytes() == b"no database" * 500
 
 
-def test_the_folder_does_not_reach_into_the_options(file: DeviceFile):
+@pytest.mark.parametrize("damage", ["another key", "cut", "empty", "noise", "in the clear", "deleted"])
+async def test_a_sealed_file_that_does_not_open_blocks_and_stays(folder: Path, damage: str):
+    vfs = sealed_file.start(library_path(), folder, KEYS)
+    file = SealedFile(folder, BotId("bot"), vfs, KEYS)
+    await file.prepare()
+    sealed(file, SCHEMA)
+    sealed(file, ROW)
+    assert await file.device()
+    file._database.close()
+    match damage:
+        case "cut":
+            file.path.write_bytes(file.path.read_bytes()[:-4096])
+        case "empty":
+            file.path.write_bytes(b"")
+        case "noise":
+            file.path.write_bytes(b"no database" * 500)
+        case "in the clear":
+            file.path.unlink()
+            in_the_clear(file, SCHEMA)
+        case "deleted":
+            file.path.unlink()
+    before = file.path.read_bytes() if file.path.exists() else None
+    again = SealedFile(folder, BotId("bot"), vfs, KeyRing(MasterKey.generate()) if damage == "another key" else KEYS)
+    for _ in range(2):
+        with pytest.raises(Blocked, match="auth state damaged or wrong key") as blocked:
+            await again.device()
+    assert "log the bot out" in blocked.value.action
+    assert (file.path.read_bytes() if file.path.exists() else None) == before
+    await again.destroy()
+    assert await again.device() is None
+
+
+async def test_a_file_that_another_process_has_is_tried_again_later(folder: Path):
+    vfs = sealed_file.start(library_path(), folder, KEYS)
+    file = SealedFile(folder, BotId("bot"), vfs, KEYS)
+    await file.prepare()
+    with pytest.raises(TransportError, match="another process works with"):
+        await SealedFile(folder, BotId("bot"), vfs, KEYS).device()
+
+
+async def test_what_was_in_the_clear_is_sealed_at_the_start(folder: Path):
+    plain = PlainFile(folder, BotId("bot"))
+    await plain.prepare()
+    in_the_clear(plain, SCHEMA)
+    in_the_clear(plain, ROW)
+    file = SealedFile(folder, BotId("bot"), sealed_file.start(library_path(), folder, KEYS), KEYS)
+    assert await file.device()
+    file._database.close()
+    with pytest.raises(Blocked, match='the auth state is sealed, but auth_state is "plain"'):
+        await plain.device()
+
+
+async def test_the_folder_does_not_reach_into_the_options(both: tuple[AuthFile, Write]):
+    file, _ = both
+    await file.prepare()
     path, _, options = file.dsn.partition("?")
     assert path.endswith("/a%20folder%3F/bot.db")
     assert options.endswith("&_rest=")
+    assert file.for_child()["dsn"] == file.dsn
 
 
-def test_destroying_twice_is_fine(file: DeviceFile):
-    file.destroy()
-    file.destroy()
-    assert not file.path.exists()
+async def test_the_child_gets_the_key_of_its_file_only(folder: Path):
+    file = SealedFile(folder, BotId("bot"), sealed_file.start(library_path(), folder, KEYS), KEYS)
+    await file.prepare()
+    told = json.dumps(file.for_child())
+    assert KEYS.sealing.text() not in told
+    assert file._database.keys.key.hex() in told
+    assert file._database.keys.key.hex() not in file.dsn
+
+
+def test_a_device_without_lid_or_name():
+    device = read_device(("4915510000001@s.whatsapp.net", None, ""))
+    assert device is not None
+    assert device.identity == Identity("+4915510000001", None, None)
 
 
 async def emit(_event: object) -> None:
@@ -66,14 +160,14 @@ async def emit(_event: object) -> None:
 
 async def test_the_last_code_that_runs_out_is_a_timeout(monkeypatch):
     monkeypatch.setattr(pairing, "FIRST_QR_LASTS", pairing.timedelta(0))
-    attempt = pairing.Pairing("bot", "x.db", None, {})
+    attempt = pairing.Pairing("bot", {}, None, {})
     await attempt._take({"qr": "code"}, emit)
     with pytest.raises(PairingTimedOut):
         await attempt._take({"status": "timeout"}, emit)
 
 
 async def test_a_timeout_before_the_code_ran_out_is_a_lost_connection():
-    attempt = pairing.Pairing("bot", "x.db", None, {})
+    attempt = pairing.Pairing("bot", {}, None, {})
     await attempt._take({"qr": "code"}, emit)
     with pytest.raises(TransportError, match="lost while pairing"):
         await attempt._take({"status": "timeout"}, emit)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import sqlite3
 import stat
 
 import pytest
@@ -165,12 +164,3 @@ async def test_logging_out_unlinks_the_device_and_destroys_the_auth_state(bot: B
     assert not list(driver.sessions.iterdir())
     devices = await sandbox.call("GET", f"/phones/{BOT}")
     assert [device for device in devices["devices"] if device != 0] == []
-
-
-async def test_the_auth_database_has_a_write_ahead_log(bot: Bot, driver: Driven):
-    await bot("stop")
-    connection = sqlite3.connect(driver.sessions / "bot-one.db")
-    try:
-        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    finally:
-        connection.close()

@@ -156,20 +156,6 @@ async def test_a_pairing_process_that_crashes_is_told(driver: Driven, sandbox: S
     assert "pairing process ended by itself" in (await bot.ending()).detail
 
 
-async def test_a_damaged_auth_database_is_no_reason_to_pair_anew(bot: Bot, driver: Driven, sandbox: Sandbox):
-    await bot("stop")
-    driver.process.kill()
-    await driver.process.wait()
-    for file in driver.sessions.glob("bot-one.db*"):
-        file.write_bytes(b"this is no database" * 500)
-    async with Driven(driver.sessions.parent, sandbox.descriptor_file) as again:
-        back = again.bot("bot-one")
-        await back("start")
-        end = await back.ending()
-    assert (end.kind, end.detail) == ("Blocked", "its auth database is damaged")
-    assert "pair it again" in end.action
-
-
 async def test_more_pairings_than_allowed_wait_and_say_so(tmp_path: Path, sandbox: Sandbox):
     async with Driven(tmp_path, sandbox.descriptor_file, env={"DRIVER_MAX_PAIRINGS": "1"}) as driver:
         first, second = driver.bot("bot-one"), driver.bot("bot-two")
@@ -209,7 +195,8 @@ def children(pid: int) -> list[int]:
 
 
 async def test_a_server_that_says_nothing_holds_up_nobody(tmp_path: Path, bot: Bot, driver: Driven, sandbox: Sandbox):
-    await bot("stop")
+    driver.process.kill()  # or it would have the auth file of bot-one
+    await driver.process.wait()
     writers: list[asyncio.StreamWriter] = []
     mute = await asyncio.start_server(lambda _reader, writer: writers.append(writer), "127.0.0.1")
     async with mute:

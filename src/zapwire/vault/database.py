@@ -2,7 +2,8 @@
 
 A key is checked in Python before SQLite sees the file; a first page that a crash has torn is mended from the WAL; a
 lock beside the file keeps other processes out. Once registered, a file is only touched through SQLite: connections of
-the engine may have it open, for ever even (docs/engine.md's E8). All methods block, and may be called on any thread.
+the engine may have it open, for ever even (docs/engine.md's E8). All methods block, and may be called on any thread; those
+that use SQLite also raise `SqliteError` for troubles that are none of these, like a full disk.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from zapwire.vault.files import InUse, Lock
 from zapwire.vault.handlers import SealedFile
 from zapwire.vault.keys import Damaged, KeyRing, MasterKey
 from zapwire.vault.pages import FileKeys
-from zapwire.vault.sqlite import Connection, SqliteError, Value
+from zapwire.vault.sqlite import IOERR_DATA, NOTADB, Connection, SqliteError, Value
 from zapwire.vault.vfs import Vfs
 
 log = logging.getLogger(__name__)
 
 _BUSY: Final = frozenset({5, 6})
+_DAMAGED: Final = frozenset({11, NOTADB, IOERR_DATA})
 
 
 class SealedDatabase:
@@ -74,15 +76,13 @@ class SealedDatabase:
 
     def create(self) -> None:
         """Make an empty one. Raises FileExistsError and `InUse`."""
-        with self._guard:
-            self._lock.take()
+        with self._guard, self._locked():
             files.create(self.path, self._ring.sealing)
             self.open()
 
     def write(self, image: bytes) -> None:
         """Make one that holds *image* (`image` made it). Raises FileExistsError, `InUse`, `Damaged` and `Refused`."""
-        with self._guard:
-            self._lock.take()
+        with self._guard, self._locked():
             if self.path.exists():
                 raise FileExistsError(self.path)
             files.wal_of(self.path).unlink(missing_ok=True)
@@ -97,14 +97,12 @@ class SealedDatabase:
         with self._guard:
             if self._file is not None and self._inode == self._inode_now():
                 return
-            fresh = self._lock.take()
-            try:
-                self._register()
-            except (Damaged, InUse):
-                self._forget()
-                if fresh:
-                    self._lock.release()
-                raise
+            with self._locked():
+                try:
+                    self._register()
+                except BaseException:
+                    self._forget()
+                    raise
 
     def keep(self) -> None:
         """From now on it has to be there: a deleted one is no reason to make a new one."""
@@ -177,6 +175,17 @@ class SealedDatabase:
             files.destroy(self.path)
             self._lock.remove()
 
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Have the lock, from now on if all goes well. Raises `InUse`."""
+        fresh = self._lock.take()
+        try:
+            yield
+        except BaseException:
+            if fresh:
+                self._lock.release()
+            raise
+
     def _register(self) -> None:
         opened = files.unlock(self.path, self._ring)
         files.new_of(self.path).unlink(missing_ok=True)
@@ -214,9 +223,12 @@ class SealedDatabase:
 
 @contextmanager
 def _judged() -> Iterator[None]:
-    """Turn what SQLite says into `Damaged` or `InUse`."""
+    """Turn what SQLite says into `Damaged` or `InUse`; a full disk, say, is neither."""
     try:
         yield
     except SqliteError as error:
-        kind = InUse if error.code & 0xFF in _BUSY else Damaged
-        raise kind(str(error)) from error
+        if error.code & 0xFF in _BUSY:
+            raise InUse(str(error)) from error
+        if error.code in _DAMAGED:
+            raise Damaged(str(error)) from error
+        raise

@@ -28,8 +28,8 @@ def plain_image(code: Any, path: Path) -> bytes:
         Connection(code, str(path), "vfs=unix") as connection,
     ):
         connection.leave_the_wal()
-        connection.reserve(OVERHEAD)
         connection.run(f"PRAGMA page_size={PAGE}")
+        connection.reserve(OVERHEAD)  # last: choosing a page size takes it back
         connection.run(f"VACUUM INTO 'file:{name}?vfs=memdb'")
         return memory.image()
 
@@ -68,7 +68,8 @@ def seal_all(code: Any, folder: Path, master: MasterKey) -> Iterator[tuple[str, 
             seal(code, path, master)
         except (SqliteError, InUse, Refused) as problem:
             error = problem
-        lock.release()
+        finally:
+            lock.release()
         yield name, error
 
 

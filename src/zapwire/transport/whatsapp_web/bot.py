@@ -60,7 +60,7 @@ class WhatsAppWebBot:
         self._running = True
         try:
             await self._shared.let_go(self._bot)
-            device = await self._device()
+            device = await self._file.device()
             await self._shared.way.check()
             if device is None:
                 device = await self._pair(emit)
@@ -69,12 +69,6 @@ class WhatsAppWebBot:
             await self._connect(emit)
         finally:
             self._running = False
-
-    async def _device(self) -> Device | None:
-        try:
-            return await self._file.device()
-        except StoreError as error:
-            raise conditions.from_store_text(error.detail) or error from error
 
     @property
     def heard(self) -> datetime | None:
@@ -137,6 +131,8 @@ class WhatsAppWebBot:
         return False
 
     async def _is_linked(self) -> bool:
+        if self._pairing is not None:  # not yet, and the child has the file
+            return False
         try:
             return await self._file.device() is not None
         except (Blocked, TransportError):  # it cannot be read, and may have been

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from zapwire.errors import Blocked
+from zapwire.errors import Blocked, Condition, TransportError, ZapwireError
 from zapwire.model import Identity
+from zapwire.transport.whatsapp_web import conditions
 
 OPTIONS: Final = "_foreign_keys=on&_synchronous=FULL&_cache_size=-256&_busy_timeout=5000"
 """go-sqlite3's options. FULL, because a lost commit after a power cut would roll a Signal session back and make
@@ -66,14 +67,20 @@ class AuthFile(Protocol):
         """Delete the auth state beyond recovery; no error when there is none. Raises `TransportError`."""
 
 
-def damaged(path: Path, *, sealed: bool) -> Blocked:
-    """The end of a bot whose auth database cannot be opened."""
-    reason, cure = ("auth state damaged or wrong key", " or the master key") if sealed else ("auth state damaged", "")
+def damaged(path: Path) -> Blocked:
+    """The end of a bot whose sealed auth database cannot be opened."""
     return Blocked(
-        reason,
-        action=f"Stop the daemon, restore {path.parent.name}/{path.name}{cure} and start it again; or log the bot out "
-        "here and pair it anew. The file is kept as it is until then.",
+        "auth state damaged or wrong key",
+        action=f"Stop the daemon, restore {path.parent.name}/{path.name} or the master key, and start it again; or log "
+        "the bot out here and pair it anew. The file is kept as it is until then.",
+        condition=Condition.AUTH_DAMAGED,
     )
+
+
+def unusable(text: str) -> ZapwireError:
+    """The error for what SQLite said of an auth database."""
+    fallback = TransportError(f"its auth database cannot be used: {text}", condition=Condition.STORE)
+    return conditions.from_store_text(text) or fallback
 
 
 def read_device(row: tuple[Any, ...] | None) -> Device | None:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from zapwire.errors import Blocked
+from zapwire.errors import Blocked, Condition
 from zapwire.model import BotId
-from zapwire.transport.whatsapp_web.devices import OPTIONS, QUERY, REST, TABLE, Device, damaged, read_device
+from zapwire.transport.whatsapp_web.devices import OPTIONS, QUERY, REST, TABLE, Device, read_device, unusable
 from zapwire.vault.files import is_sealed_database
 
+_SEALED: Final = 'the auth state is sealed, but auth_state is "plain"'
 _CHECK: Final = """
 import json, sqlite3, sys
 uri, table, query = sys.argv[1:]
@@ -64,11 +65,11 @@ class PlainFile:
         in_engine = self._inode() == self._opened
         if not in_engine and is_sealed_database(self.path):
             action = 'Set auth_state to "sealed" again and restart the daemon; or log the bot out and pair it anew.'
-            raise Blocked('the auth state is sealed, but auth_state is "plain"', action=action)
+            raise Blocked(_SEALED, action=action, condition=Condition.AUTH_DAMAGED)
         try:
             row = await self._read_outside() if in_engine else self._read_here()
         except (sqlite3.Error, ValueError) as error:
-            raise damaged(self.path, sealed=False) from error
+            raise unusable(str(error)) from error
         return read_device(row)
 
     def _inode(self) -> tuple[int, int] | None:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from zapwire.errors import Blocked, SettingsError, TransportError
+from zapwire.errors import Blocked, Condition, SettingsError, TransportError
 from zapwire.model import BotId
-from zapwire.transport.whatsapp_web.devices import OPTIONS, QUERY, REST, TABLE, Device, damaged, read_device
+from zapwire.transport.whatsapp_web.devices import OPTIONS, QUERY, REST, TABLE, Device, damaged, read_device, unusable
 from zapwire.vault import selftest, upgrade
 from zapwire.vault.database import SealedDatabase
 from zapwire.vault.files import InUse
 from zapwire.vault.keys import Damaged, KeyRing
+from zapwire.vault.sqlite import SqliteError
 from zapwire.vault.vfs import VaultUnavailable, Vfs
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ class SealedFile:
 
     def _on_damage(self, _what: str) -> None:
         if self._listener is not None:
-            self._listener(damaged(self.path, sealed=True))
+            self._listener(damaged(self.path))
 
 
 @contextmanager
@@ -84,11 +85,12 @@ def _in_words(path: Path) -> Iterator[None]:
         yield
     except Damaged as error:
         log.critical("%s cannot be opened: %s", path, error)
-        raise damaged(path, sealed=True) from error
+        raise damaged(path) from error
     except InUse as error:
-        raise TransportError(f"another process works with this bot's auth state: {error}") from error
-    except OSError as error:
-        raise TransportError(f"the auth state cannot be used: {error.strerror}") from error
+        text = f"another process works with this bot's auth state: {error}"
+        raise TransportError(text, condition=Condition.STORE) from error
+    except (SqliteError, OSError) as error:
+        raise unusable(str(error)) from error
 
 
 def start(library: Path, folder: Path, ring: KeyRing) -> Vfs:
