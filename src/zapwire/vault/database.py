@@ -2,8 +2,8 @@
 
 A key is checked in Python before SQLite sees the file; a first page that a crash has torn is mended from the WAL; a
 lock beside the file keeps other processes out. Once registered, a file is only touched through SQLite: connections of
-the engine may have it open, for ever even (docs/engine.md's E8). All methods block, and may be called on any thread. Those
-that use SQLite also raise `SqliteError` for troubles that are no damage, like a full disk.
+the engine may have it open, for ever even (docs/engine.md's E8). All methods block, and may be called on any thread.
+Those that use SQLite also raise `SqliteError` for troubles that are no damage, like a full disk.
 """
 
 from __future__ import annotations

@@ -29,6 +29,8 @@ OPEN_MAIN_DB: Final = 0x100
 OPEN_WAL: Final = 0x80000
 _READWRITE_URI: Final = 0x2 | 0x40
 _FULL_MUTEX: Final = 0x10000
+_EXTENDED_CODES: Final = 0x2000000
+"""Otherwise an error in reading the schema is just an I/O error."""
 FCNTL_FILE_POINTER: Final = 7
 _FCNTL_RESERVE_BYTES: Final = 38
 _DBCONFIG_NO_CKPT_ON_CLOSE: Final = 1006
@@ -114,7 +116,7 @@ class Connection:
         """Open *path* with these *options* of an SQLite URI, like `vfs=unix`. Raises `SqliteError`."""
         self._code = code
         pointer = ffi.new("sqlite3**")
-        flags = _READWRITE_URI | _FULL_MUTEX | (OPEN_CREATE if create else 0)
+        flags = _READWRITE_URI | _FULL_MUTEX | _EXTENDED_CODES | (OPEN_CREATE if create else 0)
         result = code.sqlite3_open_v2(f"file:{quote(path)}?{options}".encode(), pointer, flags, ffi.NULL)
         self._db = pointer[0]
         if result != OK:
