@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run demo test lint bench lock
+.PHONY: help setup setup-dev run demo test lint soak bench lock
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sed 's/:.* ## /\t/' | expand -t 12
@@ -27,6 +27,9 @@ lint: setup-dev ## only the style, the types and the imports
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+soak: setup-dev ## the long tests: hundreds of kills and power cuts
+	$(BIN)/pytest -m soak
 
 bench: setup-dev ## measure, and print the figures as a table
 	@$(BIN)/python -m bench

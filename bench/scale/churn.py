@@ -21,6 +21,7 @@ from zapwire.model import BotId
 from zapwire.transport.whatsapp_web.bot import WhatsAppWebBot
 from zapwire.transport.whatsapp_web.factory import WhatsAppWeb
 from zapwire.transport.whatsapp_web.server_override import ensure_environment
+from zapwire.vault import sources
 
 
 class Churn:
@@ -70,7 +71,8 @@ class Churn:
 
 async def main(descriptor: Path, sessions: Path, bots: int, cycles: int) -> None:
     started = time.monotonic()
-    async with WhatsAppWeb(sessions, descriptor) as transports:
+    source = sources.find(sessions.parent)
+    async with WhatsAppWeb(sessions, descriptor, keys=source.keys if source is not None else None) as transports:
         churn = Churn(transports, cycles)
         callers = [asyncio.create_task(churn.call()) for _ in range(4)]
         await asyncio.gather(*(churn.turn(bot_name(number)) for number in range(bots)), *callers)
