@@ -77,7 +77,9 @@ async def _run(settings: Settings, say: Say, sandbox_process: int | None) -> Non
                 place = stack.enter_context(_bind(Address("127.0.0.1", 0)))
                 relay = _listen(make_relay(sandbox, settings), place, drain=0.1)
                 sandbox.page = await stack.enter_async_context(relay) + "/"
-        core = await stack.enter_async_context(open_core(database, transports, limits=_limits(settings)))
+        core = await stack.enter_async_context(
+            open_core(database, transports, limits=_limits(settings), webhook_networks=settings.webhook_allow_networks)
+        )
         await stack.enter_async_context(_states_in_log(core.live))
         fixed = [settings.admin_token.get_secret_value()] if settings.admin_token else []
         app = make_app(core, settings, sandbox=sandbox, fixed_tokens=fixed)

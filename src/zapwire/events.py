@@ -28,6 +28,11 @@ class EventType(StrEnum):
     WEBHOOK_GAP = "webhook.gap"
     """Emitted when events were pruned before a webhook took them; goes to that one whatever it subscribed to. Data:
     `webhook`, `from_seq`, `to_seq`, `count`."""
+    WEBHOOK_DISABLED = "webhook.disabled"
+    """Emitted when a webhook is disabled because it answered 410, or failed for too long. Of no bot, and not told to
+    that webhook itself. Data: `webhook`, `description`, `reason`, `failing_since`, `last_error`."""
+    WEBHOOK_TEST = "webhook.test"
+    """Sent to one webhook by `POST /v1/webhooks/{webhook}/test`; never in the journal. Data: `webhook`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -100,6 +101,11 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Host names, separated by commas, under which the API may be reached besides its own address."
     )
+    webhook_allow_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
+        (),
+        description="Networks inside yours that webhooks may go to, separated by commas, like 127.0.0.0/8,::1/128; "
+        "by default only what the whole Internet can reach.",
+    )
     max_body: int = Field(1 << 20, ge=1024, le=1 << 30, description="Largest request body taken, in bytes.")
     max_streams: int = Field(
         100,
@@ -146,6 +152,17 @@ class Settings(BaseSettings):
             if isinstance(value, str)
             else value
         )
+
+    @field_validator("webhook_allow_networks", mode="before")
+    @classmethod
+    def _read_networks(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+        except ValueError as error:
+            message = f"must be networks like 127.0.0.0/8,::1/128: {error}"
+            raise ValueError(message) from None
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -228,7 +245,7 @@ def table() -> Iterator[tuple[str, str, str]]:
     for name, field in Settings.model_fields.items():
         default = field.default
         if isinstance(default, tuple):
-            default = ",".join(default)
+            default = ",".join(map(str, default))
         yield name, "" if default is None else str(default), field.description or ""
 
 

@@ -91,8 +91,13 @@ async def serve(app: web.Application) -> AsyncIterator[str]:
 
 async def open_api(folder: Path, sandbox: Sandbox | None = None, **settings: Any) -> AsyncIterator[Api]:
     transports = ScriptedFactory()
-    async with Database.open(folder / "zapwire.db", KEYS) as database, open_core(database, transports) as core:
-        app = make_app(core, Settings(**settings), sandbox=sandbox, fixed_tokens=[TOKEN])
+    told = Settings(**{"webhook_allow_networks": "127.0.0.0/8,::1/128", **settings})
+    networks = told.webhook_allow_networks
+    async with (
+        Database.open(folder / "zapwire.db", KEYS) as database,
+        open_core(database, transports, webhook_networks=networks) as core,
+    ):
+        app = make_app(core, told, sandbox=sandbox, fixed_tokens=[TOKEN])
         async for url in serve(app):
             async with aiohttp.ClientSession() as http:
                 yield Api(url, app, core, transports, http)

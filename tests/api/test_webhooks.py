@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.api.conftest import Api
-from zapwire.api import schemas
+from zapwire.api import webhook_schemas as schemas
 
 URL = "http://127.0.0.1:9/hook"
 

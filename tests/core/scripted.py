@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ CHAT = "4915123456789@s.whatsapp.net"
 QUICK = Limits(
     backoff_first=0.01, backoff_most=0.02, logout_time=2, reply_after=0.01, cursor_saved=0.01, store_again=0.01
 )
+LOOPBACK = [ip_network("127.0.0.0/8")]
 POWERS = Capabilities(pairing_qr=True, pairing_code=True)
 
 
@@ -179,9 +181,12 @@ class Failing:
 
 
 @asynccontextmanager
-async def world(path: Path, *, linked: bool = False, limits: Limits = QUICK) -> AsyncIterator[World]:
+async def world(path: Path, *, linked: bool = False, limits: Limits = QUICK, **options: Any) -> AsyncIterator[World]:
     transports = ScriptedTransports(linked=linked)
-    async with Database.open(path, KEYS) as database, open_core(database, transports, limits=limits) as core:
+    async with (
+        Database.open(path, KEYS) as database,
+        open_core(database, transports, limits=limits, webhook_networks=LOOPBACK, **options) as core,
+    ):
         yield World(core, transports, database)
 
 

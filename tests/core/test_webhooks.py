@@ -14,7 +14,7 @@ from tests.core.receiver import receiver
 from tests.core.scripted import QUICK, World, eventually, text, world
 from zapwire.errors import InvalidInput, NotFound
 from zapwire.model import BotState, Party
-from zapwire.store import journal, webhooks
+from zapwire.store import journal
 
 FAST = replace(QUICK, webhook_schedule=(0.02, 0.02, 0.02, 0.02), webhook_time=2.0)
 
@@ -118,9 +118,11 @@ async def test_what_is_never_taken_becomes_a_dead_letter_and_the_chat_goes_on(tm
         await hook.until(lambda: len(hook.taken) == 1)
         assert hook.taken[0]["data"]["text"] == "after"
         assert len([one for one in hook.got if one["data"]["text"] == "poison"]) == 5
-        [(_, event, error)] = await at.database.read(lambda sql: webhooks.dead_letters(sql, endpoint.id))
-        assert '"poison"' in event
-        assert error == "it answered 500"
+        [dead] = (await at.core.deliveries.page(endpoint.id, state="dead")).deliveries
+        assert [(one.status, one.error) for one in dead.attempts] == [(500, "it answered 500")] * 5
+        look = await at.core.deliveries.look(endpoint.id, dead.event)
+        assert look.body is not None
+        assert look.body.data["text"] == "poison"
         await eventually(lambda: healthy(at, endpoint.id))
 
 
@@ -136,7 +138,9 @@ async def test_deliveries_survive_a_restart_without_loss_or_disorder(tmp_path: P
             await hook.until(lambda: len(hook.got) == 1)
         hook.answer = lambda body: 200
         async with world(tmp_path / "db", linked=True, limits=FAST) as at:
-            await at.database.write(lambda transaction: transaction.sql.execute("UPDATE parked SET due = 0"))
+            await at.database.write(
+                lambda transaction: transaction.sql.execute("UPDATE deliveries SET due = 0 WHERE due IS NOT NULL")
+            )
             await at.core.endpoints.update(endpoint.id, enabled=True)  # looks again
             await at.tell("bot", text("A5", "a5", chat=person(1)))
             await hook.until(lambda: len({one["id"] for one in hook.taken}) == 6)
@@ -154,12 +158,12 @@ async def test_a_crash_repeats_at_most_what_the_cursor_had_not_passed(tmp_path: 
                 await at.tell("bot", text(f"A{number}", f"a{number}"))
             await hook.until(lambda: len(hook.taken) == 3)
             stored = await at.core.endpoints.get(endpoint.id)
-            # As after kill -9: the cursor of this run is never written.
-            await at.database.write(
-                lambda transaction: transaction.sql.execute(
-                    "CREATE TRIGGER lost BEFORE UPDATE OF cursor ON endpoints BEGIN SELECT RAISE(IGNORE); END"
-                )
-            )
+            # As after kill -9: neither the cursor of this run nor its records are written.
+            for statement in (
+                "CREATE TRIGGER lost BEFORE UPDATE OF cursor ON endpoints BEGIN SELECT RAISE(IGNORE); END",
+                "CREATE TRIGGER lost_too BEFORE INSERT ON deliveries BEGIN SELECT RAISE(IGNORE); END",
+            ):
+                await at.database.write(lambda transaction, sql=statement: transaction.sql.execute(sql))
         async with world(tmp_path / "db", linked=True, limits=FAST) as at:
             assert (await at.core.endpoints.get(endpoint.id)).cursor == stored.cursor
             await hook.until(lambda: len(hook.taken) == 6)
@@ -178,7 +182,7 @@ async def test_the_stored_cursor_reaches_the_end_also_past_events_of_others(tmp_
 
 
 async def test_many_chats_are_delivered_side_by_side_but_each_in_order(tmp_path: Path):
-    async with receiver() as hook, world(tmp_path / "db", linked=True, limits=replace(QUICK, webhook_posts=4)) as at:
+    async with receiver() as hook, world(tmp_path / "db", linked=True, limits=QUICK) as at:
         await connected(at)
 
         async def answer(body: dict) -> int:
@@ -186,7 +190,7 @@ async def test_many_chats_are_delivered_side_by_side_but_each_in_order(tmp_path:
             return 200
 
         hook.answer = answer
-        await at.core.endpoints.create(hook.url, events=["message.received"])
+        await at.core.endpoints.create(hook.url, events=["message.received"], concurrency=4)
         async with asyncio.TaskGroup() as group:
             for chat in range(8):
                 group.create_task(burst(at, chat, 10))

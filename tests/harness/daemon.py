@@ -27,6 +27,7 @@ class Daemon:
             "ZAPWIRE_LISTEN": "127.0.0.1:0",
             "ZAPWIRE_SESSIONS_DIR": str(folder / "sessions"),
             "ZAPWIRE_ADMIN_TOKEN": self.token,
+            "ZAPWIRE_WEBHOOK_ALLOW_NETWORKS": "127.0.0.0/8",
             "PYTHONUNBUFFERED": "1",
             **env,
         }

@@ -11,11 +11,12 @@ import pytest
 from tests.harness.keys import KEYS
 from zapwire.events import EventType
 from zapwire.model import BotId, Message, MessageId, MessageState, Party
-from zapwire.store import bots, journal, messages, outbox, retention, times, webhooks
+from zapwire.store import bots, deliveries, delivery_log, journal, messages, outbox, retention, times, webhooks
 from zapwire.store.bots import BotRow
 from zapwire.store.db import Database, Transaction
+from zapwire.store.deliveries import Attempt, DeliveryState, Record
 from zapwire.store.outbox import NewMessage
-from zapwire.store.webhooks import Endpoint, Parked
+from zapwire.store.webhooks import Endpoint, Keys
 
 BOT = BotId("a")
 NOW = times.now()
@@ -32,6 +33,12 @@ def out(transaction: Transaction, name: str, state: MessageState, updated: datet
     key = f"key-{name}"
     outbox.insert(transaction, NewMessage(MessageId(name), BOT, "1@lid", "text", {}, b"", NOW, NOW, key), state)
     transaction.sql.execute("UPDATE outbox SET updated_at = ? WHERE id = ?", (times.to_ms(updated), name))
+
+
+def record(seq: int, state: DeliveryState) -> Record:
+    due = NOW if state is DeliveryState.FAILED else None
+    tried = Attempt(NOW, 500, 1, "no")
+    return Record(seq, f"evt_{seq}", "bot.state", BOT, BOT, NOW, state, NOW, tries=1, due=due, attempt=tried)
 
 
 def column(transaction: Transaction, query: str) -> set[str]:
@@ -126,16 +133,16 @@ async def test_what_an_endpoint_still_had_to_get_is_counted_and_told(tmp_path: P
         sql = transaction.sql
         endpoints = (SLOW, replace(SLOW, id="off", enabled=False), replace(SLOW, id="other", events=("message.*",)))
         for endpoint in (*endpoints, replace(SLOW, id="far", bots=("b",)), replace(SLOW, id="quick")):
-            webhooks.insert(transaction, endpoint, "s")
+            webhooks.insert(transaction, endpoint, Keys("s"))
         events(transaction, *[40] * 8, *[0] * 2)
         webhooks.save_cursor(transaction, "slow", 5)
-        webhooks.park(transaction, "slow", [Parked(2, "a", 1, NOW), Parked(6, "a", 1, NOW), Parked(9, "a", 1, NOW)])
+        deliveries.store(transaction, "slow", [record(seq, DeliveryState.FAILED) for seq in (2, 6, 9)])
         webhooks.save_cursor(transaction, "quick", 10)
         point = journal.prune_point(sql, OLDEST, NOW)
         assert [retention.prune_events(transaction, point) for _ in range(4)] == [True, True, False, False]
         assert journal.floor(sql) == 8
         assert column(transaction, "SELECT seq FROM journal") == {9, 10}
-        assert column(transaction, "SELECT seq FROM parked") == {9}
+        assert column(transaction, "SELECT seq FROM deliveries") == {9}
         cursors = dict(sql.execute("SELECT id, cursor FROM endpoints"))
         assert cursors == {"slow": 8, "off": 8, "other": 8, "far": 8, "quick": 10}
         retention.tell_gaps(transaction)
@@ -154,6 +161,30 @@ async def test_what_an_endpoint_still_had_to_get_is_counted_and_told(tmp_path: P
             {"webhook": "off", "from_seq": 1, "to_seq": 10, "count": 10},
             {"webhook": "slow", "from_seq": 2, "to_seq": 10, "count": 6},
         ]
+
+    async with Database.open(tmp_path / "db", KEYS) as database:
+        await database.write(work)
+
+
+async def test_records_of_deliveries_go_with_the_events_and_dead_letters_stay_longer(tmp_path: Path):
+    def work(transaction: Transaction) -> None:
+        webhooks.insert(transaction, SLOW, Keys("s"))
+        events(transaction, *[40] * 4)
+        deliveries.store(transaction, "slow", [record(1, DeliveryState.DELIVERED), record(2, DeliveryState.FAILED)])
+        for seq in (3, 4):
+            deliveries.bury(transaction, "slow", record(seq, DeliveryState.DEAD), "{}")
+        webhooks.save_cursor(transaction, "slow", 4)
+        delivery_log.replay(transaction, "slow", [4])
+        retention.prune_events(transaction, 4)
+        assert column(transaction, "SELECT seq FROM deliveries") == {1, 3, 4}  # 4 is replayed, with its own event
+        assert column(transaction, "SELECT count FROM webhook_gaps") == {1}
+        transaction.sql.execute("UPDATE deliveries SET at = 0")
+        transaction.sql.execute("UPDATE dead_letters SET at = 0 WHERE seq = 3")
+        for kind in ("delivered", "dead", "dead_letters"):
+            retention.prune_rows(transaction, kind, OLDEST)
+        assert column(transaction, "SELECT seq FROM deliveries") == {4}
+        assert deliveries.letter(transaction.sql, "slow", 3) is None
+        assert deliveries.letter(transaction.sql, "slow", 4) == "{}"
 
     async with Database.open(tmp_path / "db", KEYS) as database:
         await database.write(work)

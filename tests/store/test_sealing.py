@@ -10,8 +10,8 @@ import pytest
 
 from tests.harness.keys import KEYS
 from zapwire.errors import StoreError
-from zapwire.store import bots, journal, outbox, sealing, webhooks
-from zapwire.store.db import Database, prepare
+from zapwire.store import bots, deliveries, journal, outbox, sealing, times, webhooks
+from zapwire.store.db import Database, Transaction, prepare
 from zapwire.vault.columns import Columns
 from zapwire.vault.keys import KeyRing, MasterKey
 
@@ -63,11 +63,22 @@ def check_all(sql: sqlite3.Connection) -> None:
     assert event.data == {"text": BODY, "from": NUMBER}
     endpoint = webhooks.get(sql, "ep")
     assert endpoint is not None
-    assert (endpoint.url, webhooks.secret(sql, "ep")) == (PLACE, "whsec_planted")
-    assert webhooks.lanes(sql, "ep") == [f"a/{NUMBER}"]
-    assert webhooks.head(sql, "ep", f"a/{NUMBER}") is not None
+    keys = webhooks.keys(sql, "ep")
+    assert keys is not None
+    assert (endpoint.url, keys.secret) == (PLACE, "whsec_planted")
+    assert deliveries.lanes(sql, "ep") == [(f"a/{NUMBER}", False, times.from_ms(0))]
+    [delivery] = deliveries.waiting(sql, "ep", f"a/{NUMBER}", replay=False, limit=10)
+    assert (delivery.event, delivery.tries) == (event, 0)
+    assert deliveries.letter(sql, "ep", 1) == BODY
     assert sql.execute("SELECT stored_at FROM messages").fetchone() == (77,)
     assert list(sealing.verify(sql, sealing.choose(sql, KeyRing(*KEYS, NEW)))) == []
+
+
+def fill_newer_columns(transaction: Transaction) -> None:
+    """Put something into those sealed columns that the first schema had nothing for."""
+    for place in ("headers", "private_key", "retired"):
+        transaction.sql.execute(f"UPDATE endpoints SET {place} = seal('endpoints.{place}', id, '{{}}')")
+    transaction.sql.execute("UPDATE deliveries SET answer = seal('deliveries.answer', endpoint || '/' || seq, 'ok')")
 
 
 def plain_in(folder: Path) -> list[str]:
@@ -131,8 +142,8 @@ def opened(path: Path, keys: KeyRing) -> tuple[sqlite3.Connection, Columns]:
 
 async def test_another_key_seals_everything_anew(tmp_path: Path):
     first_schema(tmp_path / "db")
-    async with Database.open(tmp_path / "db", KEYS):
-        pass
+    async with Database.open(tmp_path / "db", KEYS) as database:
+        await database.write(fill_newer_columns)
     sql, old = opened(tmp_path / "db", KEYS)
     before = values(sql)
     assert len(before) == len(sealing.COLUMNS)

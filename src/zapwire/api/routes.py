@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zapwire.api import (
     bots,
+    deliveries,
     events,
     figures,
     health,
@@ -17,10 +18,12 @@ from zapwire.api import (
     virtual_phones,
     webhooks,
 )
+from zapwire.api import webhook_schemas as hooks
 from zapwire.api.openapi import show as show_openapi
 from zapwire.api.routing import Access, Route
 
 _BOT = "/v1/bots/{bot}"
+_HOOK = "/v1/webhooks/{webhook}"
 
 API: tuple[Route, ...] = (
     Route(
@@ -76,15 +79,44 @@ API: tuple[Route, ...] = (
     ),
     Route(
         "POST", "/v1/webhooks", webhooks.create, "Add a webhook; its secret is shown only now", 201,
-        body=schemas.CreateWebhook, answer=schemas.CreatedWebhook, tag="webhooks",
+        body=hooks.CreateWebhook, answer=hooks.CreatedWebhook, tag="webhooks",
     ),
-    Route("GET", "/v1/webhooks", webhooks.list_all, "List the webhooks", answer=schemas.WebhookList, tag="webhooks"),
-    Route("GET", "/v1/webhooks/{webhook}", webhooks.get, "See a webhook", answer=schemas.Webhook, tag="webhooks"),
+    Route("GET", "/v1/webhooks", webhooks.list_all, "List the webhooks", answer=hooks.WebhookList, tag="webhooks"),
+    Route("GET", _HOOK, webhooks.get, "See a webhook", answer=hooks.Webhook, tag="webhooks"),
     Route(
-        "PATCH", "/v1/webhooks/{webhook}", webhooks.update, "Change a webhook",
-        body=schemas.UpdateWebhook, answer=schemas.Webhook, tag="webhooks",
+        "PATCH", _HOOK, webhooks.update, "Change a webhook",
+        body=hooks.UpdateWebhook, answer=hooks.Webhook, tag="webhooks",
     ),
-    Route("DELETE", "/v1/webhooks/{webhook}", webhooks.delete, "Delete a webhook", 204, tag="webhooks"),
+    Route("DELETE", _HOOK, webhooks.delete, "Delete a webhook", 204, tag="webhooks"),
+    Route(
+        "POST", f"{_HOOK}/pause", webhooks.pause, "Hold its deliveries back",
+        answer=hooks.Webhook, tag="webhooks",
+    ),
+    Route(
+        "POST", f"{_HOOK}/resume", webhooks.resume, "Go on with what was held back",
+        answer=hooks.Webhook, tag="webhooks",
+    ),
+    Route(
+        "POST", f"{_HOOK}/rotate-secret", webhooks.rotate, "Replace its secret; for a while both sign",
+        body=hooks.RotateSecret, answer=hooks.CreatedWebhook, tag="webhooks",
+    ),
+    Route(
+        "POST", f"{_HOOK}/test", deliveries.test, "Send it a test event now",
+        answer=hooks.WebhookTest, tag="webhooks",
+    ),
+    Route(
+        "POST", f"{_HOOK}/replay", deliveries.replay, "Deliver again, with the same ids", 202,
+        body=hooks.Replay, answer=hooks.Replayed, problems=(409,), tag="webhooks",
+    ),
+    Route(
+        "GET", f"{_HOOK}/deliveries", deliveries.list_all, "What it was sent, and what waits for it",
+        answer=hooks.DeliveryPage, tag="webhooks",
+        query=(deliveries.STATE, deliveries.EVENT, deliveries.CHAT, deliveries.AFTER, deliveries.LIMIT),
+    ),
+    Route(
+        "GET", f"{_HOOK}/deliveries/{{event}}", deliveries.get, "See a delivery with its event",
+        answer=hooks.DeliveryWithEvent, tag="webhooks",
+    ),
     Route(
         "GET", "/v1/stats", stats.stats, "See the daemon's figures, in total and for each bot",
         answer=figures.Stats, query=(stats.BOTS,), tag="health",

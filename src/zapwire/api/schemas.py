@@ -205,48 +205,6 @@ class EventPage(_Answer):
     gap: EventGap | None = Field(description="What lay between `after` and these events and is no longer kept.")
 
 
-class CreateWebhook(_Body):
-    """An endpoint that shall get events."""
-
-    url: str = Field(description="http or https address that takes POST requests.")
-    events: list[str] = Field(["*"], description="Event types; `*` stands for all.")
-    bots: list[str] | None = Field(None, description="Only events of these bots; all when absent.")
-
-
-class UpdateWebhook(_Body):
-    """What to change of an endpoint; absent fields stay."""
-
-    url: str | None = None
-    events: list[str] | None = None
-    bots: list[str] | None = Field(None, description="null stands for all bots.")
-    enabled: bool | None = Field(None, description="false holds deliveries back.")
-
-
-class Webhook(_Answer):
-    """An endpoint and how its deliveries do."""
-
-    id: str
-    url: str
-    events: list[str]
-    bots: list[str] | None
-    enabled: bool
-    created_at: Timestamp
-    failing_since: Timestamp | None
-    last_error: str | None
-
-
-class CreatedWebhook(Webhook):
-    """A new endpoint with its secret, which is not shown again."""
-
-    secret: str = Field(description="`whsec_...`: verifies the `webhook-signature` header (Standard Webhooks).")
-
-
-class WebhookList(_Answer):
-    """All endpoints."""
-
-    webhooks: list[Webhook]
-
-
 class Live(_Answer):
     """The process is there."""
 

@@ -9,14 +9,14 @@ from aiohttp import web
 from zapwire.api.answers import answer, nothing
 from zapwire.api.inputs import read_body
 from zapwire.api.keys import CORE
-from zapwire.api.schemas import CreateWebhook, UpdateWebhook
+from zapwire.api.webhook_schemas import CreateWebhook, RotateSecret, UpdateWebhook
 from zapwire.core.codec import endpoint_json
 
 
 async def create(request: web.Request) -> web.Response:
     """`POST /v1/webhooks`."""
     body = await read_body(request, CreateWebhook)
-    endpoint, secret = await request.app[CORE].endpoints.create(body.url, events=body.events, bots=body.bots)
+    endpoint, secret = await request.app[CORE].endpoints.create(**dict(body))
     made = answer({**endpoint_json(endpoint), "secret": secret}, 201)
     made.headers["Location"] = f"/v1/webhooks/{endpoint.id}"
     return made
@@ -38,6 +38,25 @@ async def update(request: web.Request) -> web.Response:
     # only what the body names: null means "all bots" there, not "leave"
     changes: dict[str, Any] = {name: getattr(body, name) for name in body.model_fields_set}
     return answer(endpoint_json(await request.app[CORE].endpoints.update(request.match_info["webhook"], **changes)))
+
+
+async def pause(request: web.Request) -> web.Response:
+    """`POST /v1/webhooks/{webhook}/pause`."""
+    return answer(endpoint_json(await request.app[CORE].endpoints.pause(request.match_info["webhook"])))
+
+
+async def resume(request: web.Request) -> web.Response:
+    """`POST /v1/webhooks/{webhook}/resume`."""
+    return answer(endpoint_json(await request.app[CORE].endpoints.resume(request.match_info["webhook"])))
+
+
+async def rotate(request: web.Request) -> web.Response:
+    """`POST /v1/webhooks/{webhook}/rotate-secret`."""
+    body = await read_body(request, RotateSecret)
+    endpoint, secret = await request.app[CORE].endpoints.rotate(
+        request.match_info["webhook"], grace=body.grace, secret=body.secret
+    )
+    return answer({**endpoint_json(endpoint), "secret": secret})
 
 
 async def delete(request: web.Request) -> web.Response:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from aiohttp.abc import AbstractResolver
+
 from zapwire.core.deliverer import Deliverer
+from zapwire.core.deliveries import Deliveries
 from zapwire.core.endpoints import Endpoints
 from zapwire.core.fleet import Fleet
+from zapwire.core.guard import Guard, Network
 from zapwire.core.housekeeping import keep_house
 from zapwire.core.limits import Limits
 from zapwire.core.live import Live
 from zapwire.core.process import LoopLag
+from zapwire.core.replies import Replies
 from zapwire.core.sender import Sender
 from zapwire.core.stats import Stats
 from zapwire.core.tally import Tally
@@ -32,6 +37,7 @@ class Core:
     sender: Sender
     live: Live
     endpoints: Endpoints
+    deliveries: Deliveries
     tokens: Tokens
     stats: Stats
 
@@ -47,25 +53,32 @@ async def open_core(
     *,
     limits: Limits | None = None,
     chance: random.Random | None = None,
+    webhook_networks: Iterable[Network] = (),
+    resolver: AbstractResolver | None = None,
 ) -> AsyncIterator[Core]:
-    """Start the core on an open database: deliveries first, so that nothing waits for them, then the bots.
+    """Start the core on an open database: the bots, then the deliveries, whose receivers may answer with messages.
 
-    At the end the bots stop first. *limits* and *chance* are for tests.
+    At the end the bots stop first. *webhook_networks* are not of the Internet, but webhooks may go there all the same.
+    *limits*, *chance* and *resolver* (of webhooks' host names) are for tests.
     """
     bounds = limits or Limits()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(_end, asyncio.create_task(keep_house(database, bounds), name="housekeeping"))
-        deliverer = await stack.enter_async_context(Deliverer(database, bounds))
+        sender, guard = Sender(database, bounds), Guard(webhook_networks)
+        deliverer = await stack.enter_async_context(
+            Deliverer(database, Replies(sender.submit), bounds, guard=guard, chance=chance, resolver=resolver)
+        )
         tally = await stack.enter_async_context(Tally(live := Live(database)))  # before anything is told
         lag = await stack.enter_async_context(LoopLag())
-        sender = Sender(database, bounds)
         fleet = await stack.enter_async_context(Fleet(database, transports, sender, bounds, chance))
+        await deliverer.start()
         yield Core(
             database=database,
             fleet=fleet,
             sender=sender,
             live=live,
-            endpoints=Endpoints(database, deliverer.changed),
+            endpoints=Endpoints(database, deliverer.changed, guard.check),
+            deliveries=Deliveries(database, deliverer, bounds),
             tokens=Tokens(database),
             stats=Stats(
                 database=database, fleet=fleet, deliverer=deliverer, transports=transports, tally=tally, lag=lag

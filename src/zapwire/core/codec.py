@@ -8,6 +8,7 @@ from typing import Any
 from zapwire.events import Event
 from zapwire.model import BotView, Health, Message, OutgoingView, Party, QrCode, Restriction
 from zapwire.store import times
+from zapwire.store.deliveries import Delivery
 from zapwire.store.history import Entry
 from zapwire.store.webhooks import Endpoint
 
@@ -139,14 +140,57 @@ def _content(kind: str, content: dict[str, Any]) -> dict[str, Any]:
 
 
 def endpoint_json(endpoint: Endpoint) -> dict[str, Any]:
-    """A webhook endpoint, without its secret."""
+    """A webhook endpoint, without its secrets."""
     return {
         "id": endpoint.id,
         "url": endpoint.url,
+        "description": endpoint.description,
         "events": list(endpoint.events),
         "bots": None if endpoint.bots is None else list(endpoint.bots),
+        "header_names": list(endpoint.headers),
+        "concurrency": endpoint.concurrency,
+        "public_key": endpoint.public_key,
+        "reply": endpoint.reply,
         "enabled": endpoint.enabled,
+        "disabled_reason": endpoint.disabled_reason,
+        "paused": endpoint.paused,
         "failing_since": timestamp_or_none(endpoint.failing_since),
         "last_error": endpoint.last_error,
         "created_at": timestamp(endpoint.created_at),
+    }
+
+
+def disabled_json(endpoint: Endpoint) -> dict[str, Any]:
+    """The data of `webhook.disabled`; without the address, which may hold a secret."""
+    return {
+        "webhook": endpoint.id,
+        "description": endpoint.description,
+        "reason": endpoint.disabled_reason,
+        "failing_since": timestamp_or_none(endpoint.failing_since),
+        "last_error": endpoint.last_error,
+    }
+
+
+def delivery_json(delivery: Delivery) -> dict[str, Any]:
+    """One event's way to one webhook."""
+    return {
+        "event": delivery.event,
+        "seq": delivery.seq,
+        "type": delivery.type,
+        "bot": delivery.bot or None,
+        "chat": delivery.chat,
+        "timestamp": timestamp(delivery.happened),
+        "state": delivery.state.value,
+        "next_try": timestamp_or_none(delivery.due),
+        "attempts": [
+            {
+                "at": timestamp(one.at),
+                "status": one.status,
+                "duration_ms": one.duration_ms,
+                "error": one.error,
+            }
+            for one in delivery.attempts
+        ],
+        "answer": delivery.answer,
+        "reply": delivery.reply,
     }

@@ -3,128 +3,125 @@
 A *lane* is what has to stay in order: one chat of one bot, or the events about one bot itself. Lanes are independent
 and several deliver at once. In a lane:
 
-* An event is posted as soon as it is read, and nothing is written for it: the stored cursor follows a little later.
-  After a crash the last moments are delivered again, with the same ids.
-* An event that was not taken is *parked*: a row with the time of the next attempt. The lane is then blocked: what comes
-  after it is parked behind it, and goes out only after it was taken or given up. So the cursor moves on past a lane
-  that is stuck, and no other lane waits for it.
-* After the last attempt the event becomes a dead letter. An event that has waited as long as the whole schedule behind
-  another one gets one attempt only, or an endpoint that was away would never be caught up with.
+* An event is posted as soon as it is read, and recorded a little later (`core/recorder.py`). After a crash the last
+  moments are delivered again, with the same ids.
+* An event that was not taken is stored as a delivery that waits. What comes after it in its lane is stored behind it,
+  and goes out only after it was taken or given up. So the cursor moves on past a lane that is stuck, no other lane
+  waits for it, and the lane costs a few bytes until its time has come (`core/agenda.py`).
+* After the last attempt the event becomes a dead letter.
 
-The cursor is the low-water mark: everything up to it is delivered, parked, given up, or not for this endpoint.
+Replays are lanes of their own beside those of new events: in order among themselves, and nothing new waits for them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import random
-import time
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Coroutine, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from typing import Never
+from datetime import datetime
+from functools import partial
+from typing import Any, Never
 
-import aiohttp
-from standardwebhooks import Webhook
-
-from zapwire.core import posting
-from zapwire.core.limits import Limits
-from zapwire.core.posting import Outcome
+from zapwire.core import retries
+from zapwire.core.agenda import Agenda
+from zapwire.core.handover import Handover, Means
+from zapwire.core.parcels import Lane, Parcel
+from zapwire.core.posting import Outcome, Target
+from zapwire.core.recorder import Recorder
 from zapwire.errors import StoreError
 from zapwire.events import Event, EventType
-from zapwire.measures import Timing
-from zapwire.store import journal, times, webhooks
-from zapwire.store.db import Database, Transaction
-from zapwire.store.webhooks import Endpoint, Parked
+from zapwire.store import deliveries, journal, times
+from zapwire.store.deliveries import DeliveryState, Record
+from zapwire.store.webhooks import Endpoint
 
-log = logging.getLogger(__name__)
 _READ_AT_ONCE = 200
-
-
-class EndpointGone(Exception):
-    """The endpoint answered 410 and was disabled."""
-
-
-@dataclass(slots=True)
-class _Lane:
-    name: str
-    blocked: bool = False
-    fresh: deque[Event] = field(default_factory=deque)
-    came: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Courier:
     """Delivers to one endpoint for as long as `run` runs."""
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        secret: str,
-        database: Database,
-        session: aiohttp.ClientSession,
-        *,
-        limits: Limits,
-        chance: random.Random,
-        deliveries: Mapping[str, Timing],
-    ) -> None:
-        self._deliveries = deliveries
+    def __init__(self, endpoint: Endpoint, target: Target, means: Means) -> None:
         self._endpoint = endpoint
-        self._signer = Webhook(secret)
-        self._database = database
-        self._session = session
-        self._limits = limits
-        self._chance = chance
-        self._lanes: dict[str, _Lane] = {}
-        self._pending: dict[int, None] = {}  # in order of seq, as it is filled in that order
-        self._room = asyncio.Semaphore(limits.webhook_window)
-        self._posts = asyncio.Semaphore(limits.webhook_posts)
-        self._read_to = self._saved = endpoint.cursor
-        self._moved = asyncio.Event()
-        self._failing = endpoint.failing_since is not None
+        self._database = means.database
+        self._limits = means.limits
+        self._recorder = Recorder(endpoint, means.database, means.limits)
+        self._agenda = Agenda()
+        self._handover = Handover(endpoint, target, means, self._agenda.hurry)
+        self._pulse = self._handover.pulse
+        self._lanes: dict[tuple[str, bool], Lane] = {}
+        self._behind: list[tuple[Lane, Parcel]] = []
+        self._turns = asyncio.Semaphore(endpoint.concurrency)
+        """Lanes with stored deliveries that are worked on at the same time."""
+        self._known: set[int] = set()
+        """Events after the cursor that are recorded already: a crash came before the cursor could follow."""
+        self._stopped = asyncio.Event()
+        self._group = asyncio.TaskGroup()
 
-    async def run(self) -> Never:
-        """Deliver until cancelled. Raises `EndpointGone`, `StoreError` (in an exception group)."""
-        stuck = await self._database.read(lambda sql: webhooks.lanes(sql, self._endpoint.id))
+    async def run(self) -> None:
+        """Deliver until `stop` or cancelled. Raises `EndpointDisabled`, `StoreError` (in an exception group)."""
+        endpoint = self._endpoint
+        stored = await self._database.read(lambda sql: deliveries.lanes(sql, endpoint.id))
+        self._known = await self._database.read(
+            lambda sql: deliveries.recorded_after(sql, endpoint.id, endpoint.cursor)
+        )
         try:
-            async with asyncio.TaskGroup() as group:
-                for name in stuck:
-                    self._open(group, _Lane(name, blocked=True))
-                group.create_task(self._keep_cursor(), name=f"cursor-{self._endpoint.id}")
-                await self._read_journal(group)
+            async with self._group:
+                for name, replay, due in stored:
+                    self._wait(self._lane(name, replay), due)
+                steady = [
+                    self._start(self._recorder.keep()),
+                    self._start(self._read()),
+                    self._start(self._take_turns()),
+                ]
+                await self._stopped.wait()
+                for task in steady:
+                    task.cancel()
         finally:
             with suppress(StoreError):
-                await self._save_cursor()
-        raise AssertionError("unreachable")
+                await self._recorder.save()
+
+    def stop(self) -> None:
+        """Begin nothing more; `run` returns once the deliveries under way are over."""
+        self._stopped.set()
+
+    async def settle(self) -> None:
+        """Record what is delivered up to now. Raises `StoreError`."""
+        await self._recorder.save()
+
+    def look(self, replays: Iterable[str]) -> None:
+        """In these lanes deliveries were queued anew."""
+        for name in replays:
+            lane = self._lane(name, replay=True)
+            lane.stored += 1
+            if not lane.working:
+                self._wait(lane, times.now())
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._group.create_task(work, name=f"courier-{self._endpoint.id}")
 
     @property
     def pending(self) -> int:
         """Events on their way to the endpoint for the first time, or not read yet."""
-        return len(self._pending) + max(0, self._database.tail.last_seq - self._read_to)
+        return self._recorder.pending + max(0, self._database.tail.last_seq - self._recorder.read_to)
 
     # -- reading ------------------------------------------------------------------------------------------------
 
-    async def _read_journal(self, group: asyncio.TaskGroup) -> Never:
+    async def _read(self) -> Never:
         tail = self._database.tail
         while True:
             wake = tail.wake
             events, read_to = await self._next_events()
             for event in events:
                 if self._wants(event):
-                    await self._room.acquire()
-                    self._pending[event.seq] = None
-                    self._read_to = event.seq
-                    self._enqueue(group, event)
-            if read_to > self._read_to or events:
-                self._read_to = max(read_to, self._read_to)
-                self._moved.set()
+                    await self._take_in(event)
+            await self._store_behind()
+            if events or read_to > self._recorder.read_to:
+                self._recorder.passed(read_to)
             else:
                 await wake.wait()
 
     async def _next_events(self) -> tuple[list[Event], int]:
-        after = self._read_to
+        after = self._recorder.read_to
         events = self._database.tail.after(after)
         if events is not None:
             return events, events[-1].seq if events else after
@@ -132,157 +129,127 @@ class Courier:
         return await self._database.read(lambda sql: journal.read(sql, after, _READ_AT_ONCE, upto=upto))
 
     def _wants(self, event: Event) -> bool:
+        if event.seq in self._known:
+            self._known.discard(event.seq)
+            return False
         if event.type is EventType.WEBHOOK_GAP and event.data["webhook"] == self._endpoint.id:
             return True  # what it missed is told to it, whatever else it wants
+        if event.type is EventType.WEBHOOK_DISABLED and event.data["webhook"] == self._endpoint.id:
+            return False  # that is for the others
         return self._endpoint.wants(event.type.value, event.bot)
 
-    def _enqueue(self, group: asyncio.TaskGroup, event: Event) -> None:
-        name = lane_of(event)
-        lane = self._lanes.get(name)
-        if lane is None:
-            lane = _Lane(name)
-            lane.fresh.append(event)
-            self._open(group, lane)
+    async def _take_in(self, event: Event) -> None:
+        parcel = Parcel.fresh(event, times.now())
+        if not self._lane(parcel.lane).waiting:
+            if self._pulse.away:
+                await self._store_behind()
+            await self._pulse.wait()
+        if self._recorder.full or len(self._behind) >= _READ_AT_ONCE:
+            await self._store_behind()
+        await self._recorder.begin(event.seq)
+        lane = self._lane(parcel.lane)  # anew: meanwhile it may have come to wait, or have ended
+        if lane.waiting:
+            lane.behind += 1
+            self._behind.append((lane, parcel))
         else:
-            lane.fresh.append(event)
-            lane.came.set()
+            lane.fresh.append(parcel)
+            self._set_going(lane)
 
-    def _open(self, group: asyncio.TaskGroup, lane: _Lane) -> None:
-        self._lanes[lane.name] = lane
-        group.create_task(self._work(lane), name=f"lane-{self._endpoint.id}")
+    async def _store_behind(self) -> None:
+        """Store what came in lanes that wait, before it counts as read."""
+        behind, self._behind = self._behind, []
+        if behind:
+            await self._handover.store([parcel.record(DeliveryState.PENDING) for _, parcel in behind])
+        for lane, parcel in behind:
+            lane.behind -= 1
+            lane.stored += 1
+            self._recorder.done(parcel.seq)
 
-    # -- the cursor ---------------------------------------------------------------------------------------------
+    # -- lanes --------------------------------------------------------------------------------------------------
 
-    def _done(self, event: Event) -> None:
-        del self._pending[event.seq]
-        self._room.release()
-        self._moved.set()
+    def _lane(self, name: str, replay: bool = False) -> Lane:
+        lane = self._lanes.get((name, replay))
+        if lane is None:
+            lane = self._lanes[(name, replay)] = Lane(name, replay)
+        return lane
 
-    async def _keep_cursor(self) -> Never:
+    def _wait(self, lane: Lane, due: datetime) -> None:
+        """Let *lane* have its turn when its first stored delivery is *due*."""
+        lane.waiting = True
+        delay = min((due - times.now()).total_seconds(), retries.longest_delay(self._limits))
+        lane.due = asyncio.get_running_loop().time() + max(0.0, delay)
+        self._agenda.put(lane)
+
+    def _set_going(self, lane: Lane) -> None:
+        if not lane.working:
+            lane.working = True
+            self._start(self._work_fresh(lane))
+
+    async def _take_turns(self) -> Never:
         while True:
-            await self._moved.wait()
-            await asyncio.sleep(self._limits.cursor_saved)
-            self._moved.clear()
-            await self._save_cursor()
+            lane = await self._agenda.next()
+            lane.working = True
+            await self._turns.acquire()
+            self._start(self._work_stored(lane))
 
-    async def _save_cursor(self) -> None:
-        cursor = next(iter(self._pending)) - 1 if self._pending else self._read_to
-        if cursor > self._saved:
-            await self._database.write(lambda transaction: webhooks.save_cursor(transaction, self._endpoint.id, cursor))
-            self._saved = cursor
-
-    # -- a lane -------------------------------------------------------------------------------------------------
-
-    async def _work(self, lane: _Lane) -> None:
-        while lane.blocked or lane.fresh:
-            if lane.blocked:
-                await self._work_parked(lane)
-            else:
-                await self._work_fresh(lane)
-        del self._lanes[lane.name]  # no await since the check: nothing can have come
-
-    async def _work_fresh(self, lane: _Lane) -> None:
-        event = lane.fresh[0]
-        outcome = await self._post(event)
-        if outcome.error is None:
+    async def _work_fresh(self, lane: Lane) -> None:
+        """Deliver what was just read; what is not taken is stored, with all behind it."""
+        while lane.fresh and not self._stopped.is_set():
+            parcel = lane.fresh[0]
+            outcome = await self._handover.post(parcel)
+            if outcome.error is not None:
+                lane.waiting = True  # from here on: what comes now belongs behind what is about to be stored
+                await self._store_failed(lane, parcel, outcome)
+                break
+            record = await self._handover.delivered(parcel, outcome)
             lane.fresh.popleft()
-            self._done(event)
-            return
-        failed = self._failed(Parked(event.seq, lane.name, 0, times.now()), outcome)
-        lane.blocked = True
-        await self._park(lane, failed, outcome)
+            self._recorder.done(parcel.seq, record)
+        lane.working = False
+        if not lane.waiting and not lane.fresh:  # no await since the check: nothing can have come
+            del self._lanes[(lane.name, False)]
 
-    async def _work_parked(self, lane: _Lane) -> None:
-        """Make the next step in a blocked lane: store what came, or wait, or deliver the first of it."""
-        lane.came.clear()
-        if lane.fresh:
-            await self._park(lane, None, None)
-        head = await self._database.read(lambda sql: webhooks.head(sql, self._endpoint.id, lane.name))
-        if head is None:
-            lane.blocked = False
-            return
-        delay = (head.due - times.now()).total_seconds()
-        if delay > 0:  # a lane in which something always comes must get to its deliveries all the same
-            with suppress(TimeoutError):
-                async with asyncio.timeout(delay):
-                    await lane.came.wait()
-                    return
-        event = await self._database.read(lambda sql: journal.by_seq(sql, head.seq))
-        if event is None:  # its bot was deleted
-            await self._database.write(lambda transaction: webhooks.unpark(transaction, self._endpoint.id, head.seq))
-            return
-        await self._repeat(lane, head, event)
+    async def _store_failed(self, lane: Lane, parcel: Parcel, outcome: Outcome) -> None:
+        failed = self._handover.failed(parcel, outcome)
+        behind = [one for one in lane.fresh if one is not parcel]
+        await self._handover.store([failed, *(one.record(DeliveryState.PENDING) for one in behind)], outcome)
+        for one in lane.fresh:
+            self._recorder.done(one.seq)
+        lane.fresh.clear()
+        self._wait(lane, failed.due or times.now())
 
-    async def _repeat(self, lane: _Lane, head: Parked, event: Event) -> None:
-        outcome = await self._post(event)
-        endpoint = self._endpoint.id
-        if outcome.error is None:
-            await self._database.write(lambda transaction: webhooks.unpark(transaction, endpoint, head.seq))
-            return
-        failed = self._failed(head, outcome)
-        if not self._is_hopeless(failed, event.timestamp):
-            await self._park(lane, failed, outcome)
-            return
-        content, error = posting.body(event), outcome.error
-        await self._database.write(lambda transaction: webhooks.bury(transaction, endpoint, failed, content, error))
-        log.warning("webhook %s: event %s is given up after %d attempts", endpoint, event.id, failed.attempts)
+    async def _work_stored(self, lane: Lane) -> None:
+        """Deliver a few of what is stored, then let another lane have its turn."""
+        try:
+            due = await self._next_stored(lane)
+        finally:
+            self._turns.release()
+        lane.working = False
+        if due is not None:
+            self._wait(lane, due)
+        else:
+            del self._lanes[(lane.name, lane.replay)]
 
-    async def _park(self, lane: _Lane, failed: Parked | None, outcome: Outcome | None) -> None:
-        """Store a failed event, and behind it everything that came in its lane."""
-        behind, now = list(lane.fresh), times.now()
-        rows = [failed] if failed is not None else []
-        rows += [Parked(event.seq, lane.name, 0, now) for event in behind if not rows or event.seq != rows[0].seq]
-
-        def work(transaction: Transaction) -> None:
-            webhooks.park(transaction, self._endpoint.id, rows)
-            if outcome is not None:
-                webhooks.set_health(transaction, self._endpoint.id, outcome.error)
-                if outcome.gone:
-                    webhooks.disable(transaction, self._endpoint.id)
-
-        await self._database.write(work)
-        for event in behind:
-            lane.fresh.popleft()
-            self._done(event)
-        if outcome is not None and outcome.gone:
-            raise EndpointGone
-
-    # -- deliveries ---------------------------------------------------------------------------------------------
-
-    async def _post(self, event: Event) -> Outcome:
-        async with self._posts:
-            began = time.monotonic()
-            outcome = await posting.post(self._session, self._endpoint.url, self._signer, event)
-        self._deliveries["delivered" if outcome.error is None else "failed"].add(time.monotonic() - began)
-        if outcome.error is None and self._failing:
-            self._failing = False
-            await self._database.write(lambda transaction: webhooks.set_health(transaction, self._endpoint.id, None))
-        elif outcome.error is not None and not self._failing:
-            self._failing = True
-            log.warning("webhook %s: %s", self._endpoint.id, outcome.error)
-        return outcome
-
-    def _failed(self, parked: Parked, outcome: Outcome) -> Parked:
-        delay = retry_delay(parked.attempts, outcome.retry_after, self._limits, self._chance)
-        return replace(parked, attempts=parked.attempts + 1, due=times.now() + timedelta(seconds=delay))
-
-    def _is_hopeless(self, parked: Parked, happened: datetime) -> bool:
-        schedule = self._limits.webhook_schedule
-        return parked.attempts > len(schedule) or times.now() - happened > timedelta(
-            seconds=sum(schedule) * (1 + self._limits.jitter) + self._limits.webhook_time * len(schedule)
+    async def _next_stored(self, lane: Lane) -> datetime | None:
+        """Returns when the lane has to have its next turn; None when nothing is left."""
+        stored, endpoint, chunk = lane.stored, self._endpoint.id, self._limits.webhook_chunk
+        found = await self._database.read(
+            lambda sql: deliveries.waiting(sql, endpoint, lane.name, replay=lane.replay, limit=chunk)
         )
-
-
-def lane_of(event: Event) -> str:
-    """What has to stay in order with *event*."""
-    party = event.data.get("chat") or event.data.get("to")
-    if not isinstance(party, dict):
-        return event.bot
-    return f"{event.bot}/{party.get('phone') or party.get('jid')}"
-
-
-def retry_delay(attempts: int, retry_after: float | None, limits: Limits, chance: random.Random) -> float:
-    """Seconds until the next delivery after *attempts* + 1 failed ones; `Retry-After` can only make it longer."""
-    schedule = limits.webhook_schedule
-    step = schedule[min(attempts, len(schedule) - 1)] * chance.uniform(1 - limits.jitter, 1 + limits.jitter)
-    return step if retry_after is None else max(step, min(retry_after, limits.retry_after_most))
+        if not found:
+            return None if lane.behind == 0 and lane.stored == stored else times.now()
+        if found[0].due > times.now():
+            return found[0].due
+        records: list[Record] = []
+        for one in found:
+            if self._stopped.is_set():
+                break
+            parcel = Parcel.again(one, lane.name, lane.replay)
+            if parcel.body is None:
+                await self._database.write(partial(deliveries.drop, endpoint=endpoint, seqs=[parcel.seq]))
+                continue
+            outcome = await self._handover.post(parcel)
+            if outcome.error is not None:
+                return await self._handover.failed_again(parcel, outcome, records)
+            records.append(await self._handover.delivered(parcel, outcome))
+        await self._handover.store(records)
+        return times.now()

@@ -1,62 +1,91 @@
-"""Webhooks out: one courier for each enabled endpoint, started anew when its endpoint is changed."""
+"""Webhooks out: one courier for each endpoint that is enabled and not paused, started anew when it is changed."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import random
+import secrets
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 
-from zapwire.core.courier import Courier, EndpointGone
+from zapwire.core import posting
+from zapwire.core.courier import Courier
+from zapwire.core.guard import Guard
+from zapwire.core.handover import EndpointDisabled, Means
 from zapwire.core.limits import Limits
-from zapwire.errors import StoreError
+from zapwire.core.posting import Outcome, Target
+from zapwire.core.replies import Replies
+from zapwire.core.signing import Signer
+from zapwire.errors import NotFound, StoreError
+from zapwire.events import Event, EventType
 from zapwire.measures import Timing
-from zapwire.store import webhooks
+from zapwire.model import BotId
+from zapwire.store import times, webhooks
 from zapwire.store.db import Database
+from zapwire.store.webhooks import Endpoint
 
 log = logging.getLogger(__name__)
 
-_CONNECTIONS = 100
-"""Open connections to all endpoints together."""
 _AGAIN = 5.0
 """Seconds until a courier that failed (database, our own mistake) is started again."""
 
 
 class Deliverer:
-    """Delivers events to all endpoints while it is entered; an async context manager."""
+    """Delivers events to all endpoints from `start` on, until it is left; an async context manager."""
 
-    def __init__(self, database: Database, limits: Limits, chance: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        replies: Replies,
+        limits: Limits,
+        *,
+        guard: Guard,
+        chance: random.Random | None = None,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
         self._database = database
+        self._replies = replies
         self._limits = limits
+        self._guard = guard
+        self._resolver = resolver
         self._chance = chance or random.Random()  # noqa: S311 - spreads load, keeps no secret
         self.deliveries = {outcome: Timing() for outcome in ("delivered", "failed")}
         """How long each took, by what came of it."""
-        self._working: dict[str, Courier] = {}
-        self._couriers: dict[str, asyncio.Task[None]] = {}
+        self._couriers: dict[str, Courier] = {}
+        self._newest: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        """The couriers, and those that are just ending."""
+        """The newest ones, and those that are just ending."""
         self._stack = AsyncExitStack()
-        self._session: aiohttp.ClientSession
+        self._stopping = False
+        self._means: Means
 
     async def __aenter__(self) -> Self:
-        self._session = await self._stack.enter_async_context(
-            aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=_CONNECTIONS),
-                timeout=aiohttp.ClientTimeout(total=self._limits.webhook_time),
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
-        )
+        # no bound here: waiting for a connection would count as the receiver's slowness
+        connector = aiohttp.TCPConnector(limit=0, resolver=self._resolver, socket_factory=self._guard.open_socket)
+        session = await self._stack.enter_async_context(posting.open_session(connector))
+        posts = asyncio.Semaphore(self._limits.webhook_posts)
+        self._means = Means(self._database, session, posts, self._replies, self._limits, self._chance, self.deliveries)
+        return self
+
+    async def start(self) -> None:
+        """Begin to deliver. Not before the bots are there, as a receiver may answer with a message to send."""
         for endpoint in await self._database.read(webhooks.all_endpoints):
             self.changed(endpoint.id)
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._stopping = True
+        for courier in self._couriers.values():
+            courier.stop()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._limits.webhook_drain)
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -66,60 +95,79 @@ class Deliverer:
     @property
     def pending(self) -> int:
         """Deliveries under way or not begun, those that failed before left aside."""
-        return sum(courier.pending for courier in self._working.values())
+        return sum(courier.pending for courier in self._couriers.values())
 
     def changed(self, endpoint: str) -> None:
         """Take in that an endpoint was made, changed or deleted; returns at once."""
-        before = self._couriers.get(endpoint)
-        if before is not None:
-            before.cancel()
+        before = self._newest.get(endpoint)
+        if endpoint in self._couriers:
+            self._couriers[endpoint].stop()
         task = asyncio.create_task(self._deliver(endpoint, before), name=f"courier-{endpoint}")
-        self._couriers[endpoint] = task
+        self._newest[endpoint] = task
         self._tasks.add(task)
         task.add_done_callback(lambda task: self._ended(endpoint, task))
 
+    def replayed(self, endpoint: str, lanes: Iterable[str]) -> None:
+        """Take in that deliveries in these lanes were queued anew."""
+        if endpoint in self._couriers:
+            self._couriers[endpoint].look(lanes)
+
+    async def settle(self, endpoint: str) -> None:
+        """Record what was delivered up to now. Raises `StoreError`."""
+        if endpoint in self._couriers:
+            await self._couriers[endpoint].settle()
+
+    async def test(self, endpoint: str) -> tuple[str, Outcome]:
+        """Send a `webhook.test` now, whatever state the endpoint is in; returns its id too. Raises `NotFound`."""
+        found, target = await self._look_up(endpoint)
+        if found is None or target is None:
+            raise NotFound("no such webhook", field="webhook")
+        event = Event(
+            0, f"evt_{secrets.token_hex(12)}", EventType.WEBHOOK_TEST, times.now(), BotId(""), {"webhook": found.id}
+        )
+        async with self._means.posts:
+            session, seconds = self._means.session, self._limits.webhook_time
+            return event.id, await posting.post(session, target, event.id, posting.body(event), seconds)
+
     def _ended(self, endpoint: str, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if self._couriers.get(endpoint) is task:
-            del self._couriers[endpoint]
+        if self._newest.get(endpoint) is task:
+            del self._newest[endpoint]
 
     async def _deliver(self, endpoint: str, before: asyncio.Task[None] | None) -> None:
         """Run the endpoint's courier once the one before has ended; again and again should it fail."""
         if before is not None:
             await asyncio.wait([before])
-        while True:
+        mine = asyncio.current_task()
+        while self._newest.get(endpoint) is mine and not self._stopping:
+            over = False
             try:
-                courier = await self._make(endpoint)
-                if courier is None:
+                found, target = await self._look_up(endpoint)
+                if found is None or target is None or not found.enabled or found.paused:
                     return
-                self._working[endpoint] = courier
-                await courier.run()
-            except* EndpointGone:
-                log.warning("webhook %s: answered 410 and is disabled", endpoint)
+                await self._run(Courier(found, target, self._means), endpoint)
+                over = True
+            except* EndpointDisabled as reasons:
+                log.warning("webhook %s: disabled, %s", endpoint, reasons.exceptions[0])
                 over = True
             except* StoreError as errors:
                 log.warning("webhook %s: deliveries wait for the database: %s", endpoint, errors.exceptions[0])
-                over = False
             except* Exception:
                 log.exception("webhook %s: deliveries failed in a way nobody expected", endpoint)
-                over = False
-            finally:
-                self._working.pop(endpoint, None)
             if over:
                 return
             await asyncio.sleep(_AGAIN)
 
-    async def _make(self, endpoint: str) -> Courier | None:
+    async def _run(self, courier: Courier, endpoint: str) -> None:
+        self._couriers[endpoint] = courier
+        try:
+            await courier.run()
+        finally:
+            del self._couriers[endpoint]
+
+    async def _look_up(self, endpoint: str) -> tuple[Endpoint | None, Target | None]:
         found = await self._database.read(lambda sql: webhooks.get(sql, endpoint))
-        secret = await self._database.read(lambda sql: webhooks.secret(sql, endpoint))
-        if found is None or secret is None or not found.enabled:
-            return None
-        return Courier(
-            found,
-            secret,
-            self._database,
-            self._session,
-            limits=self._limits,
-            chance=self._chance,
-            deliveries=self.deliveries,
-        )
+        keys = await self._database.read(lambda sql: webhooks.keys(sql, endpoint))
+        if found is None or keys is None:
+            return None, None
+        return found, Target(found.url, Signer(keys), found.headers)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import base64
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from enum import Enum
-from typing import Final
-from urllib.parse import urlsplit
+from typing import Final, TypeVar
 
+from zapwire.core import endpoint_input as checked
+from zapwire.core import signing
 from zapwire.errors import InvalidInput, NotFound
-from zapwire.events import EventType
-from zapwire.store import times, webhooks
+from zapwire.store import deliveries, times, webhooks
 from zapwire.store.db import Database, Transaction
-from zapwire.store.webhooks import Endpoint
+from zapwire.store.webhooks import Endpoint, Retired
 
-_URL_LONGEST = 2048
+T = TypeVar("T")
+
+GRACE = 24 * 3600.0
+GRACE_MOST = 7 * 24 * 3600.0
+_RETIRED_MOST = 4
+"""Replaced secrets that still sign; with more the oldest go."""
+_BY_HAND = "switched off by hand"
 
 
 class Unset(Enum):
@@ -30,31 +36,54 @@ UNSET: Final = Unset.UNSET
 
 
 class Endpoints:
-    """The webhook endpoints; *changed* is told the id of each that was made, changed or deleted."""
+    """The webhook endpoints; *changed* is told the id of each that was made, changed or deleted.
 
-    def __init__(self, database: Database, changed: Callable[[str], None]) -> None:
+    *allow* raises `InvalidInput` for a host that webhooks may not go to.
+    """
+
+    def __init__(
+        self, database: Database, changed: Callable[[str], None], allow: Callable[[str], Awaitable[None]]
+    ) -> None:
         self._database = database
         self._changed = changed
+        self._allow = allow
 
     async def create(
-        self, url: str, *, events: Sequence[str] = ("*",), bots: Sequence[str] | None = None
+        self,
+        url: str,
+        *,
+        events: Sequence[str] = ("*",),
+        bots: Sequence[str] | None = None,
+        description: str = "",
+        headers: Mapping[str, str] | None = None,
+        concurrency: int = 16,
+        ed25519: bool = False,
+        reply: bool = False,
+        enabled: bool = True,
+        secret: str | None = None,
     ) -> tuple[Endpoint, str]:
         """Make an endpoint for what happens from now on; its secret (`whsec_...`) is shown only here.
 
-        Raises `InvalidInput` (url, events, bots).
+        Raises `InvalidInput` with the field.
         """
         new = Endpoint(
             id=f"whk_{secrets.token_hex(12)}",
-            url=_url(url),
-            events=_events(events),
-            bots=_bots(bots),
-            enabled=True,
+            url=checked.url(url),
+            events=checked.events(events),
+            bots=checked.bots(bots),
+            enabled=enabled,
             created_at=times.now(),
+            description=checked.description(description),
+            headers=checked.headers(headers or {}),
+            concurrency=checked.concurrency(concurrency),
+            reply=reply,
+            disabled_reason=None if enabled else _BY_HAND,
         )
-        secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
-        stored = await self._database.write(lambda transaction: webhooks.insert(transaction, new, secret))
+        keys = signing.new_keys(secret, ed25519=ed25519)
+        await self._allow(checked.host(url))
+        stored = await self._database.write(lambda transaction: webhooks.insert(transaction, new, keys))
         self._changed(stored.id)
-        return stored, secret
+        return stored, keys.secret
 
     async def list(self) -> list[Endpoint]:
         """All endpoints, oldest first."""
@@ -62,10 +91,7 @@ class Endpoints:
 
     async def get(self, endpoint: str) -> Endpoint:
         """One endpoint. Raises `NotFound`."""
-        found = await self._database.read(lambda sql: webhooks.get(sql, endpoint))
-        if found is None:
-            raise NotFound("no such webhook", field="webhook")
-        return found
+        return _found(await self._database.read(lambda sql: webhooks.get(sql, endpoint)))
 
     async def update(
         self,
@@ -74,30 +100,68 @@ class Endpoints:
         url: str | None = None,
         events: Sequence[str] | None = None,
         bots: Sequence[str] | Unset | None = UNSET,
+        description: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        concurrency: int | None = None,
+        ed25519: bool | None = None,
+        reply: bool | None = None,
         enabled: bool | None = None,
     ) -> Endpoint:
-        """Change what is given; a disabled endpoint keeps its place. Raises `NotFound`, `InvalidInput`."""
+        """Change what is given. Enabling goes on where it was, as far as the journal still has it.
 
-        def changed(old: Endpoint) -> Endpoint:
-            return replace(
+        Raises `NotFound`, and `InvalidInput` with the field.
+        """
+
+        def change(old: Endpoint) -> Endpoint:
+            new = replace(
                 old,
-                url=old.url if url is None else _url(url),
-                events=old.events if events is None else _events(events),
-                bots=old.bots if isinstance(bots, Unset) else _bots(bots),
+                url=old.url if url is None else checked.url(url),
+                events=old.events if events is None else checked.events(events),
+                bots=old.bots if isinstance(bots, Unset) else checked.bots(bots),
+                description=old.description if description is None else checked.description(description),
+                headers=old.headers if headers is None else checked.headers(headers),
+                concurrency=old.concurrency if concurrency is None else checked.concurrency(concurrency),
+                reply=old.reply if reply is None else reply,
                 enabled=old.enabled if enabled is None else enabled,
             )
+            if new.enabled and not old.enabled:
+                return _afresh(new)
+            return replace(new, disabled_reason=_BY_HAND) if old.enabled and not new.enabled else new
 
-        def work(transaction: Transaction) -> Endpoint:
-            old = webhooks.get(transaction.sql, endpoint)
-            if old is None:
-                raise NotFound("no such webhook", field="webhook")
-            new = changed(old)
-            webhooks.update(transaction, new)
-            return new
+        if url is not None:
+            await self._allow(checked.host(checked.url(url)))
+        return await self._change(endpoint, change, ed25519=ed25519)
 
-        new = await self._database.write(work)
+    async def pause(self, endpoint: str) -> Endpoint:
+        """Hold deliveries back; nothing is lost, and the time does not count as failing. Raises `NotFound`."""
+        return await self._change(endpoint, lambda old: replace(old, paused=True))
+
+    async def resume(self, endpoint: str) -> Endpoint:
+        """Go on with what was held back. Raises `NotFound`."""
+        return await self._change(endpoint, lambda old: _afresh(replace(old, paused=False)) if old.paused else old)
+
+    async def rotate(self, endpoint: str, *, grace: float = GRACE, secret: str | None = None) -> tuple[Endpoint, str]:
+        """Replace the secret and the ed25519 key, if any; for *grace* seconds the old ones sign too.
+
+        Raises `NotFound`, `InvalidInput` (grace, secret).
+        """
+        if not 0 <= grace <= GRACE_MOST:
+            raise InvalidInput(f"seconds from 0 to {GRACE_MOST:.0f}", field="grace")
+        if secret is not None:
+            signing.own_secret(secret)
+
+        def work(transaction: Transaction) -> tuple[Endpoint, str]:
+            old = _found(webhooks.keys(transaction.sql, endpoint))
+            now = times.now()
+            retired = (Retired(old.secret, old.private, now + timedelta(seconds=grace)), *old.retired)
+            keys = signing.new_keys(secret, ed25519=old.private is not None)
+            still = tuple(one for one in retired if one.until > now)[:_RETIRED_MOST]
+            webhooks.set_keys(transaction, endpoint, replace(keys, retired=still))
+            return _found(webhooks.get(transaction.sql, endpoint)), keys.secret
+
+        rotated = await self._database.write(work)
         self._changed(endpoint)
-        return new
+        return rotated
 
     async def delete(self, endpoint: str) -> None:
         """Forget an endpoint and all that waits for it. Raises `NotFound`."""
@@ -105,29 +169,32 @@ class Endpoints:
             raise NotFound("no such webhook", field="webhook")
         self._changed(endpoint)
 
+    async def _change(
+        self, endpoint: str, change: Callable[[Endpoint], Endpoint], *, ed25519: bool | None = None
+    ) -> Endpoint:
+        def work(transaction: Transaction) -> Endpoint:
+            old = _found(webhooks.get(transaction.sql, endpoint))
+            new = change(old)
+            webhooks.update(transaction, new)
+            if new.resumed_at != old.resumed_at:
+                deliveries.make_due(transaction, endpoint)
+            if ed25519 is not None and ed25519 != (old.public_key is not None):
+                keys = _found(webhooks.keys(transaction.sql, endpoint))
+                fresh = signing.new_keys(keys.secret, ed25519=ed25519)
+                webhooks.set_keys(transaction, endpoint, replace(fresh, retired=keys.retired))
+            return _found(webhooks.get(transaction.sql, endpoint))
 
-def _url(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-    if not good or len(url) > _URL_LONGEST or not url.isprintable() or " " in url:
-        raise InvalidInput("an address that begins with http:// or https://", field="url")
-    return url
+        new = await self._database.write(work)
+        self._changed(endpoint)
+        return new
 
 
-def _events(events: Sequence[str]) -> tuple[str, ...]:
-    known = {kind.value for kind in EventType}
-    patterns = {"*", *known, *(kind.split(".")[0] + ".*" for kind in known)}
-    if not events or isinstance(events, str) or any(pattern not in patterns for pattern in events):
-        raise InvalidInput(f"a list of some of {', '.join(sorted(patterns))}", field="events")
-    return tuple(dict.fromkeys(events))
+def _afresh(endpoint: Endpoint) -> Endpoint:
+    """As one that begins now: what went wrong before does not count."""
+    return replace(endpoint, disabled_reason=None, failing_since=None, resumed_at=times.now())
 
 
-def _bots(bots: Sequence[str] | None) -> tuple[str, ...] | None:
-    if bots is None:
-        return None
-    if not bots or isinstance(bots, str):
-        raise InvalidInput("a list of bot ids, or null for all", field="bots")
-    return tuple(dict.fromkeys(bots))
+def _found(what: T | None) -> T:
+    if what is None:
+        raise NotFound("no such webhook", field="webhook")
+    return what

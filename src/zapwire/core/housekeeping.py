@@ -33,7 +33,10 @@ async def prune(database: Database, limits: Limits) -> None:
     )
     upto = await database.read(lambda sql: journal.prune_point(sql, oldest_event, now))
     steps = [partial(retention.prune_events, upto=upto)]
-    steps += [partial(retention.prune_rows, kind=kind, oldest=oldest_message) for kind in retention.KINDS]
+    steps += [
+        partial(retention.prune_rows, kind=kind, oldest=oldest_event if kind == "delivered" else oldest_message)
+        for kind in retention.KINDS
+    ]
     for step in steps:
         while await database.write(step):  # noqa: ASYNC110 - it deletes, each time
             await asyncio.sleep(limits.prune_pause)

@@ -65,16 +65,30 @@ class Limits:
     reply_at_most: float = 0.5
     """Longest delay by those two rules: a chat that never pauses is answered all the same."""
 
-    webhook_schedule: tuple[float, ...] = (5, 30, 120, 600, 1800, 7200, 18_000, 36_000)
-    """Delays after each failed delivery; after the last the event becomes a dead letter (about 19 hours)."""
+    webhook_schedule: tuple[float, ...] = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
+    """Delays after each failed delivery, the standard's own; after the last the event is a dead letter (75 hours)."""
     webhook_time: float = 15.0
     """For one whole delivery."""
-    webhook_posts: int = 16
-    """Deliveries to one endpoint at the same time, each of another chat."""
+    webhook_posts: int = 500
+    """Deliveries to all endpoints at the same time; each has a bound of its own besides."""
     webhook_window: int = 512
     """Events of one endpoint in memory; beyond it the journal is not read on."""
+    webhook_chunk: int = 32
+    """Stored deliveries of one chat that are made before another chat has its turn."""
+    webhook_failing: float = 5 * 24 * 3600.0
+    """An endpoint that has taken nothing for this long is disabled."""
+    webhook_streak: int = 100
+    """Failures without a success after which a receiver counts as away: see `core/pulse.py`."""
+    webhook_probe: float = 5.0
+    """Between two tries whether it is back."""
+    webhook_absence: float = 10.0
+    """A receiver that took nothing for less than this was not away."""
+    webhook_drain: float = 5.0
+    """Deliveries under way get this long to end when the daemon stops; then they are made again at the next start."""
     retry_after_most: float = 3600.0
     """The longest `Retry-After` of an endpoint that is obeyed."""
+    replayed_at_once: int = 10_000
+    """Deliveries that one call queues anew."""
     cursor_saved: float = 0.25
     """How far the stored cursor may lag; after a crash these deliveries are repeated with the same ids."""
 

@@ -36,6 +36,6 @@ def backlog(sql: sqlite3.Connection) -> Backlog:
         "SELECT bot, count(*), min(created_at) FROM outbox WHERE state IN ('queued', 'sending') GROUP BY bot"
     )
     outbox = {bot: Waiting(count, times.from_ms(oldest)) for bot, count, oldest in rows}
-    (parked,) = sql.execute("SELECT count(*) FROM parked").fetchone()
+    (parked,) = sql.execute("SELECT count(*) FROM deliveries WHERE due IS NOT NULL").fetchone()
     (dead,) = sql.execute("SELECT count(*) FROM dead_letters").fetchone()
     return Backlog(outbox, parked, dead)

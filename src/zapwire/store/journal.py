@@ -71,6 +71,12 @@ def floor(sql: sqlite3.Connection) -> int:
     return int(sql.execute("SELECT seq FROM journal_floor").fetchone()[0])
 
 
+def seq_of(sql: sqlite3.Connection, event: str) -> int | None:
+    """The number of the event with this id, or None when the journal no longer has it."""
+    row = sql.execute("SELECT seq FROM journal WHERE id = ?", (event,)).fetchone()
+    return None if row is None else int(row[0])
+
+
 def last_seq(sql: sqlite3.Connection) -> int:
     """The highest number ever given, 0 when there was none."""
     row = sql.execute("SELECT seq FROM sqlite_sequence WHERE name = 'journal'").fetchone()

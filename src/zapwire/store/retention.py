@@ -11,7 +11,7 @@ from typing import Final
 
 from zapwire.events import EventType
 from zapwire.model import BotId
-from zapwire.store import journal, times, webhooks
+from zapwire.store import deliveries, journal, times, webhooks
 from zapwire.store.db import Transaction
 
 CHUNK = 500
@@ -30,8 +30,16 @@ DELETE FROM outbox WHERE n IN (
 DELETE FROM dead_letters WHERE (endpoint, seq) IN (
     SELECT endpoint, seq FROM dead_letters WHERE at < ? ORDER BY at LIMIT ?
 )""",
+    "dead": """
+DELETE FROM deliveries WHERE (endpoint, seq) IN (
+    SELECT endpoint, seq FROM deliveries WHERE at < ? AND state = 'dead' ORDER BY at LIMIT ?
+)""",
+    "delivered": """
+DELETE FROM deliveries WHERE (endpoint, seq) IN (
+    SELECT endpoint, seq FROM deliveries WHERE at < ? AND state = 'delivered' ORDER BY at LIMIT ?
+)""",
 }
-"""Received messages, ended outgoing ones and dead letters."""
+"""Received messages, ended outgoing ones, dead letters and their deliveries, other deliveries that are over."""
 
 NO_BOT = BotId("")
 """Of an event that is about no bot."""
@@ -49,11 +57,10 @@ def prune_events(transaction: Transaction, upto: int) -> bool:
     rows = journal.oldest_until(transaction.sql, upto, CHUNK)
     more = len(rows) == CHUNK
     gone = rows[-1][0] if more else upto
-    query = "SELECT DISTINCT endpoint FROM parked WHERE seq <= ?"
-    waiting = {row[0] for row in transaction.sql.execute(query, (gone,))}
     for endpoint in webhooks.all_endpoints(transaction.sql):
-        if endpoint.cursor < gone or endpoint.id in waiting:
-            _let_miss(transaction, endpoint, rows, gone)
+        waiting = deliveries.needing_events(transaction.sql, endpoint.id, gone)
+        if endpoint.cursor < gone or waiting:
+            _let_miss(transaction, endpoint, rows, waiting, gone)
     journal.prune(transaction, gone)
     return more
 
@@ -71,23 +78,24 @@ def tell_gaps(transaction: Transaction) -> None:
 
 
 def _let_miss(
-    transaction: Transaction, endpoint: webhooks.Endpoint, rows: Sequence[tuple[int, str, BotId]], gone: int
+    transaction: Transaction,
+    endpoint: webhooks.Endpoint,
+    rows: Sequence[tuple[int, str, BotId]],
+    waiting: set[int],
+    gone: int,
 ) -> None:
-    """Note what an endpoint misses of *rows*, and move it past them."""
-    sql = transaction.sql
-    query = "SELECT seq FROM parked WHERE endpoint = ? AND seq <= ?"
-    waiting = {row[0] for row in sql.execute(query, (endpoint.id, gone))}
+    """Note what an endpoint misses of *rows* and of what is *waiting*, and move it past them."""
     missed = waiting | {seq for seq, kind, bot in rows if seq > endpoint.cursor and endpoint.wants(kind, bot)}
     for seq in (seq for seq, kind, _ in rows if kind == EventType.WEBHOOK_GAP):
         # The news of an earlier gap that did not get through becomes part of this one.
-        event = journal.by_seq(sql, seq)
+        event = journal.by_seq(transaction.sql, seq)
         if event is not None and event.data["webhook"] == endpoint.id:
             if seq > endpoint.cursor or seq in waiting:
                 _widen(transaction, endpoint.id, event.data["from_seq"], event.data["to_seq"], event.data["count"])
             missed.discard(seq)
     if missed:
         _widen(transaction, endpoint.id, min(missed), max(missed), len(missed))
-    sql.execute("DELETE FROM parked WHERE endpoint = ? AND seq <= ?", (endpoint.id, gone))
+    deliveries.drop(transaction, endpoint.id, waiting)
     webhooks.save_cursor(transaction, endpoint.id, gone)
 
 

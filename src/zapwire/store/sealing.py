@@ -57,7 +57,11 @@ COLUMNS: Final = (
     Sealed("outbox", "digest", "id"),
     Sealed("endpoints", "url", "id"),
     Sealed("endpoints", "secret", "id"),
-    Sealed("parked", "lane", _DELIVERY, veiled=True),
+    Sealed("endpoints", "headers", "id"),
+    Sealed("endpoints", "private_key", "id"),
+    Sealed("endpoints", "retired", "id"),
+    Sealed("deliveries", "lane", _DELIVERY, veiled=True),
+    Sealed("deliveries", "answer", _DELIVERY),
     Sealed("dead_letters", "event", _DELIVERY),
 )
 """Every one of them is sealed anew when the master key changes."""

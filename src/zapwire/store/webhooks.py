@@ -1,17 +1,21 @@
-"""Webhook endpoints, how far each has come in the journal, and what it did not take yet."""
+"""Webhook endpoints: where events are sent to, with what keys, and how far each has come in the journal."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from zapwire.store import journal, times
 from zapwire.store.db import Transaction
 
-_COLUMNS = "id, unseal('endpoints.url', id, url), events, bots, enabled, cursor, failing_since, last_error, created_at"
+_COLUMNS = (
+    "id, unseal('endpoints.url', id, url), events, bots, enabled, cursor, failing_since, last_error, created_at, "
+    "description, unseal('endpoints.headers', id, headers), concurrency, public_key, reply, paused, "
+    "disabled_reason, resumed_at"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +23,32 @@ class Endpoint:
     """Where events are sent to."""
 
     id: str
-    url: str
+    url: str = field(repr=False)
     events: tuple[str, ...]
     """Types, `*`, or a family like `message.*`."""
     bots: tuple[str, ...] | None
-    """None: all."""
+    """None: all. What is of no bot is for everybody."""
     enabled: bool
+    """Else it is disabled: by a person or by us, as *disabled_reason* says. The journal keeps nothing for it."""
     created_at: datetime
     cursor: int = 0
-    """Every event up to here is delivered, parked, given up or none of this endpoint's."""
+    """Every event up to here is delivered, waits as a delivery, was given up or is none of this endpoint's."""
     failing_since: datetime | None = None
     last_error: str | None = None
+    description: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Its own request headers; secrets."""
+    concurrency: int = 16
+    """Deliveries at the same time, each of another chat."""
+    public_key: str | None = None
+    """`whpk_...`, when deliveries are signed with ed25519 too."""
+    reply: bool = False
+    """May an answer carry a message to send?"""
+    paused: bool = False
+    """Nothing is delivered, and nothing is lost: the journal keeps what waits."""
+    disabled_reason: str | None = None
+    resumed_at: datetime | None = None
+    """When it was last enabled or resumed: waiting before that does not count against an event."""
 
     def wants(self, kind: str, bot: str) -> bool:
         """Are events of type *kind* about *bot* (empty: about none) for this endpoint?"""
@@ -39,26 +58,37 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Parked:
-    """An event that waits for its next delivery."""
+class Retired:
+    """Keys that were replaced and still sign beside the new ones."""
 
-    seq: int
-    lane: str
-    attempts: int
-    due: datetime
+    secret: str
+    private: str | None
+    until: datetime
 
 
-def insert(transaction: Transaction, endpoint: Endpoint, secret: str) -> Endpoint:
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What one endpoint's deliveries are signed with."""
+
+    secret: str
+    """`whsec_...`."""
+    private: str | None = None
+    """`whsk_...`."""
+    public: str | None = None
+    """`whpk_...`."""
+    retired: tuple[Retired, ...] = ()
+
+
+def insert(transaction: Transaction, endpoint: Endpoint, keys: Keys) -> Endpoint:
     """Store a new endpoint; it gets what happens from now on."""
     cursor = journal.last_seq(transaction.sql)
     transaction.sql.execute(
         "INSERT INTO endpoints (id, url, secret, events, bots, enabled, cursor, created_at) "
-        "VALUES (?1, seal('endpoints.url', ?1, ?2), seal('endpoints.secret', ?1, ?3), ?4, ?5, ?6, ?7, ?8)",
-        (
-            *(endpoint.id, endpoint.url, secret, json.dumps(endpoint.events), _bots(endpoint), endpoint.enabled),
-            *(cursor, times.to_ms(endpoint.created_at)),
-        ),
+        "VALUES (?1, x'', x'', '[]', NULL, 1, ?2, ?3)",
+        (endpoint.id, cursor, times.to_ms(endpoint.created_at)),
     )
+    update(transaction, endpoint)
+    set_keys(transaction, endpoint.id, keys)
     stored = get(transaction.sql, endpoint.id)
     assert stored is not None  # noqa: S101 - just inserted
     return stored
@@ -67,8 +97,17 @@ def insert(transaction: Transaction, endpoint: Endpoint, secret: str) -> Endpoin
 def update(transaction: Transaction, endpoint: Endpoint) -> None:
     """Store what a person can change of an endpoint."""
     transaction.sql.execute(
-        "UPDATE endpoints SET url = seal('endpoints.url', id, ?), events = ?, bots = ?, enabled = ? WHERE id = ?",
-        (endpoint.url, json.dumps(endpoint.events), _bots(endpoint), endpoint.enabled, endpoint.id),
+        "UPDATE endpoints SET url = seal('endpoints.url', id, ?), events = ?, bots = ?, enabled = ?, description = ?, "
+        "headers = seal('endpoints.headers', id, ?), concurrency = ?, reply = ?, paused = ?, disabled_reason = ?, "
+        "resumed_at = ?, failing_since = ? WHERE id = ?",
+        (
+            *(endpoint.url, json.dumps(endpoint.events), None if endpoint.bots is None else json.dumps(endpoint.bots)),
+            *(endpoint.enabled, endpoint.description, json.dumps(dict(endpoint.headers)) if endpoint.headers else None),
+            *(endpoint.concurrency, endpoint.reply, endpoint.paused, endpoint.disabled_reason),
+            None if endpoint.resumed_at is None else times.to_ms(endpoint.resumed_at),
+            None if endpoint.failing_since is None else times.to_ms(endpoint.failing_since),
+            endpoint.id,
+        ),
     )
 
 
@@ -89,11 +128,33 @@ def get(sql: sqlite3.Connection, endpoint: str) -> Endpoint | None:
     return None if row is None else _endpoint(row)
 
 
-def secret(sql: sqlite3.Connection, endpoint: str) -> str | None:
-    """What its deliveries are signed with."""
-    query = "SELECT unseal('endpoints.secret', id, secret) FROM endpoints WHERE id = ?"
-    row = sql.execute(query, (endpoint,)).fetchone()
-    return None if row is None else str(row[0])
+def exists(sql: sqlite3.Connection, endpoint: str) -> bool:
+    """Is there this endpoint?"""
+    return sql.execute("SELECT 1 FROM endpoints WHERE id = ?", (endpoint,)).fetchone() is not None
+
+
+def keys(sql: sqlite3.Connection, endpoint: str) -> Keys | None:
+    """What its deliveries are signed with; None when there is no such endpoint."""
+    row = sql.execute(
+        "SELECT unseal('endpoints.secret', id, secret), unseal('endpoints.private_key', id, private_key), public_key, "
+        "unseal('endpoints.retired', id, retired) FROM endpoints WHERE id = ?",
+        (endpoint,),
+    ).fetchone()
+    if row is None:
+        return None
+    retired = tuple(Retired(one[0], one[1], times.from_ms(one[2])) for one in json.loads(row[3] or "[]"))
+    return Keys(row[0], row[1], row[2], retired)
+
+
+def set_keys(transaction: Transaction, endpoint: str, new: Keys) -> None:
+    """Replace what deliveries are signed with."""
+    retired = [[one.secret, one.private, times.to_ms(one.until)] for one in new.retired]
+    transaction.sql.execute(
+        "UPDATE endpoints SET secret = seal('endpoints.secret', id, ?), "
+        "private_key = seal('endpoints.private_key', id, ?), public_key = ?, "
+        "retired = seal('endpoints.retired', id, ?) WHERE id = ?",
+        (new.secret, new.private, new.public, json.dumps(retired) if retired else None, endpoint),
+    )
 
 
 def save_cursor(transaction: Transaction, endpoint: str, cursor: int) -> None:
@@ -101,81 +162,27 @@ def save_cursor(transaction: Transaction, endpoint: str, cursor: int) -> None:
     transaction.sql.execute("UPDATE endpoints SET cursor = ? WHERE id = ? AND cursor < ?", (cursor, endpoint, cursor))
 
 
-def set_health(transaction: Transaction, endpoint: str, error: str | None) -> None:
-    """Note that deliveries fail (and since when), or with None that they work again."""
-    since = None if error is None else times.to_ms(times.now())
+def set_health(transaction: Transaction, endpoint: str, error: str | None, since: datetime | None = None) -> None:
+    """Note that deliveries fail with *error* *since* then, or with None that they work again."""
     transaction.sql.execute(
         "UPDATE endpoints SET last_error = ?, "
         "failing_since = CASE WHEN ? THEN NULL ELSE coalesce(failing_since, ?) END "
         "WHERE id = ?",
-        (error, error is None, since, endpoint),
+        (error, error is None, None if since is None else times.to_ms(since), endpoint),
     )
 
 
-def disable(transaction: Transaction, endpoint: str) -> None:
-    """Stop delivering to an endpoint."""
-    transaction.sql.execute("UPDATE endpoints SET enabled = 0 WHERE id = ?", (endpoint,))
-
-
-def lanes(sql: sqlite3.Connection, endpoint: str) -> list[str]:
-    """The lanes in which something is parked."""
-    rows = sql.execute("SELECT DISTINCT unveil('parked.lane', lane) FROM parked WHERE endpoint = ?", (endpoint,))
-    return [row[0] for row in rows]
-
-
-def head(sql: sqlite3.Connection, endpoint: str, lane: str) -> Parked | None:
-    """What has to go out first in a lane."""
-    row = sql.execute(
-        "SELECT seq, unveil('parked.lane', lane), attempts, due FROM parked "
-        "WHERE endpoint = ? AND lane = veil('parked.lane', ?) ORDER BY seq LIMIT 1",
-        (endpoint, lane),
-    ).fetchone()
-    return None if row is None else Parked(row[0], row[1], row[2], times.from_ms(row[3]))
-
-
-def park(transaction: Transaction, endpoint: str, parked: Sequence[Parked]) -> None:
-    """Store events for later; of one that is parked already only a further attempt changes anything."""
-    if get(transaction.sql, endpoint) is None:
-        return  # deleted meanwhile
-    transaction.sql.executemany(
-        "INSERT INTO parked (endpoint, seq, lane, attempts, due) VALUES (?, ?, veil('parked.lane', ?), ?, ?) "
-        "ON CONFLICT DO UPDATE SET attempts = excluded.attempts, due = excluded.due WHERE excluded.attempts > attempts",
-        [(endpoint, one.seq, one.lane, one.attempts, times.to_ms(one.due)) for one in parked],
+def disable(transaction: Transaction, endpoint: str, reason: str) -> bool:
+    """Stop delivering to an endpoint; False when that was so already."""
+    done = transaction.sql.execute(
+        "UPDATE endpoints SET enabled = 0, disabled_reason = ? WHERE id = ? AND enabled", (reason, endpoint)
     )
-
-
-def unpark(transaction: Transaction, endpoint: str, seq: int) -> None:
-    """An event was delivered after all."""
-    transaction.sql.execute("DELETE FROM parked WHERE endpoint = ? AND seq = ?", (endpoint, seq))
-
-
-def bury(transaction: Transaction, endpoint: str, parked: Parked, event: str, error: str) -> None:
-    """Give an event up; it is kept as a dead letter."""
-    unpark(transaction, endpoint, parked.seq)
-    if get(transaction.sql, endpoint) is not None:
-        transaction.sql.execute(
-            "INSERT OR REPLACE INTO dead_letters (endpoint, seq, event, attempts, error, at) "
-            "VALUES (?1, ?2, seal('dead_letters.event', ?1 || '/' || ?2, ?3), ?4, ?5, ?6)",
-            (endpoint, parked.seq, event, parked.attempts, error, times.to_ms(times.now())),
-        )
-
-
-def dead_letters(sql: sqlite3.Connection, endpoint: str) -> list[tuple[int, str, str]]:
-    """Sequence number, event and last error of what was given up, in order."""
-    query = (
-        "SELECT seq, unseal('dead_letters.event', endpoint || '/' || seq, event), error "
-        "FROM dead_letters WHERE endpoint = ? ORDER BY seq"
-    )
-    rows = sql.execute(query, (endpoint,))
-    return [(row[0], row[1], row[2]) for row in rows]
-
-
-def _bots(endpoint: Endpoint) -> str | None:
-    return None if endpoint.bots is None else json.dumps(endpoint.bots)
+    return done.rowcount == 1
 
 
 def _endpoint(row: sqlite3.Row) -> Endpoint:
-    endpoint, url, events, bots, enabled, cursor, failing, error, created = row
+    endpoint, url, events, bots, enabled, cursor, failing, error, created, *rest = row
+    description, headers, concurrency, public_key, reply, paused, reason, resumed = rest
     return Endpoint(
         id=endpoint,
         url=url,
@@ -186,4 +193,12 @@ def _endpoint(row: sqlite3.Row) -> Endpoint:
         cursor=cursor,
         failing_since=times.from_ms_or_none(failing),
         last_error=error,
+        description=description,
+        headers=json.loads(headers or "{}"),
+        concurrency=concurrency,
+        public_key=public_key,
+        reply=bool(reply),
+        paused=bool(paused),
+        disabled_reason=reason,
+        resumed_at=times.from_ms_or_none(resumed),
     )

@@ -1,0 +1,149 @@
+"""Deliveries as people look at them, and asking for them again."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from zapwire.events import Event
+from zapwire.store import journal, times
+from zapwire.store.db import Transaction
+from zapwire.store.deliveries import Attempt, Delivery, DeliveryState
+
+_COLUMNS = (
+    "event, seq, type, bot, unveil('deliveries.lane', lane), state, happened, due, attempts, "
+    "unseal('deliveries.answer', endpoint || '/' || seq, answer), reply"
+)
+_EVENT_LEFT = (
+    "(EXISTS (SELECT 1 FROM journal WHERE journal.seq = deliveries.seq) OR EXISTS (SELECT 1 FROM dead_letters "
+    "WHERE dead_letters.endpoint = deliveries.endpoint AND dead_letters.seq = deliveries.seq))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which deliveries; None stands for all."""
+
+    state: DeliveryState | None = None
+    chat: str | None = None
+    """As in `Delivery.chat`."""
+    since: datetime | None = None
+    """Events from then on."""
+    until: datetime | None = None
+    """Events before then."""
+
+
+def find(sql: sqlite3.Connection, endpoint: str, event: str) -> int | None:
+    """The number of the delivery of this event; None when there is none."""
+    seq = journal.seq_of(sql, event)
+    query, value = ("seq = ?", seq) if seq is not None else ("state != 'delivered' AND event = ?", event)
+    row = sql.execute(f"SELECT seq FROM deliveries WHERE endpoint = ? AND {query}", (endpoint, value)).fetchone()  # noqa: S608
+    return None if row is None else int(row[0])
+
+
+def get(sql: sqlite3.Connection, endpoint: str, seq: int) -> Delivery | None:
+    """One delivery."""
+    row = sql.execute(
+        f"SELECT {_COLUMNS} FROM deliveries WHERE endpoint = ? AND seq = ?",  # noqa: S608 - a constant
+        (endpoint, seq),
+    ).fetchone()
+    return None if row is None else _delivery(row)
+
+
+def page(sql: sqlite3.Connection, endpoint: str, wanted: Wanted, before: int | None, limit: int) -> list[Delivery]:
+    """Up to *limit* deliveries, the newest events first, older than the event *before*."""
+    where, arguments = _where(sql, endpoint, wanted)
+    if before is not None:
+        where += " AND seq < ?"
+        arguments.append(before)
+    query = f"SELECT {_COLUMNS} FROM deliveries WHERE {where} ORDER BY seq DESC LIMIT ?"  # noqa: S608 - question marks
+    return [_delivery(row) for row in sql.execute(query, (*arguments, limit))]
+
+
+def replayable(sql: sqlite3.Connection, endpoint: str, wanted: Wanted, after: int, limit: int) -> list[tuple[int, str]]:
+    """Number and lane of up to *limit* deliveries that are over and whose event is still there, oldest first."""
+    where, arguments = _where(sql, endpoint, wanted)
+    where += f" AND seq > ? AND due IS NULL AND {_EVENT_LEFT}"
+    query = f"SELECT seq, unveil('deliveries.lane', lane) FROM deliveries WHERE {where} ORDER BY seq LIMIT ?"  # noqa: S608
+    return [(row[0], row[1]) for row in sql.execute(query, (*arguments, after, limit))]
+
+
+def replay(transaction: Transaction, endpoint: str, seqs: Sequence[int]) -> int:
+    """Queue deliveries anew that are over; returns how many that were."""
+    now = times.to_ms(times.now())
+    return sum(
+        transaction.sql.execute(
+            "UPDATE deliveries SET state = 'pending', replay = 1, tries = 0, since = ?1, due = ?1, at = ?1 "
+            "WHERE endpoint = ?2 AND seq = ?3 AND due IS NULL",
+            (now, endpoint, seq),
+        ).rowcount
+        for seq in seqs
+    )
+
+
+def insert_replay(transaction: Transaction, endpoint: str, event: Event, lane: str) -> bool:
+    """Queue an event that the endpoint was never sent, or so long ago that nobody knows; False when it waits."""
+    now = times.to_ms(times.now())
+    done = transaction.sql.execute(
+        "INSERT INTO deliveries "
+        "(endpoint, seq, event, type, bot, lane, happened, state, replay, tries, since, due, at, attempts) "
+        "SELECT ?1, ?2, ?3, ?4, ?5, veil('deliveries.lane', ?6), ?7, 'pending', 1, 0, ?8, ?8, ?8, '[]' "
+        "WHERE EXISTS (SELECT 1 FROM endpoints WHERE id = ?1) ON CONFLICT DO NOTHING",
+        (endpoint, event.seq, event.id, event.type.value, event.bot, lane, times.to_ms(event.timestamp), now),
+    )
+    return done.rowcount == 1
+
+
+def hurry(transaction: Transaction, endpoint: str, seq: int) -> None:
+    """Let a delivery that waits be due now."""
+    transaction.sql.execute(
+        "UPDATE deliveries SET due = min(due, ?) WHERE endpoint = ? AND seq = ? AND due IS NOT NULL",
+        (times.to_ms(times.now()), endpoint, seq),
+    )
+
+
+def _where(sql: sqlite3.Connection, endpoint: str, wanted: Wanted) -> tuple[str, list[Any]]:
+    where, arguments = "endpoint = ?", [endpoint]
+    if wanted.state is not None:
+        where += " AND state = ?"
+        arguments.append(wanted.state)
+        if wanted.state is not DeliveryState.DELIVERED:
+            where += " AND state != 'delivered'"  # so that the index of these few is used
+    if wanted.chat is not None:
+        lanes = _lanes_of(sql, wanted.chat)
+        marks = ", ".join(["veil('deliveries.lane', ?)"] * len(lanes))
+        where += f" AND lane IN ({marks})"
+        arguments += lanes
+    for moment, comparison in ((wanted.since, ">="), (wanted.until, "<")):
+        if moment is not None:
+            where += f" AND happened {comparison} ?"
+            arguments.append(times.to_ms(moment))  # type: ignore[arg-type]
+    return where, arguments
+
+
+def _lanes_of(sql: sqlite3.Connection, chat: str) -> list[str]:
+    """The lanes of a chat, one for each bot; of a hidden identity also that of the phone number it belongs to."""
+    bots = [row[0] for row in sql.execute("SELECT id FROM bots")]
+    phones = sql.execute("SELECT bot, unveil('addresses.phone', phone) FROM addresses WHERE lid = ?", (chat,))
+    return [*(f"{bot}/{chat}" for bot in bots), *(f"{bot}/{phone}" for bot, phone in phones)]
+
+
+def _delivery(row: sqlite3.Row) -> Delivery:
+    event, seq, kind, bot, lane, state, happened, due, attempts, answer, reply = row
+    return Delivery(
+        event=event,
+        seq=seq,
+        type=kind,
+        bot=bot,
+        chat=lane.partition("/")[2] or None,
+        state=DeliveryState(state),
+        happened=times.from_ms(happened),
+        due=times.from_ms_or_none(due),
+        attempts=tuple(Attempt(times.from_ms(one[0]), *one[1:]) for one in json.loads(attempts)),
+        answer=answer,
+        reply=None if reply is None else json.loads(reply),
+    )
