@@ -56,7 +56,7 @@ class Table:
         files: dict[Any, SealedFile],
         closed: Callable[[Any], None],
     ) -> None:
-        self._native = native
+        self._native, self.handler = native, handler
         close = native.xClose
 
         def x_read(pointer: Any, target: Any, size: int, offset: int) -> int:

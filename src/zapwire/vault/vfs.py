@@ -51,7 +51,7 @@ class Vfs:
         self._registered: dict[str, SealedFile] = {}
         self._open: dict[Any, SealedFile] = {}
         self._connections: dict[Any, Any] = {}
-        self._tables: dict[tuple[Any, str], Table] = {}
+        self.tables: dict[tuple[Any, str], Table] = {}
         self._lock = threading.Lock()
         try:
             for name in sqlite.EXPORTS:
@@ -171,10 +171,10 @@ class Vfs:
 
     def _table(self, native: Any, kind: str) -> Any:
         with self._lock:
-            table = self._tables.get((native, kind))
+            table = self.tables.get((native, kind))
             if table is None:
                 handler = DatabaseFile(native) if kind == "database" else WalFile(native)
-                table = self._tables[native, kind] = Table(native, handler, self._open, self._closed)
+                table = self.tables[native, kind] = Table(native, handler, self._open, self._closed)
             return table.methods
 
     def _closed(self, pointer: Any) -> None:
@@ -186,7 +186,7 @@ class Vfs:
         # This one returns something other than 0, touches nothing and needs no arguments.
         fail = ffi.addressof(self.code, "sqlite3_libversion_number")
         self._vfs.xOpen = ffi.cast("int(*)" + _OPEN[3:], fail)
-        for table in list(self._tables.values()):
+        for table in list(self.tables.values()):
             table.fail_with(fail)
         self.code.sqlite3_cancel_auto_extension(self._extension)
         time.sleep(0.05)  # calls that are inside take the GIL and finish
