@@ -65,7 +65,7 @@ async def _run(settings: Settings, say: Say, sandbox_process: int | None) -> Non
         database = await stack.enter_async_context(Database.open(settings.database_file, keys))
         sealing = keys if settings.auth_state == "sealed" else None
         if sealing is None:
-            logger.warning("the auth state is stored in the clear: whoever reads %s is the bots", settings.sessions_dir)
+            logger.warning("auth state is stored in the clear: whoever reads %s is the bots", settings.sessions_dir)
         transports = await stack.enter_async_context(
             WhatsAppWeb(settings.sessions_dir / BOTS, server, settings.max_pairings, keys=sealing)
         )

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
+import pytest
 import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import Page, expect
 
 from tests.api.conftest import TOKEN, Api, open_api, serve
+from zapwire.api.keys import SETTINGS
 from zapwire.api.sandbox import Sandbox
 
 
@@ -133,3 +135,14 @@ async def test_the_api_page_shows_every_call(api: Api, page: Page) -> None:
     document = await api.call("GET", "/openapi.json")
     wanted = sum(len(methods) for methods in document["paths"].values())
     await expect(page.locator(".method")).to_have_count(wanted)
+
+
+async def test_auth_state_in_the_clear_is_complained_about(
+    api: Api, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await page.goto(f"{api.url}/#token={TOKEN}")
+    await expect(page.get_by_role("heading", name="Bots")).to_be_visible()
+    await expect(page.locator("#warnings")).to_be_hidden()
+    monkeypatch.setitem(api.app[SETTINGS].__dict__, "auth_state", "plain")
+    await page.reload()
+    await expect(page.locator("#warnings")).to_have_text("Warning: auth state is stored in the clear.")

@@ -6,7 +6,9 @@ from aiohttp import web
 
 from zapwire import __version__
 from zapwire.api.answers import answer
-from zapwire.api.keys import CORE, SANDBOX
+from zapwire.api.keys import CORE, SANDBOX, SETTINGS
+
+IN_THE_CLEAR = "auth state is stored in the clear"
 
 
 async def live(_: web.Request) -> web.Response:
@@ -19,4 +21,5 @@ async def ready(request: web.Request) -> web.Response:
     await request.app[CORE].check()
     sandbox = request.app[SANDBOX]
     server = "WhatsApp" if sandbox is None else sandbox.socket_url
-    return answer({"status": "ready", "version": __version__, "whatsapp_server": server})
+    warnings = [IN_THE_CLEAR] if request.app[SETTINGS].auth_state == "plain" else []
+    return answer({"status": "ready", "version": __version__, "whatsapp_server": server, "warnings": warnings})

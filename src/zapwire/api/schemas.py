@@ -217,6 +217,7 @@ class Ready(_Answer):
     status: Literal["ready"]
     version: str
     whatsapp_server: str = Field(description="`WhatsApp`, or the address of another server: then nothing is real.")
+    warnings: list[str] = Field(description="What is weak about this installation, in words.")
 
 
 class SandboxInfo(_Answer):

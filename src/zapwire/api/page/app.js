@@ -60,6 +60,7 @@ function leave(why, forget = why !== OFFLINE) {
 async function loadSandbox() {
   sandbox = null;
   const ready = await call("GET", "/readyz").catch(() => null);
+  say($("warnings"), ready?.warnings.length ? `Warning: ${ready.warnings.join("; ")}.` : null);
   if (!ready || ready.whatsapp_server === "WhatsApp") return say($("banner"), null);
   sandbox = await call("GET", "/v1/sandbox").catch(() => null);
   say($("banner"), `${sandbox ? "Sandbox: this" : "This"} is not WhatsApp. All bots talk to ${ready.whatsapp_server}. `);
