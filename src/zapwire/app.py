@@ -16,6 +16,7 @@ from pathlib import Path
 from aiohttp import web
 
 from zapwire import folder_lock
+from zapwire.api.keys import START, VITALS
 from zapwire.api.relay import make_relay
 from zapwire.api.sandbox import open_sandbox
 from zapwire.api.server import make_app
@@ -25,8 +26,12 @@ from zapwire.core.live import Live
 from zapwire.core.tokens import Tokens
 from zapwire.errors import SandboxEnded, SettingsError, ZapwireError
 from zapwire.events import EventType
+from zapwire.recycling import execute_again
+from zapwire.runs import RECYCLED, STOPPED, Run
 from zapwire.settings import BOTS, Address, Settings, make_sessions_dir
 from zapwire.store.db import Database
+from zapwire.supervision import tell_start, watch_over
+from zapwire.systemd import notify
 from zapwire.transport.whatsapp_web.factory import WhatsAppWeb
 from zapwire.transport.whatsapp_web.server_override import read_descriptor
 from zapwire.unlocking import unlock
@@ -47,10 +52,14 @@ def serve(settings: Settings, say: Say, *, sandbox: int | None = None) -> None:
     `SandboxEnded`. The first token is then kept in the sessions folder and said at every start: no account is real.
     """
     with asyncio.Runner() as runner:
-        runner.run(_run(settings, say, sandbox))
+        recycle = runner.run(_run(settings, say, sandbox))
+    if recycle:
+        notify("WATCHDOG=1")
+        execute_again()
 
 
-async def _run(settings: Settings, say: Say, sandbox_process: int | None) -> None:
+async def _run(settings: Settings, say: Say, sandbox_process: int | None) -> bool:
+    """Run until the stop; True when the program is to be executed again."""
     stop = Stop(settings.stop_timeout)
     server = read_descriptor(settings.whatsapp_server) if settings.whatsapp_server else None
     async with AsyncExitStack() as stack:
@@ -77,12 +86,16 @@ async def _run(settings: Settings, say: Say, sandbox_process: int | None) -> Non
                 place = stack.enter_context(_bind(Address("127.0.0.1", 0)))
                 relay = _listen(make_relay(sandbox, settings), place, drain=0.1)
                 sandbox.page = await stack.enter_async_context(relay) + "/"
+        run = Run.begin(settings.sessions_dir)
+        await tell_start(database, run.start)
         core = await stack.enter_async_context(
             open_core(database, transports, limits=_limits(settings), webhook_networks=settings.webhook_allow_networks)
         )
         await stack.enter_async_context(_states_in_log(core.live))
         fixed = [settings.admin_token.get_secret_value()] if settings.admin_token else []
+        vitals = await stack.enter_async_context(watch_over(settings, database, transports, run, stop.recycle))
         app = make_app(core, settings, sandbox=sandbox, fixed_tokens=fixed)
+        app[START], app[VITALS] = run.start, vitals
         url = await stack.enter_async_context(_listen(app, listener))
         lock.listening(url)
         say(f"zapwire listening on {url}")
@@ -90,9 +103,11 @@ async def _run(settings: Settings, say: Say, sandbox_process: int | None) -> Non
         notify("READY=1")
         logger.info("ready", extra={"url": url})
         await stop.wait()
-        notify("STOPPING=1")
+        notify("STOPPING=1" if stop.recycling is None else "STATUS=renewing itself\nWATCHDOG=1")
         logger.info("stopping")
+    run.end(STOPPED if stop.recycling is None else RECYCLED)
     logger.info("stopped")
+    return stop.recycling is not None
 
 
 def _limits(settings: Settings) -> Limits:
@@ -168,8 +183,11 @@ class Stop:
         self._asked = asyncio.Event()
         self._signalled = False
         self._fault: ZapwireError | None = None
+        self.recycling: str | None = None
+        """Why the program is to be executed again after the stop."""
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._on_signal)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, self.recycle, "SIGUSR2 asks for it")
 
     async def wait(self) -> None:
         """Wait until it is time to stop; raises the fault when there is one."""
@@ -184,7 +202,15 @@ class Stop:
             self._fault = fault
             self._begin()
 
+    def recycle(self, why: str) -> None:
+        """Stop, and be executed again; does nothing when the daemon stops already."""
+        if not self._asked.is_set():
+            logger.warning("the daemon renews itself: %s", why)
+            self.recycling = why
+            self._begin()
+
     def _on_signal(self) -> None:
+        self.recycling = None  # who asks for a stop means it
         if self._signalled:
             _leave()
         self._signalled = True
@@ -246,16 +272,3 @@ async def _states_in_log(live: Live) -> AsyncIterator[None]:
         finally:
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
-
-
-def notify(state: str) -> None:
-    """Tell systemd, when it started us with Type=notify (sd_notify(3))."""
-    place = os.environ.get("NOTIFY_SOCKET")
-    if not place:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
-        try:
-            out.connect("\0" + place[1:] if place.startswith("@") else place)
-            out.sendall(state.encode())
-        except OSError as error:
-            logger.warning("systemd cannot be told %r: %s", state, error)

@@ -19,6 +19,12 @@ class EventType(StrEnum):
     """Emitted when a connected bot left two probes unanswered. Data: the bot; its `health` says more."""
     BOT_HEALTHY = "bot.healthy"
     """Emitted when an unhealthy bot is answered again, also over a new connection. Data: the bot."""
+    DAEMON_STARTED = "daemon.started"
+    """Emitted at each start. Data: `reason`, how the run before ended (`first-start`, `stopped`, `recycled`, `crashed`,
+    `rebooted`), `detail`, `last_started`, `last_alive`."""
+    DAEMON_ALERT = "daemon.alert"
+    """Emitted when something is the matter with the daemon itself, and when it is over. Data: `kind` (`loop`,
+    `database`, `engine`, `descriptors`, `memory`, `leak`, `files`), `state` (`raised`, `cleared`), `detail`."""
     BOT_QR = "bot.qr"
     """Emitted when a pairing shows a new QR code. Data: `code`, `expires_at`, `attempt`."""
     MESSAGE_RECEIVED = "message.received"

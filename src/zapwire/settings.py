@@ -7,6 +7,7 @@ table: a description is the sentence that `zapwire settings` prints and docs/set
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -134,6 +135,16 @@ class Settings(BaseSettings):
     stop_timeout: float = Field(
         20, gt=0, le=600, description="Seconds that a graceful stop may take before the daemon leaves anyway."
     )
+    recycle_at: str | None = Field(
+        None,
+        description="Local time, HH:MM, at which the daemon renews itself each day: a graceful stop and a new start.",
+    )
+    recycle_when_rss_mb: int | None = Field(
+        None, ge=64, description="Megabytes of memory in use beyond which the daemon renews itself."
+    )
+    recycle_when_descriptors: int | None = Field(
+        None, ge=64, description="Open file descriptors beyond which the daemon renews itself."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least severe log lines to write; DEBUG may show phone numbers."
     )
@@ -168,6 +179,14 @@ class Settings(BaseSettings):
     @classmethod
     def _read_level(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
+
+    @field_validator("recycle_at")
+    @classmethod
+    def _time_of_day(cls, value: str | None) -> str | None:
+        if value is not None and re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value) is None:
+            message = "must be a time of day, HH:MM, like 04:00"
+            raise ValueError(message)
+        return value
 
     @field_validator("admin_token")
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import signal
@@ -45,6 +46,16 @@ class Daemon:
 
     async def start(self) -> None:
         await self.program.start()
+        await self._enter()
+
+    async def renew(self) -> None:
+        """Let it renew itself: the same process, another address as its port is 0."""
+        self.program.output.clear()
+        os.kill(self.program.pid, signal.SIGUSR2)
+        await self._leave()
+        await self._enter()
+
+    async def _enter(self) -> None:
         match = LISTENING.search(await self.program.line("listening on"))
         assert match is not None
         self.url = match[0]
@@ -53,16 +64,19 @@ class Daemon:
         )
 
     async def stop(self) -> int:
-        return await self._end(signal.SIGTERM)
+        return await self.end(signal.SIGTERM)
 
     async def kill(self) -> int:
-        return await self._end(signal.SIGKILL)
+        return await self.end(signal.SIGKILL)
 
-    async def _end(self, how: signal.Signals) -> int:
+    async def end(self, how: signal.Signals) -> int:
+        await self._leave()
+        return await self.program.stop(how)
+
+    async def _leave(self) -> None:
         if self._http is not None:
             await self._http.close()
             self._http = None
-        return await self.program.stop(how)
 
     @property
     def log(self) -> str:

@@ -71,6 +71,10 @@ class Program:
             )
         return line
 
+    def interrupt(self, number: signal.Signals) -> None:
+        """Send the program a signal."""
+        os.kill(self.pid, number)
+
     async def wait(self) -> int:
         assert self._process is not None
         return await self._process.wait()

@@ -6,7 +6,8 @@ from aiohttp import web
 
 from zapwire import __version__
 from zapwire.api.answers import answer
-from zapwire.api.keys import CORE, SANDBOX, SETTINGS
+from zapwire.api.keys import CORE, SANDBOX, SETTINGS, START, VITALS
+from zapwire.core.codec import timestamp_or_none
 
 IN_THE_CLEAR = "auth state is stored in the clear"
 
@@ -22,4 +23,15 @@ async def ready(request: web.Request) -> web.Response:
     sandbox = request.app[SANDBOX]
     server = "WhatsApp" if sandbox is None else sandbox.socket_url
     warnings = [IN_THE_CLEAR] if request.app[SETTINGS].auth_state == "plain" else []
-    return answer({"status": "ready", "version": __version__, "whatsapp_server": server, "warnings": warnings})
+    start, vitals = request.app.get(START), request.app.get(VITALS)
+    return answer(
+        {
+            "status": "ready",
+            "version": __version__,
+            "whatsapp_server": server,
+            "warnings": warnings,
+            "started_at": timestamp_or_none(start.at if start else None),
+            "started_because": start.reason if start else None,
+            "alerts": sorted(vitals.alerts) if vitals else [],
+        }
+    )

@@ -9,6 +9,8 @@ from aiohttp import web
 from zapwire.api.auth import Auth
 from zapwire.api.sandbox import Sandbox
 from zapwire.core.assembly import Core
+from zapwire.core.vitals import Vitals
+from zapwire.runs import Start
 from zapwire.settings import Settings
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 CORE = web.AppKey("core", Core)
 SETTINGS = web.AppKey("settings", Settings)
+START = web.AppKey("start", Start)
+VITALS = web.AppKey("vitals", Vitals)
 AUTH = web.AppKey("auth", Auth)
 SANDBOX: web.AppKey[Sandbox | None] = web.AppKey("sandbox")
 ROUTES: web.AppKey[tuple[Route, ...]] = web.AppKey("routes")

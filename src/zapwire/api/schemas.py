@@ -218,6 +218,9 @@ class Ready(_Answer):
     version: str
     whatsapp_server: str = Field(description="`WhatsApp`, or the address of another server: then nothing is real.")
     warnings: list[str] = Field(description="What is weak about this installation, in words.")
+    started_at: Timestamp | None
+    started_because: str | None = Field(description="How the run before ended: docs/operating.md lists the words.")
+    alerts: list[str] = Field(description="Kinds of the `daemon.alert` events that are not over.")
 
 
 class SandboxInfo(_Answer):

@@ -154,6 +154,17 @@ class TransportFactory(Protocol):
 
 
 @runtime_checkable
+class Watched(Protocol):
+    """A factory whose shared engine can hang."""
+
+    async def answers(self) -> None:
+        """Return as soon as the engine has answered something cheap; the caller gives up by cancelling."""
+
+    def stuck(self) -> int:
+        """Calls that should have returned long ago."""
+
+
+@runtime_checkable
 class Measured(Protocol):
     """A factory that tells figures of what its bots share."""
 

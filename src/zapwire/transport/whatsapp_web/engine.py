@@ -15,13 +15,15 @@ from zapwire.transport.whatsapp_web.gate import Gate
 from zapwire.transport.whatsapp_web.library import EVENT_CALLBACK, LOG_CALLBACK, TEXT_CALLBACK, Library
 from zapwire.transport.whatsapp_web.noise_root import NoiseRootError
 from zapwire.transport.whatsapp_web.protos import neonize
-from zapwire.transport.whatsapp_web.threads import CallThreads
+from zapwire.transport.whatsapp_web.threads import CallThreads, in_thread, tell_loop
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 CALL_THREADS: Final = 32
+STUCK: Final = 180.0
+"""Seconds; the longest wait of the engine's own is 75."""
 
 
 class Listener(Protocol):
@@ -75,6 +77,7 @@ class Engine:
         self.gate = Gate(library.table.size if library.table is not None else None)
         self._threads = CallThreads(CALL_THREADS)
         self._callbacks: dict[str, Callbacks] = {}
+        self._question: asyncio.Future[None] | None = None
 
     @classmethod
     async def load(cls, noise_root: bytes | None) -> Engine:
@@ -97,6 +100,27 @@ class Engine:
                 return function()
 
         return await self._threads.run(job)
+
+    async def answers(self) -> None:
+        """Return once Go has answered, whatever the call threads are busy with. Only one question is ever under way."""
+        if self._question is None or self._question.done():
+            loop = asyncio.get_running_loop()
+            question = self._question = loop.create_future()
+
+            def answered() -> None:
+                if not question.done():
+                    question.set_result(None)
+
+            def ask() -> None:
+                self.library.version()
+                tell_loop(loop, answered)
+
+            in_thread("engine-answers", ask)
+        await asyncio.shield(self._question)
+
+    def stuck(self) -> int:
+        """Calls that have not returned for longer than any may take (docs/engine.md's E9)."""
+        return self._threads.running_for(STUCK)
 
     def close(self) -> None:
         """Let the call threads go."""

@@ -89,6 +89,14 @@ class WhatsAppWeb:
             await self._entered.let_go(bot)
         await self._entered.file(bot).destroy()
 
+    async def answers(self) -> None:
+        """See `zapwire.transport.base.Watched`."""
+        await self._entered.engine.answers()
+
+    def stuck(self) -> int:
+        """See `zapwire.transport.base.Watched`."""
+        return self._entered.engine.stuck()
+
     def figures(self) -> EngineFigures:
         """See `zapwire.transport.base.Measured`."""
         shared = self._entered

@@ -42,7 +42,7 @@ class Library:
         self._declare()
         # Go starts in a thread of its own and is not there yet when the library is loaded. The first call waits for it,
         # so from here on Go has copied its environment, and Python may change the original.
-        self._text(self._code.GetVersion())
+        self.version()
         self.table = ClientTable.find(path, ctypes.cast(self._code.Neonize, c_void_p).value or 0)
         """How many clients there are, without a call; None where that cannot be seen."""
         if noise_root is not None:
@@ -76,6 +76,10 @@ class Library:
             export.restype = result
             if arguments is not None:
                 export.argtypes = arguments
+
+    def version(self) -> str:
+        """The engine's own version; needs no client, and the answer shows that Go is alive."""
+        return self._text(self._code.GetVersion())
 
     def start(
         self, database: bytes, bot: bytes, events: bytes, device: bytes, callbacks: tuple[Any, Any, Any, Any]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final, TypeVar
@@ -29,6 +30,7 @@ class CallThreads:
         self._lock = threading.Lock()
         self._threads = 0
         self._idle = 0
+        self._running: dict[int, float] = {}
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """Run *function* in a thread; cancelling stops the waiting, not the call.
@@ -47,6 +49,11 @@ class CallThreads:
 
         self._put(job)
         return await asyncio.wrap_future(future)
+
+    def running_for(self, seconds: float) -> int:
+        """How many calls have been running for longer than that."""
+        before = time.monotonic() - seconds
+        return sum(began < before for began in list(self._running.values()))
 
     def close(self) -> None:
         """Let idle threads end; running calls are left to finish by themselves."""
@@ -78,7 +85,11 @@ class CallThreads:
                 self._idle -= 1
             if job is None:
                 break
-            job()
+            self._running[threading.get_ident()] = time.monotonic()
+            try:
+                job()
+            finally:
+                del self._running[threading.get_ident()]
         with self._lock:
             self._threads -= 1
 

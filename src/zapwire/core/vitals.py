@@ -1,0 +1,229 @@
+"""Is the daemon itself alive: event loop, database, engine; and what it uses of the machine.
+
+A watchdog outside (systemd's) is fed only after a round in which all three answered. A database that *refuses* (a full
+disk) has answered: it is told and makes `/readyz` fail, but a restart would not free the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from zapwire.core.process import Process, process
+from zapwire.errors import StoreError, ZapwireError
+from zapwire.events import EventType
+from zapwire.store import journal
+from zapwire.store.db import Database, Transaction
+from zapwire.store.retention import NO_BOT
+from zapwire.transport.base import TransportFactory, Watched
+
+log = logging.getLogger(__name__)
+
+ROUND: Final = 5.0
+"""Seconds between two looks."""
+PATIENCE: Final = 8.0
+"""Seconds that the database and the engine get to answer."""
+LATE: Final = 1.0
+"""Seconds by which the event loop may be late before it is told."""
+STALLED: Final = 5.0
+"""Seconds of a standing event loop after which the log says where it stands."""
+DESCRIPTORS: Final = 0.8
+"""Share of the descriptors in use that is told."""
+SETTLED: Final = 1800.0
+"""Seconds after the start at which memory and descriptors are taken as the measure of growth."""
+GROWN: Final = 2.0
+_MB: Final = 1 << 20
+
+
+class Vitals:
+    """Looks after the process; an async context manager."""
+
+    def __init__(
+        self,
+        database: Database,
+        transports: TransportFactory,
+        *,
+        files: tuple[Path, ...] = (),
+        well: Callable[[], None] = lambda: None,
+        each: Callable[[Process], None] = lambda _: None,
+        every: float = ROUND,
+        patience: float = PATIENCE,
+    ) -> None:
+        """*well* is called after each round in which everything answered, *each* after every round. *files* are those
+        that must not be replaced or deleted while they are open.
+        """
+        self._database = database
+        self._transports = transports
+        self._files = {file: _inode(file) for file in files}
+        self._well = well
+        self._each = each
+        self._every = every
+        self._patience = patience
+        self._started = time.monotonic()
+        self._measure: Process | None = None
+        self._guard = LoopGuard()
+        self._untold: list[dict[str, object]] = []
+        self.alerts: dict[str, str] = {}
+        """What is the matter now: kind and words."""
+
+    async def __aenter__(self) -> Self:
+        self._guard.start()
+        self._task = asyncio.create_task(self._look(), name="vitals")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._guard.stop()
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _look(self) -> None:
+        while True:
+            try:
+                await self.round()
+            except Exception:
+                log.exception("a look at the daemon's health failed")
+            await asyncio.sleep(self._every)
+
+    async def round(self) -> None:
+        """One look at everything."""
+        database, engine = await asyncio.gather(self._ask_database(), self._ask_engine())
+        self._judge("loop", self._late())
+        self._judge("database", database)
+        self._judge("engine", engine)
+        used = process()
+        for kind, words in (*self._uses(used), *self._looks_at_files()):
+            self._judge(kind, words)
+        if "does not answer" not in f"{database}{engine}":
+            self._well()
+        self._each(used)
+        await self._tell()
+
+    async def _ask_database(self) -> str | None:
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._database.write(lambda _: None)
+        except TimeoutError:
+            return f"the database does not answer within {self._patience:g} s"
+        except StoreError as error:
+            return error.detail
+        return None
+
+    async def _ask_engine(self) -> str | None:
+        if not isinstance(self._transports, Watched):
+            return None
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._transports.answers()
+        except TimeoutError:
+            return f"the engine does not answer within {self._patience:g} s"
+        except ZapwireError as error:
+            return error.detail
+        stuck = self._transports.stuck()
+        return f"{stuck} calls of the engine have not returned for minutes" if stuck else None
+
+    def _late(self) -> str | None:
+        worst = self._guard.worst()
+        return f"the event loop was late by {worst:.1f} s" if worst > LATE else None
+
+    def _uses(self, used: Process) -> Iterator[tuple[str, str | None]]:
+        most = used.descriptors_most
+        full = most and used.descriptors > most * DESCRIPTORS
+        yield "descriptors", f"{used.descriptors} of {most} descriptors are open" if full else None
+        if self._measure is None and time.monotonic() - self._started > SETTLED:
+            self._measure = used
+        first = self._measure or used
+        grown = used.resident > first.resident * GROWN and used.resident > 256 * _MB
+        memory = f"memory grew from {first.resident // _MB} to {used.resident // _MB} MB since the start"
+        yield "memory", memory if grown else None
+        leaks = used.descriptors > first.descriptors * GROWN and used.descriptors > 512
+        open_now = f"open descriptors grew from {first.descriptors} to {used.descriptors} since the start"
+        yield "leak", open_now if leaks else None
+
+    def _looks_at_files(self) -> Iterator[tuple[str, str | None]]:
+        gone = [str(file) for file, inode in self._files.items() if _inode(file) != inode]
+        words = f"{', '.join(gone)} was deleted or replaced while in use: what is written from now on is lost"
+        yield "files", words if gone else None
+
+    def _judge(self, kind: str, words: str | None) -> None:
+        if words is None and kind in self.alerts:
+            log.warning("over: %s", before := self.alerts.pop(kind))
+            self._untold.append({"kind": kind, "state": "cleared", "detail": before})
+        elif words is not None:
+            if kind not in self.alerts:
+                log.error("%s", words)
+                self._untold.append({"kind": kind, "state": "raised", "detail": words})
+            self.alerts[kind] = words
+
+    async def _tell(self) -> None:
+        """Write the events; what the database does not take is tried again in the next round."""
+        news = self._untold[-100:]
+
+        def work(transaction: Transaction) -> None:
+            for data in news:
+                journal.append(transaction, EventType.DAEMON_ALERT, NO_BOT, data)
+
+        if not news:
+            return
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._database.write(work)
+        except (StoreError, TimeoutError):
+            return
+        self._untold.clear()
+
+
+class LoopGuard:
+    """Notices from a thread of its own how late the event loop is, and says in the log where it stands."""
+
+    def __init__(self, every: float = 0.5, stalled: float = STALLED) -> None:
+        self._every = every
+        self._stalled = stalled
+        self._ended = threading.Event()
+        self._worst = 0.0
+
+    def start(self) -> None:
+        """Begin; on the loop's thread."""
+        loop, thread = asyncio.get_running_loop(), threading.get_ident()
+        threading.Thread(target=self._watch, args=(loop, thread), name="loop-guard", daemon=True).start()
+
+    def stop(self) -> None:
+        """The thread ends by itself soon after."""
+        self._ended.set()
+
+    def worst(self) -> float:
+        """The largest delay, in seconds, since this was last asked."""
+        worst, self._worst = self._worst, 0.0
+        return worst
+
+    def _watch(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:
+        while not self._ended.wait(self._every):
+            asked, turned = time.monotonic(), threading.Event()
+            try:
+                loop.call_soon_threadsafe(turned.set)
+            except RuntimeError:
+                return
+            if not turned.wait(self._stalled):
+                frame = sys._current_frames().get(thread)  # noqa: SLF001 - the documented way to another thread's stack
+                where = "".join(traceback.format_stack(frame)) if frame is not None else "unknown"
+                log.error("the event loop has stood for %g s, here:\n%s", self._stalled, where)
+                while not turned.wait(1) and not self._ended.is_set():
+                    pass
+            self._worst = max(self._worst, time.monotonic() - asked)
+
+
+def _inode(file: Path) -> tuple[int, int] | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

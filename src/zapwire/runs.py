@@ -1,0 +1,104 @@
+"""Why the daemon was started: a marker in the sessions folder says how the run before this one ended.
+
+A process that is killed, or that Go aborts (docs/engine.md's E1, E22), has no last words. So the marker is written at
+the start, touched as a sign of life, and completed by an orderly stop; one that is not complete tells of a crash.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+logger = logging.getLogger(__name__)
+
+NAME: Final = "run.json"
+FIRST: Final = "first-start"
+STOPPED: Final = "stopped"
+RECYCLED: Final = "recycled"
+CRASHED: Final = "crashed"
+REBOOTED: Final = "rebooted"
+
+_WORDS: Final = {
+    FIRST: "it is the first start",
+    STOPPED: "the last run was stopped in order",
+    RECYCLED: "the last run renewed itself",
+    CRASHED: "the last run ended without a stop: it was killed, or it crashed",
+    REBOOTED: "the last run ended without a stop, and the machine was started again since",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """This start and what came before it."""
+
+    reason: str
+    """`first-start`, `stopped`, `recycled`, `crashed` or `rebooted`: how the run before ended."""
+    detail: str
+    """The same in a sentence."""
+    at: datetime
+    last_started: datetime | None = None
+    last_alive: datetime | None = None
+    """When the run before gave its last sign of life; exact to the half minute after a crash."""
+
+
+class Run:
+    """The marker of this run; made by `begin`."""
+
+    def __init__(self, file: Path, start: Start) -> None:
+        self._file = file
+        self.start = start
+
+    @classmethod
+    def begin(cls, folder: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Run:
+        """Read how the last run ended, and note that this one runs. The folder's lock must be held."""
+        file = folder / NAME
+        run = cls(file, _judge(file, now()))
+        run._write({"started": run.start.at.isoformat(), "pid": os.getpid(), "boot": _boot(), "ended": None})
+        return run
+
+    def touch(self) -> None:
+        """A sign of life."""
+        try:
+            os.utime(self._file)
+        except OSError as error:
+            logger.debug("the sign of life cannot be given: %s", error)
+
+    def end(self, how: str) -> None:
+        """This run ends in order: `STOPPED` or `RECYCLED`."""
+        self._write({"started": self.start.at.isoformat(), "pid": os.getpid(), "boot": _boot(), "ended": how})
+
+    def _write(self, content: dict[str, Any]) -> None:
+        new = self._file.with_suffix(".new")
+        try:
+            new.write_text(json.dumps(content))
+            new.chmod(0o600)
+            new.replace(self._file)
+        except OSError as error:  # a full disk is no reason not to run
+            logger.warning("%s cannot be written, so the next start will not know how this run ended: %s", new, error)
+
+
+def _judge(file: Path, at: datetime) -> Start:
+    try:
+        content = json.loads(file.read_text())
+        started = datetime.fromisoformat(content["started"])
+        ended, boot = content["ended"], content["boot"]
+        alive = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    except FileNotFoundError:
+        return Start(FIRST, _WORDS[FIRST], at)
+    except (OSError, ValueError, KeyError, TypeError):
+        return Start(CRASHED, f"{_WORDS[CRASHED]} ({file} cannot be read)", at)
+    reason = ended if ended in {STOPPED, RECYCLED} else CRASHED if boot == _boot() else REBOOTED
+    return Start(reason, _WORDS[reason], at, started, alive)
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""

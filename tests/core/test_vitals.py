@@ -1,0 +1,142 @@
+"""The daemon's own health: who is fed, what is told."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.core.scripted import Failing, ScriptedTransports, World, world
+from zapwire.core.vitals import LoopGuard, Vitals
+
+
+class Engine(ScriptedTransports):
+    """One whose engine can hang."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alive = asyncio.Event()
+        self.alive.set()
+        self.calls = 0
+
+    async def answers(self) -> None:
+        await self.alive.wait()
+
+    def stuck(self) -> int:
+        return self.calls
+
+
+class Watched:
+    def __init__(self, at: World, **more: Any) -> None:
+        self.fed = 0
+        self.engine = Engine()
+        self.vitals = Vitals(at.database, self.engine, well=self.feed, patience=0.05, **more)
+        self.at = at
+
+    def feed(self) -> None:
+        self.fed += 1
+
+    async def told(self) -> list[tuple[str, str]]:
+        return [(event.data["kind"], event.data["state"]) for event in await self.at.events("daemon.alert")]
+
+
+async def test_only_what_answers_feeds_the_watchdog(tmp_path: Path):
+    async with world(tmp_path / "db") as at:
+        watched = Watched(at)
+        await watched.vitals.round()
+        assert (watched.fed, watched.vitals.alerts) == (1, {})
+        watched.engine.alive.clear()
+        await watched.vitals.round()
+        assert watched.fed == 1
+        assert set(watched.vitals.alerts) == {"engine"}
+        watched.engine.alive.set()
+        await watched.vitals.round()
+        assert watched.fed == 2
+        assert await watched.told() == [("engine", "raised"), ("engine", "cleared")]
+
+
+async def test_a_database_that_hangs_starves_the_watchdog(tmp_path: Path):
+    async with world(tmp_path / "db") as at:
+        watched = Watched(at)
+        plain, forever = at.database.write, asyncio.Event()
+
+        async def hang(work: Any) -> Any:
+            await forever.wait()
+            return await plain(work)
+
+        at.database.write = hang  # type: ignore[method-assign]
+        await watched.vitals.round()
+        assert watched.fed == 0
+        at.database.write = plain  # type: ignore[method-assign]
+        await watched.vitals.round()
+        assert watched.fed == 1
+        assert await watched.told() == [("database", "raised"), ("database", "cleared")]
+
+
+async def test_a_full_disk_is_an_answer_and_is_told_when_it_can_be(tmp_path: Path):
+    async with world(tmp_path / "db") as at:
+        watched = Watched(at)
+        disk = Failing(at.database, broken=True)
+        await watched.vitals.round()
+        await watched.vitals.round()
+        assert watched.fed == 2
+        assert "disk is full" in watched.vitals.alerts["database"]
+        disk.broken = False
+        await watched.vitals.round()
+        assert await watched.told() == [("database", "raised"), ("database", "cleared")]
+
+
+async def test_calls_that_never_return_are_told(tmp_path: Path):
+    async with world(tmp_path / "db") as at:
+        watched = Watched(at)
+        watched.engine.calls = 3
+        await watched.vitals.round()
+        assert "3 calls" in watched.vitals.alerts["engine"]
+        assert watched.fed == 1, "other calls still answer"
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced"])
+async def test_a_database_that_is_taken_away_is_told(tmp_path: Path, how: str):
+    async with world(tmp_path / "db") as at:
+        watched = Watched(at, files=(tmp_path / "db",))
+        await watched.vitals.round()
+        (tmp_path / "db").rename(tmp_path / "away")
+        if how == "replaced":
+            (tmp_path / "db").write_bytes((tmp_path / "away").read_bytes())
+        await watched.vitals.round()
+        assert "deleted or replaced" in watched.vitals.alerts["files"]
+        assert await watched.told() == [("files", "raised")]
+
+
+async def test_a_standing_event_loop_is_told_with_where_it_stands(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    guard = LoopGuard(every=0.01, stalled=0.2)
+    guard.start()
+    try:
+        await asyncio.sleep(0.05)
+        time.sleep(0.5)  # noqa: ASYNC251 - this is the fault
+        await asyncio.sleep(0.05)
+    finally:
+        guard.stop()
+    assert guard.worst() > 0.4
+    assert guard.worst() == 0
+    assert "test_a_standing_event_loop" in caplog.text
+
+
+async def test_growth_is_measured_from_when_the_daemon_had_settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from zapwire.core import vitals  # noqa: PLC0415
+    from zapwire.core.process import Process  # noqa: PLC0415
+
+    now = Process(resident=200 << 20, cpu=0, descriptors=300, descriptors_most=100_000, threads=1)
+    monkeypatch.setattr(vitals, "process", lambda: now)
+    async with world(tmp_path / "db") as at:
+        watched = Watched(at)
+        await watched.vitals.round()
+        monkeypatch.setattr(vitals, "SETTLED", 0.0)
+        await watched.vitals.round()
+        now = Process(resident=500 << 20, cpu=0, descriptors=700, descriptors_most=800, threads=1)
+        await watched.vitals.round()
+        assert set(watched.vitals.alerts) == {"memory", "leak", "descriptors"}
+        assert "from 200 to 500 MB" in watched.vitals.alerts["memory"]
