@@ -43,3 +43,30 @@ def percentile(values: list[float], share: float) -> float:
     """The value below which this share (0..1) of *values* lies; nearest rank."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure without anything to compare it with."""
+
+    what: str
+    value: float
+    unit: str
+    goal: str = ""
+
+    def line(self) -> str:
+        return f"| {self.what} | {self.value:,.1f} {self.unit} | {self.goal} |"
+
+
+@dataclass
+class Figures:
+    """Figures in the order they were measured; printed at once, as a long run may fail late."""
+
+    rows: list[Figure] = field(default_factory=list)
+
+    def add(self, what: str, value: float, unit: str, goal: str = "") -> None:
+        self.rows.append(Figure(what, value, unit, goal))
+        print(self.rows[-1].line(), flush=True)
+
+    def markdown(self) -> str:
+        return "\n".join(["| figure | measured | goal |", "|---|---|---|", *(row.line() for row in self.rows)])

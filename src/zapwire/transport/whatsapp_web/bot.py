@@ -60,8 +60,9 @@ class WhatsAppWebBot:
         self._running = True
         try:
             await self._shared.let_go(self._bot)
-            device = await self._file.device()
-            await self._shared.way.check()
+            async with self._shared.starts:
+                device = await self._file.device()
+                await self._shared.way.check()
             if device is None:
                 device = await self._pair(emit)
                 await emit(Paired(device.identity))
@@ -179,7 +180,8 @@ class WhatsAppWebBot:
 
     async def _start(self, session: Session) -> None:
         try:
-            await session.start()
+            async with self._shared.starts:
+                await session.start()
         except conditions.Unreachable as error:
             self._shared.way.dial_failed(error)
             raise

@@ -101,7 +101,7 @@ class WhatsAppWeb:
         """See `zapwire.transport.base.Measured`."""
         shared = self._entered
         gate = shared.engine.gate
-        clients = sum(not session.gone.is_set() for session in shared.sessions.values())
+        clients = sum(session.running.done() and not session.gone.is_set() for session in shared.sessions.values())
         return EngineFigures(clients, gate.passed, gate.waited, shared.pairings_under_way)
 
     @property

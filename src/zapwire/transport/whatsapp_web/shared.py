@@ -17,6 +17,9 @@ from zapwire.transport.whatsapp_web.server_override import ServerOverride
 from zapwire.transport.whatsapp_web.session import Session
 
 LET_GO_DEADLINE: Final = 60.0
+STARTS_AT_ONCE: Final = 48
+"""Enough that all dials of a slow way are under way together (`Gate`): 30 or so at 150 ms of round-trip time. A thousand
+bots that start together would be a thousand threads waiting at the gate, each with its deadline running."""
 
 
 class Shared:
@@ -32,6 +35,8 @@ class Shared:
         self.engine = engine
         self.max_pairings = max_pairings
         self.pairings = asyncio.Semaphore(max_pairings)
+        self.starts = asyncio.Semaphore(STARTS_AT_ONCE)
+        """A turn from the look into the auth database until the dial is done, in the order in which bots ask."""
         self.sessions: dict[BotId, Session] = {}
         self._make_file = make_file
         self._files: dict[BotId, AuthFile] = {}
