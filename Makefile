@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run demo test lint soak bench lock
+.PHONY: help setup setup-dev run demo test lint soak scale bench lock
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sed 's/:.* ## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ lint: setup-dev ## only the style, the types and the imports
 
 soak: setup-dev ## the long tests: hundreds of kills and power cuts
 	$(BIN)/pytest -m soak
+
+scale: setup-dev ## a thousand bots: time to connect, memory, messages a second; pairs them once
+	@$(BIN)/python -m bench.scale
 
 bench: setup-dev ## measure, and print the figures as a table
 	@$(BIN)/python -m bench

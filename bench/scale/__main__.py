@@ -131,7 +131,7 @@ async def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     print(
-        f"zapwire scale, {time.strftime('%Y-%m-%d %H:%M')}, Python {platform.python_version()}, {os.cpu_count()} cores, "
+        f"zapwire scale, {time.ctime()}, Python {platform.python_version()}, {os.cpu_count()} cores, "
         f"load {os.getloadavg()[0]:.1f}"
     )
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)

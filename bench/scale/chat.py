@@ -65,5 +65,5 @@ async def _until_sent(farm: Farm, count: int) -> None:
 
 async def _until(farm: Farm, which: str, count: int, within: float = 300) -> None:
     async with asyncio.timeout(within):
-        while await _counted(farm, which) < count:
+        while await _counted(farm, which) < count:  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.1)

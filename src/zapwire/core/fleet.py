@@ -20,7 +20,7 @@ from zapwire.core.sender import Sender
 from zapwire.errors import Conflict, InvalidInput, NotFound
 from zapwire.jid import parse_phone
 from zapwire.model import BotId, BotView, PairingCode, QrCode
-from zapwire.store import bots, history, outbox, times
+from zapwire.store import bots, figures, history, outbox, times
 from zapwire.store.bots import BotRow
 from zapwire.store.db import Database, Transaction
 from zapwire.store.history import Entry
@@ -60,8 +60,10 @@ class Fleet:
     async def __aenter__(self) -> Self:
         rows = await self._database.read(bots.all_bots)
         await self._database.write(lambda transaction: _settle(transaction, rows))
-        for row in rows:
+        waiting = (await self._database.read(figures.backlog)).outbox
+        for row in sorted(rows, key=lambda row: row.id not in waiting):  # those first for which messages wait
             await self._add(row)
+        self._bots = {row.id: self._bots[row.id] for row in rows}
         return self
 
     async def __aexit__(

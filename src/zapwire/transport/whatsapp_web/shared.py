@@ -18,8 +18,10 @@ from zapwire.transport.whatsapp_web.session import Session
 
 LET_GO_DEADLINE: Final = 60.0
 STARTS_AT_ONCE: Final = 48
-"""Enough that all dials of a slow way are under way together (`Gate`): 30 or so at 150 ms of round-trip time. A thousand
-bots that start together would be a thousand threads waiting at the gate, each with its deadline running."""
+"""Enough that all dials of a slow way are under way together (`Gate`): 30 or so at 150 ms of round-trip time.
+
+A thousand bots that start together would be a thousand threads waiting at the gate, each with its deadline running.
+"""
 
 
 class Shared:
