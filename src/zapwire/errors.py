@@ -47,6 +47,10 @@ class Condition(StrEnum):
     """WhatsApp refused the login for another reason."""
     PAIRING_TIMED_OUT = "pairing-timed-out"
     """Nobody scanned."""
+    MOVED = "moved"
+    """It was exported to another installation, and does not start here any more."""
+    IMPORTING = "importing"
+    """Its import was begun and is not finished."""
 
 
 class ZapwireError(Exception):

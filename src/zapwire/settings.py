@@ -32,6 +32,9 @@ PREFIX = "ZAPWIRE_"
 CONFIG_VARIABLE = "ZAPWIRE_CONFIG"
 """Names the TOML file; not a setting itself, as it says where the settings are."""
 
+PASSPHRASE_VARIABLE = "ZAPWIRE_PASSPHRASE"  # noqa: S105 - a name, not a secret
+"""Of `zapwire bot export` and `import`, where nobody can type; not a setting either."""
+
 SANDBOX_SESSIONS_DIR = Path("sessions/demo")
 """Default of `sessions_dir` under `serve --sandbox`: pairings with the sandbox are worthless elsewhere."""
 
@@ -255,7 +258,9 @@ def make_sessions_dir(folder: Path) -> None:
 
 def unknown_variables() -> list[str]:
     """Names of `ZAPWIRE_*` variables that set nothing: likely typing mistakes, worth a warning."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | {CONFIG_VARIABLE} | _OUR_OWN
+    known = (
+        {PREFIX + name.upper() for name in Settings.model_fields} | {CONFIG_VARIABLE, PASSPHRASE_VARIABLE} | _OUR_OWN
+    )
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
 
 

@@ -79,5 +79,11 @@ class ScriptedFactory:
     def __call__(self, bot: BotId) -> Scripted:
         return self.bots.setdefault(bot, Scripted())
 
+    async def state(self, bot: BotId, *, at_rest: bool) -> bytes:
+        return f"state of {bot}".encode()
+
+    async def adopt(self, bot: BotId, state: bytes) -> None:
+        self.bots[bot].linked = True
+
     async def forget(self, bot: BotId) -> None:
         self.bots.pop(bot, None)

@@ -14,7 +14,7 @@ from typing import Any
 from tests.harness.keys import KEYS
 from zapwire.core.assembly import Core, open_core
 from zapwire.core.limits import Limits
-from zapwire.errors import NotConnected, StoreError
+from zapwire.errors import Conflict, NotConnected, StoreError
 from zapwire.events import Event
 from zapwire.model import (
     BotId,
@@ -118,6 +118,9 @@ class ScriptedTransports:
     def __init__(self, *, linked: bool = False) -> None:
         self.made: dict[str, ScriptedTransport] = {}
         self.forgotten: list[str] = []
+        self.adopted: dict[str, bytes] = {}
+        self.occupied: set[str] = set()
+        """Bots for whom something is kept that nobody knows of."""
         self.linked = linked
 
     def __call__(self, bot: BotId) -> ScriptedTransport:
@@ -128,6 +131,16 @@ class ScriptedTransports:
         self.forgotten.append(bot)
         if bot in self.made:
             self.made[bot].linked = False
+
+    async def state(self, bot: BotId, *, at_rest: bool) -> bytes:
+        assert self.made[bot].running == 0 or not at_rest, "copied for a move while it still runs"
+        return f"state of {bot}".encode()
+
+    async def adopt(self, bot: BotId, state: bytes) -> None:
+        if bot in self.occupied:
+            raise Conflict("there is an auth file already")
+        self.adopted[bot] = state
+        self.made[bot].linked = True
 
     def __getitem__(self, bot: str) -> ScriptedTransport:
         return self.made[bot]
@@ -143,7 +156,7 @@ class World:
         """Wait until *bot* is in *state*."""
         async with asyncio.timeout(10):
             while True:
-                found = self.core.fleet._find(bot)
+                found = self.core.fleet.find(bot)
                 if found.view.state is state:
                     return found.view
                 await found.standing.changed.wait()

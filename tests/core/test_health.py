@@ -120,7 +120,7 @@ async def test_no_traffic_and_no_answer_is_not_healthy(tmp_path: Path):
         assert not health.healthy
         await at.core.fleet.disconnect("bot")
         await eventually(lambda: at.transports["bot"].running == 0)
-        await eventually(lambda: at.core.fleet._find("bot").view.health is None)
+        await eventually(lambda: at.core.fleet.find("bot").view.health is None)
 
 
 async def test_traffic_takes_the_place_of_probes(tmp_path: Path):

@@ -133,7 +133,7 @@ async def test_a_delete_that_a_crash_cut_short_leaves_a_bot_that_is_logged_out(t
         await linked(at)
         at.transports["a"].logout = lambda: asyncio.Event().wait()  # type: ignore[method-assign]
         deleting = asyncio.create_task(at.core.fleet.delete("a"))
-        await eventually(lambda: at.core.fleet._find("a").standing.leaving)
+        await eventually(lambda: at.core.fleet.find("a").standing.leaving)
     assert deleting.done()
     async with world(tmp_path / "db", linked=True) as at:
         await at.until("a", BotState.LOGGED_OUT)

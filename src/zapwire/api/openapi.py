@@ -95,7 +95,8 @@ def _responses(route: Route) -> dict[str, Any]:
         images = {media: {"schema": {"type": "string"}} for media in route.media}
         success["content"] = {**_json(route.answer), **images}
     if route.text is not None:
-        success["content"] = {route.text: {"schema": {"type": "string"}}}
+        binary = route.text == "application/octet-stream"
+        success["content"] = {route.text: {"schema": {} if binary else {"type": "string"}}}
     failures = {*route.problems, *_implied(route)}
     content = {problems.CONTENT_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}}
     return {

@@ -10,6 +10,7 @@ from zapwire.api import (
     health,
     messages,
     metrics,
+    moving,
     pages,
     pairing,
     schemas,
@@ -50,6 +51,14 @@ API: tuple[Route, ...] = (
         answer=schemas.Bot, problems=(429,),
     ),
     Route("POST", f"{_BOT}/logout", bots.logout, "Unlink it from its account", 202, answer=schemas.Bot),
+    Route(
+        "POST", f"{_BOT}/export", moving.export, "Get its auth state and settings as one sealed file",
+        body=schemas.ExportBot, text=moving.MEDIA, problems=(409,),
+    ),
+    Route(
+        "POST", "/v1/bots/import", moving.bring, "Make a bot of such a file", 201,
+        body=schemas.ImportBot, answer=schemas.Bot, problems=(409, 413),
+    ),
     Route(
         "GET", f"{_BOT}/qr", pairing.show_qr, "Get the QR code to scan; waits until there is one",
         answer=schemas.Qr, query=(pairing.WAIT,), problems=(406, 409), media=pairing.IMAGES, tag="pairing",

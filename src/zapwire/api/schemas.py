@@ -110,6 +110,26 @@ class BotList(_Answer):
     bots: list[Bot]
 
 
+class ExportBot(_Body):
+    """What to seal a bot's state with."""
+
+    passphrase: str = Field(description="At least 12 characters; the bundle opens with nothing else.")
+    move: bool = Field(
+        False,  # noqa: FBT003 - pydantic's way to say the default
+        description="Stop the bot and never start it here again. Without it the bundle is a backup: a bot that has "
+        "gone on since makes it worthless.",
+    )
+
+
+class ImportBot(_Body):
+    """A bundle, made by an export."""
+
+    bundle: str = Field(description="The bundle in base64.")
+    passphrase: str = Field(description="What it was sealed with.")
+    id: str | None = Field(None, description="Another id than it had.")
+    start: bool = Field(True, description="Connect it at once.")  # noqa: FBT003 - as above
+
+
 class Qr(_Answer):
     """A QR code to scan under Linked devices; it expires after some 20 to 60 seconds and a new one follows."""
 

@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 import click
 
 from zapwire import __version__, logs, settings
-from zapwire.cli import keys, tokens
+from zapwire.cli import bots, keys, tokens
+from zapwire.cli.doctor import doctor
 from zapwire.cli.where import FILE, where
 from zapwire.errors import SettingsError, ZapwireError
 
@@ -92,6 +93,8 @@ def show_settings() -> None:
 
 commands.add_command(tokens.token)
 commands.add_command(keys.key)
+commands.add_command(bots.bot)
+commands.add_command(doctor)
 
 
 def _warn_of_mistakes() -> None:

@@ -18,6 +18,7 @@ from zapwire.core.guard import Guard, Network
 from zapwire.core.housekeeping import keep_house
 from zapwire.core.limits import Limits
 from zapwire.core.live import Live
+from zapwire.core.moving import Moving
 from zapwire.core.process import LoopLag
 from zapwire.core.replies import Replies
 from zapwire.core.sender import Sender
@@ -40,6 +41,7 @@ class Core:
     deliveries: Deliveries
     tokens: Tokens
     stats: Stats
+    moving: Moving
 
     async def check(self) -> None:
         """Is the daemon able to work? Raises `StoreError` when the database cannot be written."""
@@ -80,6 +82,7 @@ async def open_core(
             endpoints=Endpoints(database, deliverer.changed, guard.check),
             deliveries=Deliveries(database, deliverer, bounds),
             tokens=Tokens(database),
+            moving=Moving(fleet, transports),
             stats=Stats(
                 database=database, fleet=fleet, deliverer=deliverer, transports=transports, tally=tally, lag=lag
             ),

@@ -16,14 +16,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from enum import Enum, auto
 from functools import partial
+from typing import TypeVar
 
 from zapwire.core import linking, statuses, unlinking
 from zapwire.core.breaker import Breaker
 from zapwire.core.bucket import Bucket
-from zapwire.core.changes import forget, unlinked
+from zapwire.core.changes import forget, halted, unlinked
 from zapwire.core.connection import Connection
 from zapwire.core.insisting import insist
 from zapwire.core.limits import Limits
@@ -38,6 +40,7 @@ from zapwire.store.db import Database
 from zapwire.transport.base import Transport, TransportFactory
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class Order(Enum):
@@ -77,6 +80,8 @@ class Bot:
         self._told = True
         """Does WhatsApp know of the last logout?"""
         self._ordered = asyncio.Event()
+        self._idle = asyncio.Event()
+        """There is no connection, and none is being ended."""
         self._connection: Connection | None = None
         self._standing = Standing(row, statuses.at_start(row), database, self._tell_sender)
         self.radar = Radar(row.id, limits, row.restriction, self._note_restriction)
@@ -117,6 +122,7 @@ class Bot:
         at = self._standing
         async with at.lock:
             at.refuse_when_leaving()
+            _refuse_moved(at.row)
             running = self._order is Order.RUN and at.status.state not in HALTED
             if running and at.row.wanted is Wanted.CONNECTED and at.status.next_try is None:
                 return at.view
@@ -140,7 +146,8 @@ class Bot:
         at = self._standing
         async with at.lock:
             at.refuse_when_leaving()
-            status = at.status if at.status.state is BotState.LOGGED_OUT else Status(BotState.STOPPED)
+            stays = at.row.moved or at.status.state is BotState.LOGGED_OUT
+            status = at.status if stays else Status(BotState.STOPPED)
             await at.commit(replace(at.row, wanted=Wanted.STOPPED), status)
             if self._order is not Order.LOGOUT:  # a logout is finished, then it is disconnected anyway
                 self._give(Order.STOP)
@@ -154,6 +161,7 @@ class Bot:
         at = self._standing
         async with at.lock:
             at.refuse_when_leaving()
+            _refuse_moved(at.row)
             if pairing and at.linked:
                 raise Conflict("the bot is linked already: log it out first to link another account")
             self._bucket.spend()
@@ -162,17 +170,54 @@ class Bot:
             return at.view
 
     async def logout(self) -> BotView:
-        """Unlink the device; the state becomes `logged_out` once that is done."""
+        """Unlink the device; the state becomes `logged_out` once that is done. Raises `Conflict` when it has moved."""
         return await self._standing.complete(self._logout())
 
     async def _logout(self) -> BotView:
         at = self._standing
         async with at.lock:
             at.refuse_when_leaving()
+            _refuse_moved(at.row)
             if at.status.state is not BotState.LOGGED_OUT:
                 row = replace(at.row, wanted=Wanted.STOPPED, unlinking=True)
                 await at.commit(row, replace(at.status, reason=statuses.LOGGING_OUT))
                 self._give(Order.LOGOUT)
+            return at.view
+
+    async def hand_over(self, make: Callable[[], Awaitable[T]]) -> T:
+        """Disconnect, and once that is done let *make* take the auth state along: the bot has moved away then.
+
+        Raises `Conflict` when another order comes meanwhile, and what *make* raises; then it stays a stopped bot.
+        """
+        return await self._standing.complete(self._hand_over(make))
+
+    async def _hand_over(self, make: Callable[[], Awaitable[T]]) -> T:
+        await self._disconnect()
+        await self._idle.wait()
+        at = self._standing
+        async with at.lock:
+            at.refuse_when_leaving()
+            if self._order is not Order.STOP:
+                raise Conflict("the bot was given another order meanwhile: try again")
+            if not at.linked:
+                raise Conflict("the bot was logged out meanwhile: there is nothing to export")
+            made = await make()
+            status = statuses.moved_away()
+            await at.commit(halted(status, replace(at.row, wanted=Wanted.STOPPED)), status)
+            return made
+
+    async def arrive(self, *, start: bool) -> BotView:
+        """Be a bot like any other: its auth state has just been put here."""
+        return await self._standing.complete(self._arrive(start=start))
+
+    async def _arrive(self, *, start: bool) -> BotView:
+        at = self._standing
+        async with at.lock:
+            at.refuse_when_leaving()
+            wanted = Wanted.CONNECTED if start else Wanted.STOPPED
+            status = Status(BotState.STARTING if start else BotState.STOPPED)
+            await at.commit(replace(at.row, wanted=wanted, halt=None), status)
+            self._give(Order.RUN if start else Order.STOP)
             return at.view
 
     async def leave(self) -> None:
@@ -203,6 +248,7 @@ class Bot:
         if order in {Order.LOGOUT, Order.LEAVE}:
             self._unlink_due = True  # no later order takes that back
         self._standing.epoch += 1
+        self._idle.clear()
         self._ordered.set()
         self._standing.wake()
         self._tell_sender()
@@ -226,6 +272,12 @@ class Bot:
 
     async def run(self) -> None:
         """Make the connection follow the orders until the bot leaves; never fails, ends early only by cancelling."""
+        try:
+            await self._follow_orders()
+        finally:
+            self._idle.set()
+
+    async def _follow_orders(self) -> None:
         if self._order is Order.RUN and self._standing.row.halt is None:
             self._standing.tell_anew()
             await self._standing.report(Status(BotState.STARTING), self._standing.epoch)
@@ -238,6 +290,7 @@ class Bot:
                 if not await self._run_until_ordered():
                     continue
             else:
+                self._idle.set()
                 await self._ordered.wait()
                 continue
             if self._order is Order.LEAVE:
@@ -295,6 +348,13 @@ class Bot:
             else:  # an order that came meanwhile keeps its status
                 row = replace(at.row, identity=Identity(), unlinking=False)
                 await at.commit(row, at.status, also=abandon)
+
+
+def _refuse_moved(row: BotRow) -> None:
+    if row.moved:
+        raise Conflict(
+            "the bot has moved to another installation: delete it here, or import its bundle to have it back"
+        )
 
 
 def log_failure(task: asyncio.Task[None]) -> None:

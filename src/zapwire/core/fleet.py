@@ -9,6 +9,7 @@ import random
 import re
 import secrets
 from collections.abc import Coroutine
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -85,12 +86,34 @@ class Fleet:
         """
         slug = _slug(bot)
         row = BotRow(slug, _name(slug if name is None else name), autostart, times.now())
-        return await self._complete(self._create(row))
+        return await self.complete(self._create(row))
 
     async def _create(self, row: BotRow) -> BotView:
         if not await self._database.write(lambda transaction: bots.insert(transaction, row)):
             raise Conflict("there is a bot with this id already", field="id")
         return (await self._add(row)).view
+
+    async def admit(self, row: BotRow) -> Bot:
+        """Make a bot of a whole row. Raises `InvalidInput` (id) and `Conflict` when the id is taken."""
+        row = replace(row, id=_slug(row.id), name=_name(row.name))
+
+        def work(transaction: Transaction) -> bool:
+            if not bots.insert(transaction, row):
+                return False
+            bots.update(transaction, row)
+            return True
+
+        if not await self._database.write(work):
+            raise Conflict("there is a bot with this id already", field="id")
+        return await self._add(row)
+
+    def has(self, bot: str) -> bool:
+        """Is there a bot of that id?"""
+        return BotId(bot) in self._bots
+
+    def all(self) -> builtins.list[Bot]:
+        """The bots themselves, for the rest of the core."""
+        return [*self._bots.values()]
 
     async def list(self) -> list[BotView]:
         """All bots, oldest first."""
@@ -98,52 +121,53 @@ class Fleet:
 
     async def get(self, bot: str) -> BotView:
         """One bot. Raises `NotFound`."""
-        return self._find(bot).view
+        return self.find(bot).view
 
     async def history(self, bot: str, *, before: int | None = None, limit: int = 100) -> builtins.list[Entry]:
         """What it was doing, newest first. Raises `NotFound`."""
-        self._find(bot)
+        self.find(bot)
         return await self._database.read(lambda sql: history.page(sql, bot, before, limit))
 
     async def update(self, bot: str, *, name: str | None = None, autostart: bool | None = None) -> BotView:
         """Change what is given. Raises `NotFound`, `InvalidInput` (name)."""
-        found = self._find(bot)
+        found = self.find(bot)
         return await found.change(name=None if name is None else _name(name), autostart=autostart)
 
     async def delete(self, bot: str) -> None:
         """Unlink the device, destroy the auth state, and forget the bot with all its messages. Raises `NotFound`."""
-        await self._complete(self._remove(self._find(bot)))
+        await self.complete(self._remove(self.find(bot)))
 
     async def connect(self, bot: str) -> BotView:
         """Want it connected; returns at once. Raises `NotFound`, `TooMany`."""
-        return await self._find(bot).connect()
+        return await self.find(bot).connect()
 
     async def disconnect(self, bot: str) -> BotView:
         """Want it disconnected; returns at once. Raises `NotFound`."""
-        return await self._find(bot).disconnect()
+        return await self.find(bot).disconnect()
 
     async def restart(self, bot: str) -> BotView:
         """Connect anew; returns at once. Raises `NotFound`, `TooMany`."""
-        return await self._find(bot).restart()
+        return await self.find(bot).restart()
 
     async def logout(self, bot: str) -> BotView:
         """Unlink the device; returns at once. Raises `NotFound`."""
-        return await self._find(bot).logout()
+        return await self.find(bot).logout()
 
     async def qr(self, bot: str, wait: float = 0.0) -> QrCode:
         """A QR code that can be scanned now; waits for it up to *wait* seconds. Raises `NotFound`, `Conflict`."""
-        return await self._find(bot).qr(wait)
+        return await self.find(bot).qr(wait)
 
     async def refresh_qr(self, bot: str) -> BotView:
         """A new set of codes; returns at once. Raises `NotFound`, `Conflict` when linked, `TooMany`."""
-        return await self._find(bot).restart(pairing=True)
+        return await self.find(bot).restart(pairing=True)
 
     async def pairing_code(self, bot: str, phone: str) -> PairingCode:
         """A code to type on the phone. Raises `NotFound`, `InvalidInput` (phone), `Conflict`, `Refused`, `TooMany`."""
-        found = self._find(bot)
+        found = self.find(bot)
         return await found.pairing_code(parse_phone(phone))
 
-    def _find(self, bot: str) -> Bot:
+    def find(self, bot: str) -> Bot:
+        """The bot itself, for the rest of the core. Raises `NotFound`."""
         found = self._bots.get(BotId(bot))
         if found is None:
             raise NotFound("no such bot", field="bot")
@@ -166,12 +190,24 @@ class Fleet:
         self._supervisors[row.id] = supervisor
         return bot
 
-    async def _complete(self, step: Coroutine[Any, Any, T]) -> T:
+    async def complete(self, step: Coroutine[Any, Any, T]) -> T:
         """Run *step* to its end even when the caller is cancelled, so that no bot is half there."""
         task = asyncio.create_task(step)
         self._steps.add(task)
         task.add_done_callback(self._steps.discard)
         return await asyncio.shield(task)
+
+    async def dismiss(self, found: Bot) -> None:
+        """Forget a bot whose import failed; what may be kept in its name by the transport is not touched."""
+        bot = found.standing.bot
+        found.standing.leaving = True
+        supervisor = self._supervisors[bot]
+        supervisor.cancel()
+        await asyncio.wait([supervisor])
+        await self._sender.detach(bot)
+        await self._database.write(lambda transaction: bots.delete(transaction, bot))
+        self._database.tail.forget(bot)
+        del self._bots[bot], self._supervisors[bot]
 
     async def _remove(self, found: Bot) -> None:
         bot = found.standing.bot

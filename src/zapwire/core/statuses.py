@@ -59,6 +59,16 @@ def halted(error: NeedsPerson) -> Status:
     return Status(state, error.detail, error.action, error.until, code)
 
 
+def moved_away() -> Status:
+    """The state of a bot that left for another installation."""
+    return Status(
+        BotState.STOPPED,
+        "moved to another installation",
+        "delete the bot here once it runs there; to have it back, import its bundle here",
+        code=Condition.MOVED.value,
+    )
+
+
 def logged_out(*, told: bool) -> Status:
     """The state after a person logged the bot out here; *told*: WhatsApp knows of it."""
     code = Condition.LOGGED_OUT.value

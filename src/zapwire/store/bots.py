@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from zapwire.errors import Condition
 from zapwire.model import BotId, BotState, Identity, Restriction
 from zapwire.store import journal, times
 from zapwire.store.db import Transaction
@@ -55,6 +56,11 @@ class BotRow:
     """A logout was ordered and is not done yet."""
     restriction: Restriction | None = None
     """The limit on its sending that WhatsApp told last, until it is over."""
+
+    @property
+    def moved(self) -> bool:
+        """Did it leave for another installation?"""
+        return self.halt is not None and self.halt.code == Condition.MOVED
 
     @property
     def starts(self) -> bool:

@@ -149,6 +149,16 @@ class TransportFactory(Protocol):
     def __call__(self, bot: BotId) -> Transport:
         """Make the transport of *bot*; does no I/O."""
 
+    async def state(self, bot: BotId, *, at_rest: bool) -> bytes:
+        """What is kept for *bot*, as one consistent copy that `adopt` takes; secret.
+
+        *at_rest*: its connection has been ended, so wait until nothing is written any more. Raises `NeedsPerson` when
+        it is damaged or missing, `TransportError` when that may pass.
+        """
+
+    async def adopt(self, bot: BotId, state: bytes) -> None:
+        """Keep *state* for *bot*; all of it or nothing, also in a crash. Raises `Conflict` when something is kept."""
+
     async def forget(self, bot: BotId) -> None:
         """Destroy what is kept for *bot* (its auth state); no error when there is nothing."""
 

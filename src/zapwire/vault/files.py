@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -104,16 +105,27 @@ def write(path: Path, image: bytes, master: MasterKey) -> FileKeys:
     A file that was there is replaced. Raises `Refused` for an image of another shape.
     """
     image = image[:18] + _WAL_MODE + image[20:]
-    keys, new = FileKeys.new(master), new_of(path)
+    keys = FileKeys.new(master)
+    _publish(path, (keys.seal_page(at, image[at : at + PAGE]) for at in range(0, len(image), PAGE)))
+    return keys
+
+
+def write_plain(path: Path, image: bytes) -> None:
+    """Write *image* as it is, all of it or nothing, for those who chose not to seal. Raises FileExistsError."""
+    if path.exists():
+        raise FileExistsError(path)
+    _publish(path, [image])
+
+
+def _publish(path: Path, parts: Iterable[bytes]) -> None:
+    new = new_of(path)
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600), "wb") as out:
-        for offset in range(0, len(image), PAGE):
-            out.write(keys.seal_page(offset, image[offset : offset + PAGE]))
+        out.writelines(parts)
         out.flush()
         os.fsync(out.fileno())
     new.rename(path)
     sync_folder(path)
-    return keys
 
 
 def unlock(path: Path, ring: KeyRing) -> Opened:

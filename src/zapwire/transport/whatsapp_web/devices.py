@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from zapwire.errors import Blocked, Condition, TransportError, ZapwireError
+from zapwire.errors import Blocked, Condition, Conflict, TransportError, ZapwireError
 from zapwire.model import Identity
 from zapwire.transport.whatsapp_web import conditions
 
@@ -54,6 +54,12 @@ class AuthFile(Protocol):
         `TransportError` when that may pass.
         """
 
+    async def copy(self) -> bytes:
+        """All of it as one committed state, in the clear, also while the engine writes. Raises like `device`."""
+
+    async def put(self, copy: bytes) -> None:
+        """Make one of what `copy` gave, all of it or nothing. Raises `Conflict` when there is one already."""
+
     def for_child(self) -> dict[str, Any]:
         """What the pairing child needs to open it, as JSON; only after `prepare`."""
 
@@ -81,6 +87,11 @@ def unusable(text: str) -> ZapwireError:
     """The error for what SQLite said of an auth database."""
     fallback = TransportError(f"its auth database cannot be used: {text}", condition=Condition.STORE)
     return conditions.from_store_text(text) or fallback
+
+
+def occupied(path: Path) -> Conflict:
+    """There is an auth database where one is to be put; nobody knows whose, so it is kept."""
+    return Conflict(f"there is an auth file {path.parent.name}/{path.name} already: move it away, or take another id")
 
 
 def read_device(row: tuple[Any, ...] | None) -> Device | None:

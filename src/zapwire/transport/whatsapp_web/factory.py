@@ -82,6 +82,16 @@ class WhatsAppWeb:
         """Make the transport of *bot*; does no I/O."""
         return WhatsAppWebBot(self._entered, bot)
 
+    async def state(self, bot: BotId, *, at_rest: bool) -> bytes:
+        """See `TransportFactory.state`."""
+        if at_rest:
+            await self._entered.let_go(bot)
+        return await self._entered.file(bot).copy()
+
+    async def adopt(self, bot: BotId, state: bytes) -> None:
+        """See `TransportFactory.adopt`."""
+        await self._entered.file(bot).put(state)
+
     async def forget(self, bot: BotId) -> None:
         """Destroy the auth state of *bot*, whose transport must not be running; no error when there is none."""
         # An engine that does not let go keeps the deleted file for itself; nobody finds it again.

@@ -14,7 +14,9 @@ from urllib.parse import quote
 
 from zapwire.errors import Blocked, Condition
 from zapwire.model import BotId
-from zapwire.transport.whatsapp_web.devices import OPTIONS, QUERY, REST, TABLE, Device, read_device, unusable
+from zapwire.transport.whatsapp_web.devices import OPTIONS, QUERY, REST, TABLE, Device, occupied, read_device, unusable
+from zapwire.transport.whatsapp_web.engine import library_path
+from zapwire.vault import files, sqlite, upgrade
 from zapwire.vault.files import is_sealed_database
 
 _SEALED: Final = 'the auth state is sealed, but auth_state is "plain"'
@@ -44,6 +46,20 @@ class PlainFile:
         """See `AuthFile.prepare`."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))
+
+    async def copy(self) -> bytes:
+        """See `AuthFile.copy`."""
+        try:
+            return await asyncio.to_thread(upgrade.plain_image, sqlite.load(library_path()), self.path)
+        except sqlite.SqliteError as error:
+            raise unusable(str(error)) from error
+
+    async def put(self, copy: bytes) -> None:
+        """See `AuthFile.put`."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.path.exists():
+            raise occupied(self.path)
+        await asyncio.to_thread(files.write_plain, self.path, copy)
 
     def for_child(self) -> dict[str, Any]:
         """See `AuthFile.for_child`."""

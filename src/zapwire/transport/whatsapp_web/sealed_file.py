@@ -12,7 +12,17 @@ from urllib.parse import quote
 
 from zapwire.errors import Blocked, Condition, SettingsError, TransportError
 from zapwire.model import BotId
-from zapwire.transport.whatsapp_web.devices import OPTIONS, QUERY, REST, TABLE, Device, damaged, read_device, unusable
+from zapwire.transport.whatsapp_web.devices import (
+    OPTIONS,
+    QUERY,
+    REST,
+    TABLE,
+    Device,
+    damaged,
+    occupied,
+    read_device,
+    unusable,
+)
 from zapwire.vault import selftest, upgrade
 from zapwire.vault.database import SealedDatabase
 from zapwire.vault.files import InUse
@@ -44,6 +54,19 @@ class SealedFile:
         """See `AuthFile.prepare`."""
         with _in_words(self.path):
             await asyncio.to_thread(self._database.create)
+
+    async def copy(self) -> bytes:
+        """See `AuthFile.copy`."""
+        with _in_words(self.path):
+            return await asyncio.to_thread(self._database.image)
+
+    async def put(self, copy: bytes) -> None:
+        """See `AuthFile.put`."""
+        with _in_words(self.path):
+            try:
+                await asyncio.to_thread(self._database.write, copy)
+            except FileExistsError:
+                raise occupied(self.path) from None
 
     def for_child(self) -> dict[str, Any]:
         """See `AuthFile.for_child`. The key of this file, never the master key."""

@@ -1,0 +1,41 @@
+"""Bots out of this installation and into it, as one sealed file."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from aiohttp import web
+
+from zapwire.api.answers import answer
+from zapwire.api.inputs import read_body
+from zapwire.api.keys import CORE
+from zapwire.api.schemas import ExportBot, ImportBot
+from zapwire.core.codec import bot_json
+from zapwire.errors import InvalidInput
+
+MEDIA = "application/octet-stream"
+LARGEST = 64 << 20
+"""Bytes of a request with a bundle in it."""
+
+
+async def export(request: web.Request) -> web.Response:
+    """`POST /v1/bots/{bot}/export`."""
+    body, bot = await read_body(request, ExportBot), request.match_info["bot"]
+    content = await request.app[CORE].moving.export(bot, body.passphrase, move=body.move)
+    headers = {"Content-Disposition": f'attachment; filename="{bot}.zapwire"', "Cache-Control": "no-store"}
+    return web.Response(body=content, content_type=MEDIA, headers=headers)
+
+
+async def bring(request: web.Request) -> web.Response:
+    """`POST /v1/bots/import`."""
+    body = await read_body(request, ImportBot, largest=LARGEST)
+    try:
+        content = base64.b64decode(body.bundle, validate=True)
+    except binascii.Error:
+        raise InvalidInput("must be base64", field="bundle") from None
+    moving = request.app[CORE].moving
+    bot = await moving.bring(content, body.passphrase, bot=body.id, start=body.start)
+    made = answer(bot_json(bot), 201)
+    made.headers["Location"] = f"/v1/bots/{bot.id}"
+    return made

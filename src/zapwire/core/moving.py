@@ -1,0 +1,128 @@
+"""A bot as one sealed file: taken out of this installation, or brought into it.
+
+A copy of a running bot is a backup: once the bot has gone on, the copy's Signal sessions are behind, and running both
+breaks the sessions for good. So a *move* stops the bot first, and marks it as moved in the moment the bundle is made:
+from then on it does not start here, unless that bundle (or a later one) is brought back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from typing import Any, Final
+
+from zapwire.core.fleet import Fleet
+from zapwire.errors import Condition, Conflict, InvalidInput
+from zapwire.model import BotId, BotState, BotView, Identity
+from zapwire.store import times
+from zapwire.store.bots import BotRow, Halt, Wanted
+from zapwire.transport.base import TransportFactory
+from zapwire.vault import bundle
+from zapwire.vault.bundle import BundleError, WrongPassphrase
+
+PASSPHRASE_SHORTEST: Final = 12
+_VERSION: Final = 1
+_HALF: Final = Halt(
+    BotState.BLOCKED,
+    "its import is not finished",
+    "delete the bot and import the bundle again",
+    times.from_ms(0),
+    Condition.IMPORTING.value,
+)
+
+
+class Moving:
+    """Exports and imports bots."""
+
+    def __init__(self, fleet: Fleet, transports: TransportFactory) -> None:
+        self._fleet = fleet
+        self._transports = transports
+
+    async def export(self, bot: str, passphrase: str, *, move: bool) -> bytes:
+        """The bot's auth state and settings under *passphrase*; with *move* it does not start here any more.
+
+        Raises `NotFound`, `InvalidInput` (passphrase), `Conflict` when no account is linked, and `NeedsPerson` when
+        the auth state cannot be read.
+        """
+        if len(passphrase) < PASSPHRASE_SHORTEST:
+            raise InvalidInput(f"at least {PASSPHRASE_SHORTEST} characters", field="passphrase")
+        found = self._fleet.find(bot)
+        if not found.standing.linked:
+            raise Conflict("no account is linked to this bot: there is nothing to export")
+
+        async def make() -> bytes:
+            state = await self._transports.state(found.standing.bot, at_rest=move)
+            return await asyncio.to_thread(bundle.pack, passphrase, _write(found.standing.row, state))
+
+        return await found.hand_over(make) if move else await make()
+
+    async def bring(self, content: bytes, passphrase: str, *, bot: str | None = None, start: bool = True) -> BotView:
+        """Make a bot of a bundle, called *bot* or as it was; with *start* it connects.
+
+        Raises `InvalidInput` (bundle, passphrase, id), and `Conflict` when the account or the id is here already.
+        """
+        try:
+            row, state = _read(await asyncio.to_thread(bundle.unpack, passphrase, content))
+        except WrongPassphrase as error:
+            raise InvalidInput(str(error), field="passphrase") from None
+        except BundleError as error:
+            raise InvalidInput(str(error), field="bundle") from None
+        row = replace(row, id=BotId(bot) if bot is not None else row.id, created_at=times.now())
+        return await self._fleet.complete(self._settle(row, state, start=start))
+
+    async def _settle(self, row: BotRow, state: bytes, *, start: bool) -> BotView:
+        self._refuse_twice(row)
+        if self._fleet.has(row.id):
+            await self._transports.forget(row.id)  # what it moved away with is behind the bundle
+            await self._transports.adopt(row.id, state)
+            return await self._fleet.find(row.id).arrive(start=start)
+        found = await self._fleet.admit(replace(row, wanted=Wanted.STOPPED, halt=_HALF))
+        try:
+            await self._transports.adopt(row.id, state)
+        except BaseException:
+            await self._fleet.dismiss(found)
+            raise
+        return await found.arrive(start=start)
+
+    def _refuse_twice(self, row: BotRow) -> None:
+        for other in self._fleet.all():
+            here = other.standing.row
+            same = _same(here.identity, row.identity)
+            if here.id == row.id and not (here.moved and same):
+                raise Conflict("there is a bot with this id already: import it under another id", field="id")
+            if here.id != row.id and same:
+                raise Conflict(
+                    f"the account is linked to the bot {here.id} here: two copies of one device break each other; log "
+                    "that bot out or delete it first"
+                )
+
+
+def _same(one: Identity, other: Identity) -> bool:
+    return (one.lid is not None and one.lid == other.lid) or (one.phone is not None and one.phone == other.phone)
+
+
+def _write(row: BotRow, state: bytes) -> bytes:
+    identity = row.identity
+    manifest = {
+        "version": _VERSION,
+        "id": row.id,
+        "name": row.name,
+        "autostart": row.autostart,
+        "phone": identity.phone,
+        "lid": identity.lid,
+        "push_name": identity.push_name,
+        "exported_at": times.to_ms(times.now()),
+    }
+    return json.dumps(manifest).encode() + b"\n" + state
+
+
+def _read(content: bytes) -> tuple[BotRow, bytes]:
+    line, _, state = content.partition(b"\n")
+    manifest: dict[str, Any] = json.loads(line)
+    if manifest["version"] != _VERSION:
+        message = "the bundle was made by a newer zapwire"
+        raise BundleError(message)
+    identity = Identity(manifest["phone"], manifest["lid"], manifest["push_name"])
+    row = BotRow(BotId(manifest["id"]), manifest["name"], manifest["autostart"], times.now(), identity=identity)
+    return row, state

@@ -1,0 +1,126 @@
+"""Bots leave as a bundle and come in as one, and never run in two places."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.core.scripted import CHAT, World, paired, world
+from zapwire.errors import Conflict, InvalidInput, NotFound
+from zapwire.model import BotState
+from zapwire.store import bots
+
+SECRET = "correct horse battery"
+
+
+async def linked(here: World, bot: str = "shop") -> None:
+    await here.core.fleet.create(bot, "Corner Shop")
+    await here.tell(bot, paired())
+    here.transports[bot].linked = True
+    await here.core.fleet.restart(bot)
+    await here.until(bot, BotState.CONNECTED)
+
+
+async def test_a_move_stops_the_bot_for_good(tmp_path: Path):
+    async with world(tmp_path / "db") as here:
+        await linked(here)
+        content = await here.core.moving.export("shop", SECRET, move=True)
+        assert here.transports["shop"].running == 0
+        bot = await here.core.fleet.get("shop")
+        assert (bot.state, bot.code) == (BotState.STOPPED, "moved")
+        assert "import its bundle" in (bot.action or "")
+        for order in (here.core.fleet.connect, here.core.fleet.restart, here.core.fleet.logout):
+            with pytest.raises(Conflict, match="moved to another installation"):
+                await order("shop")
+        assert (await here.core.fleet.disconnect("shop")).code == "moved"
+        again = await here.core.moving.export("shop", SECRET, move=True)  # the first answer may have got lost
+        assert again != content
+    async with world(tmp_path / "db", linked=True) as here:  # nor after a restart
+        bot = await here.core.fleet.get("shop")
+        assert (bot.state, bot.code, here.transports["shop"].runs) == (BotState.STOPPED, "moved", 0)
+        await here.core.fleet.delete("shop")
+        assert here.transports.forgotten == ["shop"]
+    async with world(tmp_path / "there") as there:
+        bot = await there.core.moving.bring(content, SECRET)
+        assert (bot.id, bot.name, bot.identity.phone) == ("shop", "Corner Shop", "+4915100000001")
+        assert there.transports.adopted == {"shop": b"state of shop"}
+        await there.until("shop", BotState.CONNECTED)
+
+
+async def test_a_bundle_brings_a_moved_bot_back(tmp_path: Path):
+    async with world(tmp_path / "db") as here:
+        await linked(here)
+        content = await here.core.moving.export("shop", SECRET, move=True)
+        with pytest.raises(Conflict, match="linked to the bot shop here"):
+            await here.core.moving.bring(content, SECRET, bot="other")
+        await here.core.moving.bring(content, SECRET)
+        await here.until("shop", BotState.CONNECTED)
+        assert here.transports.forgotten == ["shop"]
+
+
+async def test_a_copy_leaves_the_bot_running_and_is_refused_beside_it(tmp_path: Path):
+    async with world(tmp_path / "db") as here:
+        await linked(here)
+        content = await here.core.moving.export("shop", SECRET, move=False)
+        assert (await here.core.fleet.get("shop")).state is BotState.CONNECTED
+        with pytest.raises(Conflict, match="a bot with this id already"):
+            await here.core.moving.bring(content, SECRET)
+        with pytest.raises(Conflict, match="two copies of one device break each other"):
+            await here.core.moving.bring(content, SECRET, bot="second")
+        assert [bot.id for bot in await here.core.fleet.list()] == ["shop"]
+        with pytest.raises(InvalidInput) as wrong:
+            await here.core.moving.bring(content, "another passphrase")
+        assert wrong.value.field == "passphrase"
+        for bad in (content[:-1], content + b"x", b"junk"):
+            with pytest.raises(InvalidInput) as error:
+                await here.core.moving.bring(bad, SECRET)
+            assert error.value.field == "bundle"
+
+
+async def test_what_cannot_be_exported(tmp_path: Path):
+    async with world(tmp_path / "db") as here:
+        await here.core.fleet.create("shop")
+        with pytest.raises(Conflict, match="nothing to export"):
+            await here.core.moving.export("shop", SECRET, move=True)
+        with pytest.raises(NotFound):
+            await here.core.moving.export("nobody", SECRET, move=False)
+        with pytest.raises(InvalidInput, match="at least 12") as error:
+            await here.core.moving.export("shop", "short", move=False)
+        assert error.value.field == "passphrase"
+
+
+async def test_a_failed_import_leaves_no_bot_and_touches_no_file(tmp_path: Path):
+    async with world(tmp_path / "db") as here:
+        await linked(here)
+        content = await here.core.moving.export("shop", SECRET, move=False)
+    async with world(tmp_path / "there") as there:
+        there.transports.occupied.add("shop")
+        with pytest.raises(Conflict, match="auth file already"):
+            await there.core.moving.bring(content, SECRET)
+        assert await there.core.fleet.list() == []
+        assert await there.database.read(bots.all_bots) == []
+        assert there.transports.forgotten == []
+        there.transports.occupied.clear()
+        assert (await there.core.moving.bring(content, SECRET, start=False)).state is BotState.STOPPED
+
+
+async def test_an_order_that_comes_during_a_move_ends_it(tmp_path: Path):
+    async with world(tmp_path / "db") as here:
+        await linked(here)
+        bot = here.core.fleet.find("shop")
+        order = asyncio.create_task(bot.hand_over(lambda: asyncio.sleep(0)))
+        await asyncio.sleep(0)
+        await bot.leave()
+        with pytest.raises((Conflict, NotFound)):
+            await order
+
+
+async def test_messages_wait_while_a_bot_moves(tmp_path: Path):
+    async with world(tmp_path / "db") as here:
+        await linked(here)
+        await here.core.moving.export("shop", SECRET, move=True)
+        message = await here.core.sender.submit("shop", CHAT, "text", {"text": "hi"})
+        assert message.state.value == "queued"
+        assert here.transports["shop"].sent == []
