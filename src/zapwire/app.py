@@ -35,6 +35,7 @@ from zapwire.systemd import notify
 from zapwire.transport.whatsapp_web.factory import WhatsAppWeb
 from zapwire.transport.whatsapp_web.server_override import read_descriptor
 from zapwire.unlocking import unlock
+from zapwire.vault.sources import Source
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,8 @@ async def _run(settings: Settings, say: Say, sandbox_process: int | None) -> boo
         listener = stack.enter_context(_bind(settings.listen))
         make_sessions_dir(settings.sessions_dir)
         lock = stack.enter_context(folder_lock.hold(settings.sessions_dir))
-        keys = unlock(settings).keys
+        source = unlock(settings)
+        keys = source.keys
         database = await stack.enter_async_context(Database.open(settings.database_file, keys))
         sealing = keys if settings.auth_state == "sealed" else None
         if sealing is None:
@@ -94,7 +96,8 @@ async def _run(settings: Settings, say: Say, sandbox_process: int | None) -> boo
         await stack.enter_async_context(_states_in_log(core.live))
         fixed = [settings.admin_token.get_secret_value()] if settings.admin_token else []
         vitals = await stack.enter_async_context(watch_over(settings, database, transports, run, stop.recycle))
-        app = make_app(core, settings, sandbox=sandbox, fixed_tokens=fixed)
+        warnings = _warnings(settings, source, demo=sandbox_process is not None)
+        app = make_app(core, settings, sandbox=sandbox, fixed_tokens=fixed, warnings=warnings)
         app[START], app[VITALS] = run.start, vitals
         url = await stack.enter_async_context(_listen(app, listener))
         lock.listening(url)
@@ -108,6 +111,14 @@ async def _run(settings: Settings, say: Say, sandbox_process: int | None) -> boo
     run.end(STOPPED if stop.recycling is None else RECYCLED)
     logger.info("stopped")
     return stop.recycling is not None
+
+
+def _warnings(settings: Settings, source: Source, *, demo: bool) -> list[str]:
+    """What is weak about this installation, as anybody may know it; a demo has nothing to protect."""
+    found = ["auth state is stored in the clear"] if settings.auth_state == "plain" else []
+    if source.warning is not None and not demo:
+        found.append("the master key lies beside the data and protects only copies without it (docs/security.md)")
+    return found
 
 
 def _limits(settings: Settings) -> Limits:

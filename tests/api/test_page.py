@@ -13,7 +13,7 @@ from aiohttp import web
 from playwright.async_api import Page, expect
 
 from tests.api.conftest import TOKEN, Api, open_api, serve
-from zapwire.api.keys import SETTINGS
+from zapwire.api.keys import WARNINGS
 from zapwire.api.sandbox import Sandbox
 
 
@@ -143,6 +143,6 @@ async def test_auth_state_in_the_clear_is_complained_about(
     await page.goto(f"{api.url}/#token={TOKEN}")
     await expect(page.get_by_role("heading", name="Bots")).to_be_visible()
     await expect(page.locator("#warnings")).to_be_hidden()
-    monkeypatch.setitem(api.app[SETTINGS].__dict__, "auth_state", "plain")
+    monkeypatch.setitem(api.app._state, WARNINGS, ["auth state is stored in the clear"])
     await page.reload()
     await expect(page.locator("#warnings")).to_have_text("Warning: auth state is stored in the clear.")

@@ -14,34 +14,18 @@ from tests.harness.sandbox import Sandbox
 PASSPHRASE = "correct horse battery"
 NAME, SENT, RECEIVED = "Aloysius Pepperwood", "the planted answer", "the planted question"
 HEADER = "https://planted.example"
-    "Aloysius Pepperwood",
-    "the planted answer",
-    "the planted question",
-    "https://planted.example",
-)
 OWN_WORDS = ("SQLite format", "CREATE TABLE")
 NEVER = (NAME, SENT, RECEIVED, HEADER, "planted-shop", BOT_NUMBER, CONTACT_NUMBER, "whsec_", *OWN_WORDS)
-    NAME,
-    SENT,
-    RECEIVED,
-    HEADER,
-    "planted-shop",
-    BOT_NUMBER,
-    CONTACT_NUMBER,
-    "whsec_",
-    "SQLite format",
-    "CREATE TABLE",
-)
 
 
-def found_in(folder: Path, *, database: bool) -> list[tuple[str, str]]:
+def found_in(folder: Path) -> list[tuple[str, str]]:
     """Which of the planted texts can be read in which file; SQLite's own words are no secret of the database."""
     hits = []
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         content = file.read_bytes()
         for text in NEVER:
             own = file.name.startswith("zapwire.db") and text in OWN_WORDS
-            if text.encode() in content and not (own and database):
+            if text.encode() in content and not own:
                 hits.append((file.name, text))
     return hits
 
@@ -69,9 +53,9 @@ async def test_nothing_readable_lies_on_the_disk_while_and_after_bots_chat(daemo
         assert (received["data"]["text"], received["data"]["push_name"]) == (RECEIVED, NAME)
     await daemon.send("shop", f"+{CONTACT_NUMBER}", SENT, wait=10)
     await arrived(contact, SENT)
-    assert found_in(sessions, database=True) == []
+    assert found_in(sessions) == []
     await daemon.kill()
-    assert found_in(sessions, database=True) == []
+    assert found_in(sessions) == []
     assert {path.name for path in sessions.iterdir()} >= {"zapwire.db", "bots", "master.key"}
     await daemon.start()
     await daemon.until_state("shop", "connected")
@@ -113,9 +97,7 @@ async def test_a_bot_moves_to_another_daemon_and_chats_on(daemon: Daemon, sandbo
         assert b"zapwire bot" not in tokens
 
 
-async def test_a_bundle_opens_where_auth_state_is_plain(
-    daemon: Daemon, sandbox: Sandbox, tmp_path: Path
-):
+async def test_a_bundle_opens_where_auth_state_is_plain(daemon: Daemon, sandbox: Sandbox, tmp_path: Path):
     contact = await sandbox.phone(CONTACT_NUMBER)
     await linked_bot(daemon, sandbox)
     _, content, _ = await run("bot", "export", "shop", "--move", folder=daemon.folder)

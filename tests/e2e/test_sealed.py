@@ -9,6 +9,7 @@ from tests.harness.daemon import Daemon
 from tests.harness.sandbox import Sandbox
 
 WORDS = (b"planted text", b"planted answer", b"Annabell Planted")
+BESIDE = "the master key lies beside the data and protects only copies without it (docs/security.md)"
 SQLITE = (b"SQLite format", b"CREATE TABLE", b"whatsmeow", BOT_NUMBER.encode(), CONTACT_NUMBER.encode())
 
 
@@ -36,7 +37,7 @@ async def test_a_chat_leaves_nothing_readable_and_a_deleted_bot_leaves_nothing(
     await arrived(contact, "planted text 2")
     sessions = daemon.folder / "sessions"
     assert found(sessions) == []
-    assert (await daemon.call("GET", "/readyz"))["warnings"] == []
+    assert (await daemon.call("GET", "/readyz"))["warnings"] == [BESIDE]
     salt = (sessions / "bots" / "shop.db").read_bytes()[4:16]
     await daemon.call("DELETE", "/v1/bots/shop")
     assert not list((sessions / "bots").iterdir())
@@ -76,7 +77,7 @@ async def test_plain_is_told_everywhere_and_what_was_plain_is_sealed_by_the_next
 ) -> None:
     async with Daemon(tmp_path, sandbox.descriptor_file, ZAPWIRE_AUTH_STATE="plain") as plain:
         await linked_bot(plain, sandbox)
-        assert (await plain.call("GET", "/readyz"))["warnings"] == ["auth state is stored in the clear"]
+        assert (await plain.call("GET", "/readyz"))["warnings"][0] == "auth state is stored in the clear"
         assert "auth state is stored in the clear" in plain.log
     assert (tmp_path / "sessions" / "bots" / "shop.db").read_bytes().startswith(b"SQLite format 3")
     async with Daemon(tmp_path, sandbox.descriptor_file) as sealed:

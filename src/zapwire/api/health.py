@@ -6,10 +6,8 @@ from aiohttp import web
 
 from zapwire import __version__
 from zapwire.api.answers import answer
-from zapwire.api.keys import CORE, SANDBOX, SETTINGS, START, VITALS
+from zapwire.api.keys import CORE, SANDBOX, START, VITALS, WARNINGS
 from zapwire.core.codec import timestamp_or_none
-
-IN_THE_CLEAR = "auth state is stored in the clear"
 
 
 async def live(_: web.Request) -> web.Response:
@@ -22,14 +20,13 @@ async def ready(request: web.Request) -> web.Response:
     await request.app[CORE].check()
     sandbox = request.app[SANDBOX]
     server = "WhatsApp" if sandbox is None else sandbox.socket_url
-    warnings = [IN_THE_CLEAR] if request.app[SETTINGS].auth_state == "plain" else []
     start, vitals = request.app.get(START), request.app.get(VITALS)
     return answer(
         {
             "status": "ready",
             "version": __version__,
             "whatsapp_server": server,
-            "warnings": warnings,
+            "warnings": request.app[WARNINGS],
             "started_at": timestamp_or_none(start.at if start else None),
             "started_because": start.reason if start else None,
             "alerts": sorted(vitals.alerts) if vitals else [],

@@ -22,4 +22,6 @@ START = web.AppKey("start", Start)
 VITALS = web.AppKey("vitals", Vitals)
 AUTH = web.AppKey("auth", Auth)
 SANDBOX: web.AppKey[Sandbox | None] = web.AppKey("sandbox")
+WARNINGS: web.AppKey[list[str]] = web.AppKey("warnings")
+"""What is weak about this installation, in words; `/readyz` and the page repeat them."""
 ROUTES: web.AppKey[tuple[Route, ...]] = web.AppKey("routes")
