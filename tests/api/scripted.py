@@ -83,7 +83,7 @@ class ScriptedFactory:
         return f"state of {bot}".encode()
 
     async def adopt(self, bot: BotId, state: bytes) -> None:
-        self.bots[bot].linked = True
+        self(bot).linked = True
 
     async def forget(self, bot: BotId) -> None:
         self.bots.pop(bot, None)

@@ -1,0 +1,68 @@
+"""Bots as files over the API."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from tests.api.conftest import Api
+from tests.api.test_bad_input import refused
+from zapwire.vault import bundle
+
+SECRET = "correct horse battery"
+
+
+async def linked(api: Api) -> bytes:
+    """A linked bot's bundle, made by a move."""
+    await api.connected("shop")
+    status, headers, content = await api.raw("POST", "/v1/bots/shop/export", json={"passphrase": SECRET, "move": True})
+    assert (status, headers["Content-Type"]) == (200, "application/octet-stream")
+    assert headers["Content-Disposition"] == 'attachment; filename="shop.zapwire"'
+    assert headers["Cache-Control"] == "no-store"
+    return content
+
+
+async def test_out_and_back_in(api: Api):
+    content = await linked(api)
+    assert (await api.call("GET", "/v1/bots/shop"))["code"] == "moved"
+    body = {"bundle": base64.b64encode(content).decode(), "passphrase": SECRET}
+    problem = await refused(api, "POST", "/v1/bots/import", {**body, "passphrase": "not the right one"})
+    assert (problem["status"], problem["field"]) == (422, "passphrase")
+    problem = await refused(api, "POST", "/v1/bots/import", {**body, "id": "../x"})
+    assert problem["status"] in {409, 422}
+    bot = await api.call("POST", "/v1/bots/import", body)
+    assert (bot["id"], bot["name"], bot["code"]) == ("shop", "shop", None)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"bundle": "!!", "passphrase": SECRET}, "bundle"),
+        ({"bundle": base64.b64encode(b"junk").decode(), "passphrase": SECRET}, "bundle"),
+        ({"bundle": base64.b64encode(bundle.MAGIC).decode(), "passphrase": SECRET}, "bundle"),
+        ({"bundle": ""}, "passphrase"),
+    ],
+)
+async def test_what_is_no_bundle(api: Api, body: dict[str, str], field: str):
+    problem = await refused(api, "POST", "/v1/bots/import", body)
+    assert (problem["status"], problem["field"]) == (422, field)
+    assert (await api.call("GET", "/v1/bots"))["bots"] == []
+
+
+async def test_what_cannot_be_exported(api: Api):
+    await api.call("POST", "/v1/bots", {"id": "shop", "autostart": False})
+    problem = await refused(api, "POST", "/v1/bots/shop/export", {"passphrase": SECRET})
+    assert (problem["status"], problem["code"]) == (409, "conflict")
+    problem = await refused(api, "POST", "/v1/bots/shop/export", {"passphrase": "short"})
+    assert (problem["status"], problem["field"]) == (422, "passphrase")
+    assert (await refused(api, "POST", "/v1/bots/nobody/export", {"passphrase": SECRET}))["status"] == 404
+
+
+async def test_a_bundle_may_be_larger_than_other_bodies_but_not_boundless(api: Api):
+    large = {"bundle": "A" * (2 << 20), "passphrase": SECRET}
+    problem = await refused(api, "POST", "/v1/bots/import", large)
+    assert (problem["status"], problem["field"]) == (422, "bundle")
+    large = {"bundle": "A" * (65 << 20), "passphrase": SECRET}
+    problem = await refused(api, "POST", "/v1/bots/import", large)
+    assert (problem["status"], problem["code"], str(64 << 20) in problem["detail"]) == (413, "body-too-large", True)
