@@ -34,11 +34,14 @@ from zapwire.supervision import tell_start, watch_over
 from zapwire.systemd import notify
 from zapwire.transport.whatsapp_web.factory import WhatsAppWeb
 from zapwire.transport.whatsapp_web.server_override import read_descriptor
+from zapwire.transport.whatsapp_web.spool import Spools
 from zapwire.unlocking import unlock
 from zapwire.vault.sources import Source
 
 logger = logging.getLogger(__name__)
 
+SPOOLS = "incoming"
+"""Folder in the sessions folder of what came in and is not in the database yet."""
 DRAIN = 3.0
 """Seconds that requests under way get to finish when the daemon stops."""
 
@@ -78,7 +81,13 @@ async def _run(settings: Settings, say: Say, sandbox_process: int | None) -> boo
         if sealing is None:
             logger.warning("auth state is stored in the clear: whoever reads %s is the bots", settings.sessions_dir)
         transports = await stack.enter_async_context(
-            WhatsAppWeb(settings.sessions_dir / BOTS, server, settings.max_pairings, keys=sealing)
+            WhatsAppWeb(
+                settings.sessions_dir / BOTS,
+                server,
+                settings.max_pairings,
+                keys=sealing,
+                spools=Spools(settings.sessions_dir / SPOOLS, keys),
+            )
         )
         sandbox = None
         if server is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -17,6 +18,10 @@ class Delivery:
 
     headers: Mapping[str, str]
     body: bytes
+
+    def json(self) -> dict[str, Any]:
+        """The event, unverified."""
+        return dict(json.loads(self.body))
 
     def verified(self, secret: str) -> dict[str, Any]:
         """The event, if the signature is right; raises WebhookVerificationError otherwise."""

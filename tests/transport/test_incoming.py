@@ -13,7 +13,7 @@ async def test_items_come_out_in_order_and_a_full_queue_blocks_the_engine():
 
     def engine():
         for number in range(20):
-            incoming.put((number, b""))
+            incoming.put(number, b"")
             put.append(number)
 
     thread = threading.Thread(target=engine, daemon=True)
@@ -25,7 +25,7 @@ async def test_items_come_out_in_order_and_a_full_queue_blocks_the_engine():
 
 async def test_a_closed_queue_lets_the_engine_go():
     incoming = Incoming(asyncio.get_running_loop(), capacity=1)
-    thread = threading.Thread(target=lambda: [incoming.put((1, b"")) for _ in range(3)], daemon=True)
+    thread = threading.Thread(target=lambda: [incoming.put(1, b"") for _ in range(3)], daemon=True)
     thread.start()
     incoming.close()
     await asyncio.to_thread(thread.join, 10)
@@ -34,11 +34,11 @@ async def test_a_closed_queue_lets_the_engine_go():
 
 async def test_an_item_being_dealt_with_is_not_quiet():
     incoming = Incoming(asyncio.get_running_loop())
-    incoming.put((1, b""))
+    incoming.put(1, b"")
     assert incoming.quiet_for() == 0
     await incoming.get()
     assert incoming.quiet_for() == 0
-    incoming.put((2, b""))
+    incoming.put(2, b"")
     await incoming.get()
     incoming.done()
     assert incoming.quiet_for() == 0

@@ -20,7 +20,7 @@ async def test_messages_are_begun_in_order_and_wait_for_their_commit_together():
     commit = asyncio.Event()
     done = 0
 
-    def count() -> None:
+    def count(_: bool) -> None:
         nonlocal done
         done += 1
 
@@ -51,7 +51,7 @@ async def test_a_change_of_the_connection_comes_after_the_messages_before_it():
         told.append(type(event).__name__)
 
     taker = Taking("bot", emit)
-    await taker.store(receipt(1), lambda: None)
+    await taker.store(receipt(1), lambda _: None)
     await taker.tell(Disconnected("gone"))
     assert told == ["Receipt", "Disconnected"]
 
@@ -67,7 +67,7 @@ async def test_what_the_database_does_not_take_is_offered_again(monkeypatch: pyt
         if tries < 3:
             raise StoreError("the disk is full")
 
-    await Taking("bot", emit).store(receipt(1), done.set)
+    await Taking("bot", emit).store(receipt(1), lambda _: done.set())
     await done.wait()
     assert tries == 3
 
@@ -82,7 +82,7 @@ async def test_one_that_cannot_be_taken_does_not_stop_those_behind_it():
 
     taker = Taking("bot", emit)
     for number in (1, 2):
-        await taker.store(receipt(number), lambda: None)
+        await taker.store(receipt(number), lambda _: None)
     await taker.tell(receipt(3))
     assert told == ["2", "3"]
 
@@ -94,8 +94,8 @@ async def test_closing_ends_what_is_under_way():
         await asyncio.Event().wait()
 
     taker = Taking("bot", emit)
-    await taker.store(receipt(1), lambda: ended.append(True))
+    await taker.store(receipt(1), ended.append)
     await asyncio.sleep(0)
     await taker.close()
     await asyncio.sleep(0)
-    assert ended == [True]
+    assert ended == [False], "it is not stored"

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError
@@ -22,7 +23,8 @@ from zapwire.transport.whatsapp_web.pairing import Pairing
 from zapwire.transport.whatsapp_web.protos import e2e, neonize
 from zapwire.transport.whatsapp_web.session import Session
 from zapwire.transport.whatsapp_web.shared import Shared
-from zapwire.transport.whatsapp_web.taking import Stored, Taking
+from zapwire.transport.whatsapp_web.spool import Spool
+from zapwire.transport.whatsapp_web.taking import Stored, Taking, read_back
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +64,9 @@ class WhatsAppWebBot:
             await self._shared.let_go(self._bot)
             async with self._shared.starts:
                 device = await self._file.device()
+                if (spool := self._shared.spool(self._bot)) is not None:
+                    self._identity = device.identity if device is not None else Identity()
+                    await read_back(spool, self._bot, emit, partial(self._read, None))
                 await self._shared.way.check()
             if device is None:
                 device = await self._pair(emit)
@@ -159,7 +164,7 @@ class WhatsAppWebBot:
 
     async def _connect(self, emit: Emit) -> None:
         warn_if_few_are_left()
-        session = Session(self._shared.engine, self._bot, self._file.dsn)
+        session = Session(self._shared.engine, self._bot, self._file.dsn, self._shared.spool(self._bot))
         self._file.opened_by_engine(session.fail)
         self._shared.sessions[self._bot] = session
         taking = Taking(self._bot, emit)
@@ -176,7 +181,7 @@ class WhatsAppWebBot:
         finally:
             self._online = False
             self._session = None
-            await asyncio.shield(_take_down(session, taking, tasks))
+            await asyncio.shield(_take_down(session, taking, tasks, self._shared.spool(self._bot)))
 
     async def _start(self, session: Session) -> None:
         try:
@@ -189,19 +194,21 @@ class WhatsAppWebBot:
 
     async def _take_events(self, session: Session, taking: Taking) -> None:
         while True:
-            code, data = await session.incoming.get()
+            code, data, segment = await session.incoming.get()
             event = await self._read(session, code, data)
             if event is not None:
-                await taking.store(event, session.incoming.done)
+                await taking.store(event, session.incoming.end_of(segment))
                 continue
             await self._note(session, code, taking)
-            session.incoming.done()
+            session.incoming.done(segment)
 
-    async def _read(self, session: Session, code: int, data: bytes) -> Stored | None:
+    async def _read(self, session: Session | None, code: int, data: bytes) -> Stored | None:
         """What is to be stored, if this event is about a message."""
         try:
             if code == codes.MESSAGE and (message := read_message(neonize.Message.FromString(data), self._identity)):
-                return Received(await complete(message, session, self._shared.engine.library))
+                if session is not None:
+                    message = await complete(message, session, self._shared.engine.library)
+                return Received(message)
             if code == codes.RECEIPT:
                 return read_receipt(neonize.Receipt.FromString(data))
         except (DecodeError, ValueError):  # one that we cannot read must not cost those behind it
@@ -280,9 +287,11 @@ def _outcome(tasks: list[asyncio.Task[None]], session: Session) -> BaseException
     return errors[0] if errors else TransportError("the connection ended without a reason")
 
 
-async def _take_down(session: Session, taking: Taking, tasks: list[asyncio.Task[None]]) -> None:
+async def _take_down(session: Session, taking: Taking, tasks: list[asyncio.Task[None]], spool: Spool | None) -> None:
     await session.stop()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     await taking.close()
+    if spool is not None:
+        spool.close()

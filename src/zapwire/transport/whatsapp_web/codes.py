@@ -22,4 +22,7 @@ RECEIPT: Final = 18
 ENDS: Final = (LOGGED_OUT, STREAM_REPLACED, CLIENT_OUTDATED)
 """Events after which a connection does not come back; `conditions.from_event` says what they mean."""
 
+KEPT: Final = frozenset((MESSAGE, RECEIPT))
+"""Events that WhatsApp tells once."""
+
 SUBSCRIBED: Final = bytes((CONNECTED, KEEPALIVE_TIMEOUT, DISCONNECTED, MESSAGE, RECEIPT, *ENDS))

@@ -21,6 +21,7 @@ from zapwire.transport.whatsapp_web.plain_file import PlainFile
 from zapwire.transport.whatsapp_web.server_override import ServerOverride, hide_environment, read_descriptor
 from zapwire.transport.whatsapp_web.shared import Shared
 from zapwire.vault.keys import KeyRing
+from zapwire.transport.whatsapp_web.spool import Spools
 
 CLOSE_DEADLINE: Final = 5.0
 
@@ -38,9 +39,11 @@ class WhatsAppWeb:
         max_pairings: int = 20,
         *,
         keys: KeyRing | None,
+        spools: Spools | None = None,
     ) -> None:
         """*server* is a server in WhatsApp's place, or the file that describes it; raises `SettingsError` about that
-        file. *keys* seal the auth state; None keeps it in the clear.
+        file. *keys* seal the auth state; None keeps it in the clear. *spools* keep what came in over the death of the
+        process; without them some milliseconds of it are lost.
 
         This process' environment has to fit it: see `server_override.ensure_environment`.
         """
@@ -49,13 +52,14 @@ class WhatsAppWeb:
         """The server in WhatsApp's place, or None; to be said loudly."""
         self._max_pairings = max_pairings
         self._keys = keys
+        self._spools = spools
         self._shared: Shared | None = None
 
     async def __aenter__(self) -> Self:
         """Load the engine and make sure that it seals. Raises `SettingsError` when it cannot be used."""
         stdout.divert()
         engine = await Engine.load(self.server.noise_root if self.server is not None else None)
-        self._shared = Shared(engine, await self._files(), self.server, self._max_pairings)
+        self._shared = Shared(engine, await self._files(), self.server, self._max_pairings, self._spools)
         hide_environment()
         return self
 
@@ -98,6 +102,8 @@ class WhatsAppWeb:
         with contextlib.suppress(TransportError):
             await self._entered.let_go(bot)
         await self._entered.file(bot).destroy()
+        if (spool := self._entered.spool(bot)) is not None:
+            spool.destroy()
 
     async def answers(self) -> None:
         """See `zapwire.transport.base.Watched`."""

@@ -18,6 +18,7 @@ from zapwire.transport.whatsapp_web.gate import Change
 from zapwire.transport.whatsapp_web.incoming import Incoming
 from zapwire.transport.whatsapp_web.library import Library
 from zapwire.transport.whatsapp_web.messages import read_identity
+from zapwire.transport.whatsapp_web.spool import Spool
 from zapwire.transport.whatsapp_web.threads import in_thread, tell_loop
 
 T = TypeVar("T")
@@ -38,7 +39,7 @@ DRAIN_DEADLINE: Final = 2.0
 class Session:
     """A client in the engine. `start`, use, `stop`; never started again."""
 
-    def __init__(self, engine: Engine, bot: str, dsn: str) -> None:
+    def __init__(self, engine: Engine, bot: str, dsn: str, spool: Spool | None = None) -> None:
         self._engine = engine
         self._bot = bot.encode()
         self._dsn = dsn.encode()
@@ -55,7 +56,7 @@ class Session:
         self._settled = threading.Event()
         """The start is over: the client runs, or its thread has ended."""
         self._parked: threading.Thread | None = None
-        self.incoming = Incoming(self._loop)
+        self.incoming = Incoming(self._loop, spool=spool)
         self.running: asyncio.Future[None] = self._loop.create_future()
         """Done when the client runs."""
         self.failed: asyncio.Future[ZapwireError] = self._loop.create_future()
@@ -158,7 +159,7 @@ class Session:
         if code in codes.ENDS:
             self.fail(conditions.from_event(code))
             return
-        self.incoming.put((code, data))
+        self.incoming.put(code, data)
 
     def on_log(self, text: str) -> None:
         """Judge a log line: the most reliable news of the connection's end."""

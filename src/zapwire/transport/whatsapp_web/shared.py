@@ -15,6 +15,7 @@ from zapwire.transport.whatsapp_web.pairing import Pairing
 from zapwire.transport.whatsapp_web.reach import Way
 from zapwire.transport.whatsapp_web.server_override import ServerOverride
 from zapwire.transport.whatsapp_web.session import Session
+from zapwire.transport.whatsapp_web.spool import Spool, Spools
 
 LET_GO_DEADLINE: Final = 60.0
 STARTS_AT_ONCE: Final = 48
@@ -33,8 +34,10 @@ class Shared:
         make_file: Callable[[BotId], AuthFile],
         override: ServerOverride | None,
         max_pairings: int,
+        spools: Spools | None = None,
     ) -> None:
         self.engine = engine
+        self._spools = spools
         self.max_pairings = max_pairings
         self.pairings = asyncio.Semaphore(max_pairings)
         self.starts = asyncio.Semaphore(STARTS_AT_ONCE)
@@ -57,6 +60,10 @@ class Shared:
     def pairings_under_way(self) -> int:
         """How many bots are being paired."""
         return self.max_pairings - self.pairings._value  # noqa: SLF001 - asyncio does not tell it otherwise
+
+    def spool(self, bot: BotId) -> Spool | None:
+        """Where what comes in for *bot* is written down at once; None when nowhere."""
+        return self._spools.of(bot) if self._spools is not None else None
 
     def pairing(self, bot: BotId) -> Pairing:
         """A new attempt to pair *bot*."""

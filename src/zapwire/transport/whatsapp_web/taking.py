@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
 from zapwire.errors import StoreError
+from zapwire.model import BotId
 from zapwire.transport.base import Emit, Receipt, Received, TransportEvent
+from zapwire.transport.whatsapp_web.spool import Spool
 
 Stored: TypeAlias = Received | Receipt
 
@@ -34,8 +36,10 @@ class Taking:
         self._telling = asyncio.Lock()
         self._under_way: set[asyncio.Task[None]] = set()
 
-    async def store(self, event: Stored, done: Callable[[], None]) -> None:
-        """Begin to store *event*, *done* is called at the end; returns when the next one may come."""
+    async def store(self, event: Stored, done: Callable[[bool], None]) -> None:
+        """Begin to store *event*; *done* is told at the end whether it has been dealt with, False when `close` came
+        before. Returns when the next one may come.
+        """
         await self._room.acquire()
         task = asyncio.create_task(self._store(event), name=f"storing for {self._bot}")
         self._under_way.add(task)
@@ -43,16 +47,20 @@ class Taking:
         def ended(task: asyncio.Task[None]) -> None:
             self._under_way.discard(task)
             self._room.release()
-            done()
+            done(not task.cancelled())
 
         task.add_done_callback(ended)
 
     async def tell(self, event: TransportEvent) -> None:
         """Emit a change of the connection, behind everything that came before it."""
-        if self._under_way:
-            await asyncio.wait(set(self._under_way))
+        await self.settle()
         async with self._telling:
             await self._emit(event)
+
+    async def settle(self) -> None:
+        """Wait until all that was begun is stored."""
+        if self._under_way:
+            await asyncio.wait(set(self._under_way))
 
     async def close(self) -> None:
         """Give up what is not stored yet."""
@@ -74,3 +82,22 @@ class Taking:
                 return
             else:
                 return
+
+
+async def read_back(
+    spool: Spool, bot: BotId, emit: Emit, read: Callable[[int, bytes], Awaitable[Stored | None]]
+) -> None:
+    """Store what the last run, or the last process, had written down and not stored when it ended."""
+    spool.close()
+    for path in spool.left():
+        events = await asyncio.to_thread(spool.events, path)
+        log.info("bot %s: goes through %d events that came in before the last end", bot, len(events))
+        taking = Taking(bot, emit)
+        try:
+            for code, data in events:
+                if (event := await read(code, data)) is not None:
+                    await taking.store(event, lambda _: None)
+            await taking.settle()
+        finally:
+            await taking.close()
+        spool.remove(path)

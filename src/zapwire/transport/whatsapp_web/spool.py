@@ -1,0 +1,213 @@
+"""What WhatsApp believes received, on disk before anything else is done with it.
+
+WhatsApp acknowledges a message as soon as the engine's handler has passed it on (docs/engine.md's E11), and does not
+say it again. So the callback's first act is one `write` to the bot's spool file. That is enough against the death of
+this process, which the page cache survives; it takes microseconds, as nothing is synced. The commit in the database,
+which is synced, follows some milliseconds later, and then the record counts for nothing. What a dead process left here
+is read back at the bot's next start; what had been committed already is known by its identity and dropped there.
+
+A file is `salt | record | record ...`, a record `4 bytes of length | sealed (code | protobuf)`, bound to its bot and
+position. The key is derived from the master key and the salt.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from zapwire.model import BotId
+from zapwire.vault.keys import Damaged, KeyRing, MasterKey, Subkeys
+
+log = logging.getLogger(__name__)
+
+SEGMENT: Final = 1 << 20
+"""Bytes after which a new file is begun, so that one can go while messages keep coming."""
+EMPTIED: Final = 1 << 16
+"""Bytes from which a file is emptied as soon as nothing in it is needed."""
+_PURPOSE: Final = b"zapwire spool v1"
+_SALT: Final = 16
+_LENGTH: Final = 4
+
+
+class Segment:
+    """One file."""
+
+    def __init__(self, path: Path, bot: BotId, key: MasterKey) -> None:
+        self.path = path
+        self.pending = 0
+        self.size = _SALT
+        self.is_closed = False
+        self._bot = bot
+        self._records = 0
+        salt = os.urandom(_SALT)
+        self._subkeys = _subkeys(key, salt)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        _write(self._file, salt)
+
+    def add(self, record: bytes) -> None:
+        """Append a record. Raises OSError, having changed nothing."""
+        sealed = self._subkeys.seal(record, _about(self._bot, self._records))
+        framed = len(sealed).to_bytes(_LENGTH, "big") + sealed
+        try:
+            _write(self._file, framed)
+        except OSError:
+            self._cut(self.size)
+            raise
+        self._records += 1
+        self.size += len(framed)
+        self.pending += 1
+
+    def empty(self) -> None:
+        """Forget all records."""
+        self._cut(_SALT)
+        self._records, self.size = 0, _SALT
+
+    def close(self) -> None:
+        """Let the file be, or delete it when nothing in it is needed."""
+        if not self.is_closed:
+            os.close(self._file)
+            self.is_closed = True
+        if self.pending <= 0:
+            self.path.unlink(missing_ok=True)
+
+    def _cut(self, size: int) -> None:
+        os.ftruncate(self._file, size)
+        os.lseek(self._file, size, os.SEEK_SET)
+
+
+class Spool:
+    """One bot's files. `add` is called on the engine's thread, `done` on the loop's."""
+
+    def __init__(self, folder: Path, bot: BotId, ring: KeyRing) -> None:
+        self._folder = folder
+        self._bot = bot
+        self._ring = ring
+        self._lock = threading.Lock()
+        self._segment: Segment | None = None
+        self._fails = False
+
+    def add(self, code: int, data: bytes) -> Segment | None:
+        """Write an event down; give what is returned to `done`. None when the disk does not take it."""
+        with self._lock:
+            try:
+                segment = self._current()
+                segment.add(code.to_bytes(2, "big") + data)
+            except OSError as error:
+                if not self._fails:
+                    log.error("bot %s: what comes in cannot be written down at once: %s", self._bot, error)  # noqa: TRY400
+                self._fails = True
+                return None
+            self._fails = False
+            return segment
+
+    def done(self, segment: Segment) -> None:
+        """One of the events in *segment* is stored elsewhere."""
+        with self._lock:
+            segment.pending -= 1
+            if segment.pending > 0:
+                return
+            if segment is not self._segment:
+                segment.close()
+            elif segment.size > EMPTIED:
+                segment.empty()
+
+    def close(self) -> None:
+        """End the file under way; it stays only when something in it is needed."""
+        with self._lock:
+            if self._segment is not None:
+                self._segment.close()
+                self._segment = None
+
+    def left(self) -> list[Path]:
+        """The files of former runs, in order; `close` first."""
+        return sorted(self._folder.glob(f"{self._bot}.*.spool"), key=_number)
+
+    def events(self, path: Path) -> list[tuple[int, bytes]]:
+        """Code and protobuf of the events in one of these files. A last one that was not written whole is none."""
+        return list(self._read(path))
+
+    def _read(self, path: Path) -> Iterator[tuple[int, bytes]]:
+        content = path.read_bytes()
+        salt, place, records = content[:_SALT], _SALT, 0
+        keys = [_subkeys(key, salt) for key in self._ring]
+        while place + _LENGTH <= len(content):
+            end = place + _LENGTH + int.from_bytes(content[place : place + _LENGTH], "big")
+            if end > len(content):
+                return
+            record = _open(keys, content[place + _LENGTH : end], _about(self._bot, records))
+            if record is None:
+                log.error("bot %s: %s is damaged or sealed with another key: %d bytes are lost", self._bot, path.name,
+                          len(content) - place)  # fmt: skip
+                return
+            yield int.from_bytes(record[:2], "big"), record[2:]
+            place, records = end, records + 1
+
+    def remove(self, path: Path) -> None:
+        """Delete one of these files: all in it is stored."""
+        path.unlink(missing_ok=True)
+
+    def destroy(self) -> None:
+        """Delete everything."""
+        with self._lock:
+            if self._segment is not None:
+                self._segment.pending = 0
+                self._segment.close()
+                self._segment = None
+            for path in self.left():
+                path.unlink(missing_ok=True)
+
+    def _current(self) -> Segment:
+        old = self._segment
+        if old is None or old.size >= SEGMENT:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            number = max((_number(path) for path in self.left()), default=0) + 1
+            self._segment = Segment(self._folder / f"{self._bot}.{number}.spool", self._bot, self._ring.sealing)
+            if old is not None:
+                old.close()
+            return self._segment
+        return old
+
+
+class Spools:
+    """The spools of all bots, in one folder."""
+
+    def __init__(self, folder: Path, ring: KeyRing) -> None:
+        self._folder = folder.absolute()
+        self._ring = ring
+        self._spools: dict[BotId, Spool] = {}
+
+    def of(self, bot: BotId) -> Spool:
+        """The spool of *bot*, always the same one."""
+        if bot not in self._spools:
+            self._spools[bot] = Spool(self._folder, bot, self._ring)
+        return self._spools[bot]
+
+
+def _subkeys(key: MasterKey, salt: bytes) -> Subkeys:
+    return Subkeys(key.derive(salt, _PURPOSE))
+
+
+def _open(keys: list[Subkeys], sealed: bytes, about: bytes) -> bytes | None:
+    for subkeys in keys:
+        try:
+            return subkeys.unseal(sealed, about)
+        except Damaged:
+            continue
+    return None
+
+
+def _about(bot: BotId, record: int) -> bytes:
+    return f"{bot}\0{record}".encode()
+
+
+def _number(path: Path) -> int:
+    return int(path.name.split(".")[-2])
+
+
+def _write(file: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(file, content) :]

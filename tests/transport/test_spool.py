@@ -1,0 +1,142 @@
+"""What comes in is written down at once, and found again by whoever comes after a death."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from zapwire.errors import StoreError
+from zapwire.model import BotId
+from zapwire.store.times import now
+from zapwire.transport.base import Receipt, ReceiptKind
+from zapwire.transport.whatsapp_web import codes, spool, taking
+from zapwire.transport.whatsapp_web.incoming import Incoming
+from zapwire.transport.whatsapp_web.spool import Spool, Spools
+from zapwire.transport.whatsapp_web.taking import read_back
+from zapwire.vault.keys import KeyRing, MasterKey
+
+BOT = BotId("shop")
+RING = KeyRing(MasterKey(b"k" * 32))
+
+
+def left(folder: Path, ring: KeyRing = RING, bot: BotId = BOT) -> list[tuple[int, bytes]]:
+    """What a new process finds."""
+    one = Spool(folder, bot, ring)
+    return [event for path in one.left() for event in one.events(path)]
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.one_of(st.binary(max_size=300), st.integers(0, 5))))
+def test_what_is_not_done_is_always_left_in_order(tmp_path_factory: pytest.TempPathFactory, steps: list[bytes | int]):
+    """Bytes come in; a number says which of the waiting ones is done next."""
+    folder = tmp_path_factory.mktemp("spool")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spool, "SEGMENT", 800)
+        patch.setattr(spool, "EMPTIED", 300)
+        one, waiting = Spool(folder, BOT, RING), []
+        for step in steps:
+            if isinstance(step, bytes):
+                waiting.append((step, one.add(codes.MESSAGE, step)))
+            elif waiting:
+                one.done(waiting.pop(step % len(waiting))[1])
+            found = [data for _, data in left(folder)]
+            missing = iter(found)
+            assert all(data in missing for data, _ in waiting), "each one, in order"
+        assert sum(path.stat().st_size for path in folder.iterdir()) < 800 * (len(waiting) + 2)
+        one.close()
+        assert bool(files(folder)) is bool(waiting)
+        for _, segment in waiting:
+            one.done(segment)
+        assert files(folder) == []
+
+
+def test_it_is_sealed_bound_and_bounded(tmp_path: Path):
+    one = Spools(tmp_path, RING).of(BOT)
+    for number in range(3):
+        one.add(codes.RECEIPT, b"secret %d" % number)
+    [path] = one.left()
+    content = path.read_bytes()
+    assert b"secret" not in content
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert left(tmp_path, KeyRing(MasterKey(b"n" * 32), MasterKey(b"k" * 32))) == [
+        (codes.RECEIPT, b"secret %d" % number) for number in range(3)
+    ]
+    assert left(tmp_path, KeyRing(MasterKey(b"n" * 32))) == []
+    path.write_bytes(content[:-5])  # a death amid the write
+    assert len(left(tmp_path)) == 2
+    second = 16 + (len(content) - 16) // 3
+    path.write_bytes(content[:16] + content[second:])  # a record in another's place
+    assert left(tmp_path) == []
+    path.write_bytes(content)
+    path.rename(tmp_path / "other.1.spool")
+    assert left(tmp_path, bot=BotId("other")) == []
+    one.destroy()
+    assert left(tmp_path) == []
+
+
+def test_a_disk_that_takes_nothing_keeps_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    one = Spool(tmp_path, BOT, RING)
+    assert one.add(codes.MESSAGE, b"first") is not None
+    write = os.write
+
+    def full(file: int, content: bytes) -> int:
+        if len(content) < 10:
+            raise OSError(28, "No space left on device")
+        return write(file, content[:-9])
+
+    monkeypatch.setattr(spool.os, "write", full)
+    assert one.add(codes.MESSAGE, b"second") is None
+    monkeypatch.undo()
+    assert one.add(codes.MESSAGE, b"third") is not None
+    assert [data for _, data in left(tmp_path)] == [b"first", b"third"]
+
+
+async def test_the_queue_writes_down_what_is_told_once_and_takes_more_of_it(tmp_path: Path):
+    one = Spool(tmp_path, BOT, RING)
+    incoming = Incoming(asyncio.get_running_loop(), 1, spool=one)
+    incoming.put(codes.CONNECTED, b"")
+    for number in range(9):
+        incoming.put(codes.MESSAGE, b"%d" % number)  # would wait for ever without the spool
+    assert left(tmp_path) == [(codes.MESSAGE, b"%d" % number) for number in range(9)]
+    for _ in range(9):
+        _, _, segment = await incoming.get()
+        incoming.done(segment)
+    incoming.close()
+    incoming.put(codes.MESSAGE, b"while it is being stopped")
+    one.close()
+    assert left(tmp_path)[-2:] == [(codes.MESSAGE, b"8"), (codes.MESSAGE, b"while it is being stopped")]
+
+
+async def test_what_is_left_is_stored_before_anything_else_however_long_that_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(taking, "TRY_AGAIN", 0)
+    dead = Spool(tmp_path, BOT, RING)
+    for number in range(40):
+        dead.add(codes.RECEIPT, b"%d" % number)
+    stored: list[str] = []
+    failures = 3
+
+    async def emit(event: Receipt) -> None:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise StoreError("the disk is full")
+        stored.append(event.whatsapp_ids[0])
+
+    async def read(code: int, data: bytes) -> Receipt:
+        assert code == codes.RECEIPT
+        return Receipt((data.decode(),), ReceiptKind.READ, "1@lid", now())
+
+    await read_back(Spool(tmp_path, BOT, RING), BOT, emit, read)
+    assert sorted(stored, key=int) == [str(number) for number in range(40)]
+    assert files(tmp_path) == []
