@@ -20,8 +20,8 @@ from zapwire.transport.whatsapp_web.engine import Engine, library_path
 from zapwire.transport.whatsapp_web.plain_file import PlainFile
 from zapwire.transport.whatsapp_web.server_override import ServerOverride, hide_environment, read_descriptor
 from zapwire.transport.whatsapp_web.shared import Shared
-from zapwire.vault.keys import KeyRing
 from zapwire.transport.whatsapp_web.spool import Spools
+from zapwire.vault.keys import KeyRing
 
 CLOSE_DEADLINE: Final = 5.0
 
