@@ -64,9 +64,10 @@ class WhatsAppWebBot:
             await self._shared.let_go(self._bot)
             async with self._shared.starts:
                 device = await self._file.device()
-                if (spool := self._shared.spool(self._bot)) is not None:
-                    self._identity = device.identity if device is not None else Identity()
-                    await read_back(spool, self._bot, emit, partial(self._read, None))
+            if (spool := self._shared.spool(self._bot)) is not None:
+                self._identity = device.identity if device is not None else Identity()
+                await read_back(spool, self._bot, emit, partial(self._read, None))
+            async with self._shared.starts:
                 await self._shared.way.check()
             if device is None:
                 device = await self._pair(emit)
