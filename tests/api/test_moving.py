@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import io
+import json
+from typing import Any
 
 import pytest
 
@@ -59,10 +62,13 @@ async def test_what_cannot_be_exported(api: Api):
     assert (await refused(api, "POST", "/v1/bots/nobody/export", {"passphrase": SECRET}))["status"] == 404
 
 
+def large(size: int) -> dict[str, Any]:
+    body = io.BytesIO(json.dumps({"bundle": "A" * size, "passphrase": SECRET}).encode())
+    return {"data": body, "headers": {"Content-Type": "application/json"}}
+
+
 async def test_a_bundle_may_be_larger_than_other_bodies_but_not_boundless(api: Api):
-    large = {"bundle": "A" * (2 << 20), "passphrase": SECRET}
-    problem = await refused(api, "POST", "/v1/bots/import", large)
+    problem = await refused(api, "POST", "/v1/bots/import", **large(2 << 20))
     assert (problem["status"], problem["field"]) == (422, "bundle")
-    large = {"bundle": "A" * (65 << 20), "passphrase": SECRET}
-    problem = await refused(api, "POST", "/v1/bots/import", large)
+    problem = await refused(api, "POST", "/v1/bots/import", **large(65 << 20))
     assert (problem["status"], problem["code"], str(64 << 20) in problem["detail"]) == (413, "body-too-large", True)

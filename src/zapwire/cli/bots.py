@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
 import os
 import sys
@@ -102,12 +103,13 @@ def _ask(chosen: Settings, path: str, body: dict[str, Any]) -> bytes:
             tokens = Tokens(database)
             token, secret = await tokens.create("zapwire bot")
             try:
-                headers = {"Authorization": f"Bearer {secret}"}
-                async with aiohttp.ClientSession(url, headers=headers) as http, http.post(path, json=body) as answer:
-                    content = await answer.read()
+                headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+                content = io.BytesIO(json.dumps(body).encode())
+                async with aiohttp.ClientSession(url, headers=headers) as http, http.post(path, data=content) as answer:
+                    given = await answer.read()
                     if answer.status >= 300:
-                        raise _problem(content)
-                    return content
+                        raise _problem(given)
+                    return given
             except aiohttp.ClientError as error:
                 raise ZapwireError(f"the daemon at {url} does not answer: {type(error).__name__}") from None
             finally:
