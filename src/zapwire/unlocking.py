@@ -30,6 +30,7 @@ def unlock(settings: Settings) -> Source:
             )
         source = _make(settings)
         log.info("made a master key: %s", source.file)
+    _refuse_another_key(settings, source)
     if source.warning is not None:
         log.warning("%s", source.warning)
     return source
@@ -42,6 +43,17 @@ def find(settings: Settings) -> Source | None:
         return sources.find(settings.sessions_dir, file=settings.master_key_file, variable=variable)
     except KeyUnavailable as error:
         raise SettingsError(str(error), field="master_key_file") from None
+
+
+def _refuse_another_key(settings: Settings, source: Source) -> None:
+    sealed_with = sealing.fingerprint(settings.database_file)
+    given = [key.fingerprint for key in source.keys]
+    if sealed_with is not None and sealed_with not in given:
+        raise SettingsError(
+            f"master_key_file: the database {settings.database_file} is sealed with the master key {sealed_with}, and the "
+            f"one given is {' and '.join(given)}: give the right one; nothing was changed",
+            field="master_key_file",
+        )
 
 
 def _make(settings: Settings) -> Source:

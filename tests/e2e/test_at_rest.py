@@ -116,6 +116,31 @@ async def test_a_bundle_opens_where_auth_state_is_plain(daemon: Daemon, sandbox:
     await daemon.until_state("shop", "connected")
 
 
+async def test_bots_chat_on_under_another_key_and_nothing_starts_with_a_wrong_one(daemon: Daemon, sandbox: Sandbox):
+    contact = await sandbox.phone(CONTACT_NUMBER)
+    await linked_bot(daemon, sandbox)
+    await daemon.send("shop", f"+{CONTACT_NUMBER}", "under the old key", wait=10)
+    await arrived(contact, "under the old key")
+    code, _, err = await run("key", "rotate", folder=daemon.folder)
+    assert (code, "zapwire daemon (process" in err) == (1, True)
+    await daemon.kill()
+    key = daemon.folder / "sessions" / "master.key"
+    old = key.read_text()
+    code, out, _ = await run("key", "rotate", folder=daemon.folder)
+    assert (code, b"1 auth files" in out) == (0, True)
+    assert (await run("key", "verify", folder=daemon.folder))[0] == 0
+    new = key.read_text()
+    key.write_text(old)
+    code, _, err = await run("serve", folder=daemon.folder, ZAPWIRE_LISTEN="127.0.0.1:0")
+    assert (code, "is sealed with the master key" in err, "Traceback" in err) == (2, True, False)
+    key.write_text(new)
+    await daemon.start()
+    await daemon.until_state("shop", "connected")
+    await contact.send(BOT_NUMBER, "is it you?")
+    await daemon.send("shop", f"+{CONTACT_NUMBER}", "under the new key", wait=10)
+    await arrived(contact, "under the new key")
+
+
 async def test_doctor_beside_a_running_daemon(daemon: Daemon, sandbox: Sandbox):
     await linked_bot(daemon, sandbox)
     code, out, err = await run("doctor", folder=daemon.folder, ZAPWIRE_WHATSAPP_SERVER=str(sandbox.descriptor_file))
