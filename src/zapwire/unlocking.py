@@ -50,8 +50,8 @@ def _refuse_another_key(settings: Settings, source: Source) -> None:
     given = [key.fingerprint for key in source.keys]
     if sealed_with is not None and sealed_with not in given:
         raise SettingsError(
-            f"master_key_file: the database {settings.database_file} is sealed with the master key {sealed_with}, and the "
-            f"one given is {' and '.join(given)}: give the right one; nothing was changed",
+            f"master_key_file: the database {settings.database_file} is sealed with the master key {sealed_with}, not "
+            f"with the one given, {' and '.join(given)}: give the right one; nothing was changed",
             field="master_key_file",
         )
 
