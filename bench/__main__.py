@@ -10,14 +10,14 @@ import time
 from pathlib import Path
 
 from bench.engine import BareEngine
-from bench.measure import inbound, memory, pairing, sending
+from bench.measure import inbound, memory, pairing, sealing, sending
 from bench.table import Table
 from tests.harness.daemon import Daemon
 from tests.harness.sandbox import Sandbox
 
 
-async def measure(folder: Path) -> Table:
-    table = Table()
+async def measure(folder: Path) -> list[Table]:
+    table, seals = Table(), Table(columns=sealing.KINDS)
     sandbox_folder, daemon_folder = folder / "sandbox", folder / "daemon"
     sandbox_folder.mkdir()
     daemon_folder.mkdir()
@@ -29,10 +29,11 @@ async def measure(folder: Path) -> Table:
             await pairing.measure(table, sandbox, daemon, bare)
             await sending.measure(table, sandbox, daemon, bare)
             await inbound.measure(table, sandbox, daemon, bare)
+        await sealing.measure(seals, folder / "sealing", sandbox)
         await memory.measure(
             table, folder, sandbox, [int(n) for n in os.environ.get("BENCH_BOTS", "1,10,50").split(",")]
         )
-    return table
+    return [table, seals]
 
 
 def main() -> None:
@@ -40,8 +41,9 @@ def main() -> None:
         f"zapwire bench, {time.strftime('%Y-%m-%d %H:%M')}, Python {platform.python_version()}, {os.cpu_count()} cores"
     )
     with tempfile.TemporaryDirectory(prefix="zapwire-bench-") as folder:
-        table = asyncio.run(measure(Path(folder)))
-    print("\n" + table.markdown())
+        tables = asyncio.run(measure(Path(folder)))
+    for table in tables:
+        print("\n" + table.markdown())
 
 
 if __name__ == "__main__":

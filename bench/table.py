@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Row:
-    """One figure of ours, bare neonize's beside it, and what was hoped for."""
+    """One figure of ours, what it is compared with beside it, and what was hoped for."""
 
     what: str
     ours: float
@@ -22,15 +22,16 @@ class Table:
     """Rows in the order they were measured."""
 
     rows: list[Row] = field(default_factory=list)
+    columns: tuple[str, str] = ("zapwire", "bare neonize")
 
     def add(self, what: str, figures: Sequence[float], unit: str, goal: str = "") -> None:
-        """Take in one figure, *figures* being ours and bare neonize's, and print it."""
+        """Take in one figure, *figures* being those of the two columns, and print it."""
         row = Row(what, figures[0], figures[1], unit, goal)
         self.rows.append(row)
         print(_line(row), flush=True)
 
     def markdown(self) -> str:
-        head = ["| figure | zapwire | bare neonize | ratio | goal |", "|---|---|---|---|---|"]
+        head = [f"| figure | {self.columns[0]} | {self.columns[1]} | ratio | goal |", "|---|---|---|---|---|"]
         return "\n".join([*head, *map(_line, self.rows)])
 
 
