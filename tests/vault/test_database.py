@@ -141,13 +141,19 @@ def test_destroying_makes_the_key_unreachable_first(database: SealedDatabase, mo
 def test_a_connection_that_outlives_its_file_can_bring_nothing_back(database: SealedDatabase, at: Make):
     """The engine never closes its connections (E8): after a logout and a new pairing the old ones are still there."""
     old, idle = database.connect(), database.connect()
+    old.run("PRAGMA cache_size=1")
     old.run("UPDATE rows SET text = 'old'")
     twin = database.path.with_name("twin")
     os.link(database.path, twin)
     options = database.options
+    told: list[str] = []
+    database._file.on_damage = told.append
     database.destroy()
     fill(new := at(), "new")
     new.open()
+    with pytest.raises(SqliteError):
+        old.run("SELECT sum(length(data)) FROM rows")
+    assert told == [], "what was destroyed is not damaged"
     for connection in (old, idle):  # the second one would open the WAL only now, by its name
         with pytest.raises(SqliteError):
             connection.run("UPDATE rows SET text = 'back'")
@@ -241,6 +247,24 @@ def test_a_plain_database_that_is_damaged_is_left_alone(vfs: Vfs, at: Make, tmp_
 
 class Killed(BaseException):
     """What stands for kill -9 between two calls to the system."""
+
+
+def test_a_file_gets_its_name_when_it_is_on_the_disk_and_then_the_name_goes_there(
+    database: SealedDatabase, at: Make, monkeypatch
+):
+    """What a power cut may undo; the steps below say what kill -9 may leave."""
+    done: list[str] = []
+    fsync, rename = os.fsync, Path.rename
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: (done.append(f"sync {Path(f'/proc/self/fd/{fd}').readlink()}"), fsync(fd))
+    )
+    monkeypatch.setattr(Path, "rename", lambda old, new: (done.append(f"rename {old} {new}"), rename(old, new)))
+    rekeyed, path = at(ring=KeyRing(*OTHER, *KEYS)), database.path
+    rekeyed.rekey()
+    assert done == [f"sync {path}.new", f"rename {path}.new {path}", f"sync {path.parent}"]
+    done.clear()
+    rekeyed.destroy()
+    assert [step for step in done if ".lock" not in step] == [f"sync {path}", f"sync {path.parent}"]
 
 
 @pytest.mark.parametrize("what", ["rekey", "upgrade", "create", "destroy"])
