@@ -41,7 +41,7 @@ class Receiver:
             body = json.loads(text)
             self.raw.append(text)
             self.got.append(body)
-            self.headers.append(dict(request.headers))
+            self.headers.append({name: ", ".join(request.headers.getall(name)) for name in request.headers})
             self.changed.set()
             if self.stream is not None:
                 return await self.stream(request)

@@ -198,7 +198,7 @@ async def world(path: Path, *, linked: bool = False, limits: Limits = QUICK, **o
     transports = ScriptedTransports(linked=linked)
     async with (
         Database.open(path, KEYS) as database,
-        open_core(database, transports, limits=limits, webhook_networks=LOOPBACK, **options) as core,
+        open_core(database, transports, limits=limits, **{"webhook_networks": LOOPBACK, **options}) as core,
     ):
         yield World(core, transports, database)
 

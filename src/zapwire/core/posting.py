@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 import aiohttp
+from multidict import CIMultiDict
 
 import zapwire
 from zapwire.core import codec
@@ -113,15 +114,17 @@ class _Attempt:
 
     async def make(self, session: aiohttp.ClientSession, target: Target, event: str, content: str) -> None:
         now = datetime.now(UTC)
-        headers = {
-            "accept-encoding": "identity",
-            "user-agent": f"zapwire/{zapwire.__version__}",
-            **target.headers,
-            "content-type": "application/json",
-            "webhook-id": event,
-            "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": target.signer.sign(event, now, content),
-        }
+        headers = CIMultiDict({"User-Agent": f"zapwire/{zapwire.__version__}"})
+        headers.update(target.headers)
+        headers.update(
+            {
+                "Accept-Encoding": "identity",
+                "Content-Type": "application/json",
+                "webhook-id": event,
+                "webhook-timestamp": str(int(now.timestamp())),
+                "webhook-signature": target.signer.sign(event, now, content),
+            }
+        )
         async with session.post(
             target.url, data=content.encode(), headers=headers, allow_redirects=False, max_redirects=0
         ) as response:

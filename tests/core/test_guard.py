@@ -1,0 +1,162 @@
+"""Where webhooks may go."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.abc import AbstractResolver, ResolveResult
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.core.receiver import receiver
+from tests.core.scripted import LOOPBACK, world
+from zapwire.core.guard import Forbidden, Guard
+from zapwire.errors import InvalidInput
+
+INSIDE = [
+    "0.0.0.0",
+    "0.1.2.3",
+    "10.1.2.3",
+    "100.64.0.1",
+    "100.100.100.200",
+    "127.0.0.1",
+    "127.255.255.254",
+    "168.63.129.16",
+    "169.254.169.254",
+    "172.16.0.1",
+    "172.31.255.255",
+    "192.0.0.192",
+    "192.168.1.1",
+    "198.18.0.1",
+    "224.0.0.1",
+    "239.255.255.250",
+    "240.0.0.1",
+    "255.255.255.255",
+    "::",
+    "::1",
+    "::ffff:127.0.0.1",
+    "::ffff:a9fe:a9fe",
+    "64:ff9b::10.0.0.1",
+    "2002:7f00:1::",
+    "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+    "fc00::1",
+    "fd00:ec2::254",
+    "fe80::1",
+    "fe80::1%eth0",
+    "fec0::1",
+    "ff02::1",
+    "2001:db8::1",
+    "",
+    "localhost",
+    "127.1",
+]
+OUTSIDE = [
+    "8.8.8.8",
+    "1.1.1.1",
+    "172.32.0.1",
+    "100.128.0.1",
+    "2606:4700:4700::1111",
+    "2a00:1450::1",
+    "64:ff9b::8.8.8.8",
+]
+
+
+@pytest.mark.parametrize("address", INSIDE)
+def test_what_is_inside_is_refused(address: str):
+    assert not Guard().permits(address)
+
+
+@pytest.mark.parametrize("address", OUTSIDE)
+def test_what_everybody_reaches_is_let_through(address: str):
+    assert Guard().permits(address)
+
+
+@given(st.ip_addresses(v=4))
+def test_no_spelling_of_an_ipv4_address_gets_past(address: ipaddress.IPv4Address):
+    guard, number = Guard(), int(address)
+    plain = guard.permits(str(address))
+    for spelling in ((0xFFFF << 32) | number, (0x64FF9B << 96) | number, (0x2002 << 112) | (number << 80)):
+        assert guard.permits(str(ipaddress.IPv6Address(spelling))) == plain
+    if plain:
+        assert address.is_global
+
+
+def test_networks_are_allowed_by_name():
+    guard = Guard([ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("fd00::/8")])
+    assert all(guard.permits(one) for one in ("127.0.0.1", "::ffff:127.0.0.1", "fd12::1", "8.8.8.8"))
+    assert not any(guard.permits(one) for one in ("10.0.0.1", "::1", "169.254.169.254"))
+
+
+def test_the_socket_is_refused_before_it_exists():
+    place = (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 80))
+    with pytest.raises(Forbidden, match="ZAPWIRE_WEBHOOK_ALLOW_NETWORKS"):
+        Guard().open_socket(place)
+    with Guard(LOOPBACK).open_socket(place) as made:
+        assert made.family == socket.AF_INET
+
+
+async def test_a_new_endpoint_is_checked_and_so_is_a_changed_one(tmp_path: Path):
+    async with world(tmp_path / "db") as at:
+        endpoint, _ = await at.core.endpoints.create("http://127.0.0.1:9/hook")
+        for url in (
+            "http://10.0.0.1/hook",
+            "http://[::1]/hook",
+            "https://169.254.169.254/latest",
+            "http://0x7f.1.1.1.1/",  # no address and no name: later is soon enough, but never a connection
+            "http://2852039166/",  # 169.254.169.254 as getaddrinfo reads it
+        ):
+            for attempt in (at.core.endpoints.create(url), at.core.endpoints.update(endpoint.id, url=url)):
+                if "0x7f" in url:
+                    await attempt
+                    continue
+                with pytest.raises(InvalidInput) as caught:
+                    await attempt
+                assert caught.value.field == "url"
+                assert "ZAPWIRE_WEBHOOK_ALLOW_NETWORKS" in caught.value.detail
+        endpoint, _ = await at.core.endpoints.create("https://this-name-does-not-exist.invalid/hook")
+        assert (await at.core.deliveries.test(endpoint.id))[1].error == "its name cannot be resolved"
+
+
+class Rebinding(AbstractResolver):
+    """A name server that answers something else each time."""
+
+    def __init__(self, *answers: str) -> None:
+        self.answers = list(answers)
+        self.asked = 0
+
+    async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_INET) -> list[ResolveResult]:
+        self.asked += 1
+        address = self.answers.pop(0)
+        return [ResolveResult(hostname=host, host=address, port=port, family=socket.AF_INET, proto=0, flags=0)]
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_a_name_that_resolves_to_something_else_the_next_time_gains_nothing(tmp_path: Path):
+    resolver = Rebinding("127.0.0.2", "127.0.0.1")
+    networks = [ipaddress.ip_network("127.0.0.2/32")]
+    async with receiver() as hook, world(tmp_path / "db", resolver=resolver, webhook_networks=networks) as at:
+        endpoint, _ = await at.core.endpoints.create(f"http://rebinding.invalid:{hook.port}/hook")
+        _, first = await at.core.deliveries.test(endpoint.id)
+        assert first.error == "cannot be reached: Connection refused"  # allowed, but nobody is there
+        at.core.deliveries._couriers._means.session.connector.clear_dns_cache()
+        _, second = await at.core.deliveries.test(endpoint.id)
+        assert second.error is not None
+        assert "not allowed" in second.error
+        assert resolver.asked == 2
+        assert hook.got == []
+
+
+async def test_a_redirect_to_the_inside_is_not_followed(tmp_path: Path):
+    async with receiver() as hook, receiver() as inside, world(tmp_path / "db") as at:
+        hook.answer = lambda body: web.Response(status=302, headers={"Location": inside.url})
+        endpoint, _ = await at.core.endpoints.create(hook.url)
+        _, outcome = await at.core.deliveries.test(endpoint.id)
+        assert outcome.error == "it answered 302: redirects are not followed, give the final address"
+        assert inside.got == []
