@@ -20,8 +20,8 @@ async def account_for(
     with capsys.disabled():
         print(f"\n{account.line()} (seed {seed})")
     account.check()
-    # What is lost was in Go's channel, or on its way through the callback, in the very moment of a kill.
-    assert len(account.lost) <= 4 * kills
+    # One is lost when its acknowledgement left before its callback got the interpreter: 1 of 24 kills on a busy machine.
+    assert len(account.lost) <= max(1, kills // 5)
 
 
 @pytest.mark.timeout(120)

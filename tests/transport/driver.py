@@ -20,7 +20,7 @@ from typing import Any
 
 from zapwire.errors import ZapwireError
 from zapwire.model import BotId, Outgoing
-from zapwire.transport.whatsapp_web import WhatsAppWeb, bot, ensure_environment
+from zapwire.transport.whatsapp_web import WhatsAppWeb, bot, ensure_environment, event_buffer
 from zapwire.vault.keys import KeyRing
 
 
@@ -69,6 +69,11 @@ class Driver:
 
     async def logout(self, bot: str) -> None:
         await self.bot(bot).logout()
+
+    async def buffered(self, bot: str) -> bool:
+        """Does the engine keep what it decrypted until it has told it?"""
+        table = self._transports._entered.engine.library.table
+        return table is not None and event_buffer.is_enabled(table, bot.encode())
 
     async def answer(self, request: dict[str, Any]) -> None:
         number, do = request.pop("nr"), request.pop("do")

@@ -48,6 +48,10 @@ async def test_a_pairing_code_pairs(driver: Driven, sandbox: Sandbox):
     await bot.until("Connected")
 
 
+async def test_the_engine_keeps_what_it_decrypted_until_it_is_told(bot: Bot):
+    assert await bot("buffered"), "on this build; see event_buffer"
+
+
 async def test_texts_go_both_ways_with_both_names_and_receipts(bot: Bot, sandbox: Sandbox):
     anna = await sandbox.phone(ANNA, "Anna")
     sent = await bot("send", to=f"{ANNA}@s.whatsapp.net", text="hello")

@@ -45,3 +45,7 @@ class ClientTable:
         before = ctypes.c_uint64.from_address(header).value
         writing = ctypes.c_uint8.from_address(header + _WRITING).value
         return None if writing else before
+
+    def settled_header(self) -> int | None:
+        """Where the table's header lies; None while there is none or an entry is being made or removed."""
+        return self._variable.value if self.size() is not None else None

@@ -16,9 +16,11 @@ from zapwire.errors import Blocked, Condition, Conflict, TransportError, Zapwire
 from zapwire.model import Identity
 from zapwire.transport.whatsapp_web import conditions
 
-OPTIONS: Final = "_foreign_keys=on&_synchronous=FULL&_cache_size=-256&_busy_timeout=5000"
+OPTIONS: Final = "_foreign_keys=on&_synchronous=FULL&_cache_size=-256&_busy_timeout=5000&_txlock=immediate"
 """go-sqlite3's options. FULL, because a lost commit after a power cut would roll a Signal session back and make
-messages undecryptable. 256 KiB of cache per connection instead of 2 MiB.
+messages undecryptable. 256 KiB of cache per connection instead of 2 MiB. Immediate, because a transaction that reads
+first and then writes does not wait for another writer: SQLite fails it at once ("database is locked"), and with it the
+decryption that it is for.
 """
 REST: Final = "_rest="
 """Last in a DSN: the engine pastes it between `file:` and `?_foreign_keys=on` (docs/engine.md's E17)."""

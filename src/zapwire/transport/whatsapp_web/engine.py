@@ -11,6 +11,7 @@ from typing import Final, Protocol, TypeVar
 
 from zapwire.errors import SettingsError
 from zapwire.protobufs import NEONIZE_FOLDER
+from zapwire.transport.whatsapp_web import event_buffer
 from zapwire.transport.whatsapp_web.gate import Gate
 from zapwire.transport.whatsapp_web.library import EVENT_CALLBACK, LOG_CALLBACK, TEXT_CALLBACK, Library
 from zapwire.transport.whatsapp_web.noise_root import NoiseRootError
@@ -78,6 +79,7 @@ class Engine:
         self._threads = CallThreads(CALL_THREADS)
         self._callbacks: dict[str, Callbacks] = {}
         self._question: asyncio.Future[None] | None = None
+        self._warned = False
 
     @classmethod
     async def load(cls, noise_root: bytes | None) -> Engine:
@@ -91,6 +93,12 @@ class Engine:
     def callbacks(self, bot: str) -> Callbacks:
         """The callbacks of *bot*, the same ones at every start."""
         return self._callbacks.setdefault(bot, Callbacks())
+
+    def buffer_events(self, bot: bytes) -> None:
+        """Let the client of *bot* keep what it decrypted until it has told it, if this build of the engine can."""
+        if not event_buffer.enable(self.library.table, bot) and not self._warned:
+            self._warned = True
+            log.warning("this build of the engine is not known: a message being decrypted in a crash may be lost")
 
     async def call(self, function: Callable[[], T]) -> T:
         """Run *function*, which calls the library for a running client, in a thread and under the gate's rules."""
