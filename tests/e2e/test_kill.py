@@ -20,7 +20,7 @@ async def account_for(
     with capsys.disabled():
         print(f"\n{account.line()} (seed {seed})")
     account.check()
-    # One is lost when its acknowledgement left before its callback got the interpreter: 1 of 24 kills on a busy machine.
+    # One is lost when its acknowledgement left before its callback got the interpreter: see docs/operating.md.
     assert len(account.lost) <= max(1, kills // 5)
 
 
