@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.keys import KEYS
-from zapwire.errors import Blocked, PairingTimedOut, TransportError
+from zapwire.errors import Blocked, PairingTimedOut, SettingsError, TransportError
 from zapwire.model import BotId, Identity
 from zapwire.transport.whatsapp_web import pairing, sealed_file
 from zapwire.transport.whatsapp_web.devices import AuthFile, read_device
@@ -16,6 +16,7 @@ from zapwire.transport.whatsapp_web.engine import library_path
 from zapwire.transport.whatsapp_web.plain_file import PlainFile
 from zapwire.transport.whatsapp_web.sealed_file import SealedFile
 from zapwire.vault.keys import KeyRing, MasterKey
+from zapwire.vault.pages import FileKeys
 
 SCHEMA = "CREATE TABLE whatsmeow_device (jid TEXT, lid TEXT, push_name TEXT)"
 ROW = "INSERT INTO whatsmeow_device VALUES ('4915510000001:7@s.whatsapp.net', '111:7@lid', 'Bot')"
@@ -128,6 +129,21 @@ async def test_what_was_in_the_clear_is_sealed_at_the_start(folder: Path):
     file._database.close()
     with pytest.raises(Blocked, match='the auth state is sealed, but auth_state is "plain"'):
         await plain.device()
+
+
+def test_where_nothing_can_be_sealed_nothing_starts_and_the_way_out_is_named(folder: Path, monkeypatch):
+    def broken(self: FileKeys, offset: int, page: bytes) -> bytes:
+        return bytes(page)
+
+    monkeypatch.setattr(FileKeys, "seal_frame", broken)
+    with pytest.raises(SettingsError, match=r'Nothing was started.*only auth_state = "plain"') as refusal:
+        sealed_file.start(library_path(), folder, KEYS)
+    assert refusal.value.field == "auth_state"
+    monkeypatch.undo()
+    folder.rmdir()
+    folder.write_text("a file")
+    with pytest.raises(SettingsError, match=r"sessions_dir: .* cannot be used"):
+        sealed_file.start(library_path(), folder, KEYS)
 
 
 async def test_the_folder_does_not_reach_into_the_options(both: tuple[AuthFile, Write]):

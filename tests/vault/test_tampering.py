@@ -87,6 +87,20 @@ def test_a_file_that_vanishes_after_it_was_opened_is_never_made_anew(database: S
     assert how == "emptied" or not database.path.exists()
 
 
+def test_what_a_person_has_put_back_is_looked_at_anew(database: SealedDatabase, at: Make):
+    good = database.path.read_bytes()
+    fill(other := at("other.db"), "other")
+    assert content(database)
+    inode = database.path.stat().st_ino
+    for raw in (other.path.read_bytes(), good):  # in place: the inode stays what it was
+        database.path.write_bytes(b"noise" * PAGE)
+        with pytest.raises(Damaged):
+            content(database)
+        database.path.write_bytes(raw)
+        assert content(database)
+    assert database.path.stat().st_ino == inode
+
+
 def test_pages_that_turn_out_damaged_while_in_use_are_told(database: SealedDatabase, at: Make):
     told: list[str] = []
     victim = at(on_damage=told.append)

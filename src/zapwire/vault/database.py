@@ -118,12 +118,12 @@ class SealedDatabase:
 
     def query(self, sql: str) -> list[tuple[Value, ...]]:
         """Open it and run one statement. Raises `Damaged` and `InUse`."""
-        with self._guard, _judged(), self.connect() as connection:
+        with self._guard, self._judged(), self.connect() as connection:
             return connection.run(sql)
 
     def image(self) -> bytes:
         """Open it and copy it as one committed state, in the clear; also while it is in use. `Damaged`, `InUse`."""
-        with self._guard, _judged(), self.connect() as connection:
+        with self._guard, self._judged(), self.connect() as connection:
             return connection.image()
 
     def rekey(self) -> bool:
@@ -139,7 +139,7 @@ class SealedDatabase:
             if self._vfs.is_open(file):
                 message = f"{self.path.name} is in use by this process"
                 raise InUse(message)
-            with _judged(), self.connect() as connection:
+            with self._judged(), self.connect() as connection:
                 connection.checkpoint()
                 image = connection.image()
             if files.wal_of(self.path).exists():  # the last connection that closes deletes it
@@ -192,7 +192,7 @@ class SealedDatabase:
         self._inode, self._master = self._inode_now(), opened.master
         file = self._file = SealedFile(str(self.path), opened.keys, self._on_damage, torn=opened.torn)
         self._vfs.add(file)
-        with _judged():
+        with self._judged():
             with self._vfs.connect(file) as connection:
                 connection.run("PRAGMA schema_version")
                 if opened.torn:
@@ -202,6 +202,20 @@ class SealedDatabase:
                 with self._vfs.connect(file) as connection:
                     connection.run("PRAGMA schema_version")
                 log.warning("%s: a crash had torn its first page; it was mended from the WAL", self.path)
+
+    @contextmanager
+    def _judged(self) -> Iterator[None]:
+        """Turn what SQLite says into `Damaged` or `InUse`; a full disk, say, is neither."""
+        try:
+            yield
+        except SqliteError as error:
+            if error.code & 0xFF in _BUSY:
+                raise InUse(str(error)) from error
+            if error.code not in _DAMAGED:
+                raise
+            if self._file is not None and not self._vfs.is_open(self._file):
+                self._forget()  # so that the next attempt looks anew: a person may have put another file there
+            raise Damaged(str(error)) from error
 
     def _forget(self) -> None:
         if self._file is not None and self._vfs.get(self._file.path) is self._file:
@@ -219,16 +233,3 @@ class SealedDatabase:
             return self.path.stat().st_ino
         except FileNotFoundError:
             return None
-
-
-@contextmanager
-def _judged() -> Iterator[None]:
-    """Turn what SQLite says into `Damaged` or `InUse`; a full disk, say, is neither."""
-    try:
-        yield
-    except SqliteError as error:
-        if error.code & 0xFF in _BUSY:
-            raise InUse(str(error)) from error
-        if error.code in _DAMAGED:
-            raise Damaged(str(error)) from error
-        raise
