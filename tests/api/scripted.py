@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from zapwire.errors import Refused
 from zapwire.model import BotId, Identity, Message, MessageId, Outgoing, PairingCode, Party, QrCode, Sent
-from zapwire.transport.base import Capabilities, Connected, Emit, Paired, Receipt, ReceiptKind, Received
+from zapwire.transport.base import Capabilities, Connected, Emit, Paired, Receipt, ReceiptKind, Received, TransportEvent
 
 LINKED = Identity(phone="+4915100000001", lid="900001@lid", push_name="Corner Shop")
 NOBODY = "4915199999999@s.whatsapp.net"
@@ -42,6 +42,10 @@ class Scripted:
             raise Refused("this number is not on WhatsApp")
         self.sent.append(message)
         return Sent(f"3EB0{len(self.sent):08}", datetime.now(UTC))
+
+    async def emit(self, event: TransportEvent) -> None:
+        assert self._emit is not None
+        await self._emit(event)
 
     async def receive(self, text: str, number: int = 1) -> None:
         assert self._emit is not None

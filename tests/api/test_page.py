@@ -13,8 +13,11 @@ from aiohttp import web
 from playwright.async_api import Page, expect
 
 from tests.api.conftest import TOKEN, Api, open_api, serve
+from tests.api.scripted import LINKED
 from zapwire.api.keys import WARNINGS
 from zapwire.api.sandbox import Sandbox
+from zapwire.errors import Condition
+from zapwire.transport.base import Connected, Troubled
 
 
 @pytest_asyncio.fixture
@@ -78,6 +81,19 @@ async def test_a_reload_shows_the_same_again(demo: Api, page: Page) -> None:
     await expect(page.locator("#messages")).to_contain_text("before the reload")
     await page.reload()
     await expect(page.locator("#messages")).to_contain_text("before the reload")
+    await expect(page.locator("#bot-state")).to_have_text("Connected")
+
+
+async def test_a_connected_bot_that_is_not_well_raises_an_alert(demo: Api, page: Page) -> None:
+    transport = await demo.connected("shop")
+    await page.goto(f"{demo.url}/#token={TOKEN}")
+    await expect(page.locator("#bot-state")).to_have_text("Connected")
+    await expect(page.get_by_role("alert")).to_be_hidden()
+    await transport.emit(Troubled("WhatsApp did not answer the last 2 probes", "none yet", Condition.SILENT))
+    await expect(page.get_by_role("alert")).to_have_text("Not well: WhatsApp did not answer the last 2 probes.")
+    await expect(page.locator("#bot-state")).to_have_text("Connected, but not well")
+    await transport.emit(Connected(LINKED))
+    await expect(page.get_by_role("alert")).to_be_hidden()
     await expect(page.locator("#bot-state")).to_have_text("Connected")
 
 

@@ -82,10 +82,13 @@ class Daemon:
     def log(self) -> str:
         return (self.folder / "daemon.log").read_text()
 
-    async def ask(self, method: str, path: str, body: Any = None, **query: Any) -> tuple[int, Any]:
-        """One API call; returns the status and the decoded body."""
+    async def ask(
+        self, method: str, path: str, body: Any = None, *, once: str | None = None, **query: Any
+    ) -> tuple[int, Any]:
+        """One API call, with *once* as its Idempotency-Key; returns the status and the decoded body."""
+        headers = {"Idempotency-Key": once} if once is not None else {}
         assert self._http is not None
-        async with self._http.request(method, path, json=body, params=query) as answer:
+        async with self._http.request(method, path, json=body, params=query, headers=headers) as answer:
             text = await answer.text()
             return answer.status, json.loads(text) if text else None
 

@@ -15,10 +15,11 @@ FAILURE_ATTRS: Final = ("code", "expire", "message")
 
 
 class Refuse(Body):
-    """Cut every new connection (`on`: false ends it)."""
+    """Cut every new connection (`on`: false ends it); with `phone` only that account's, at its login."""
 
     kind: Literal["refuse"]
     on: bool = True
+    phone: str = ""
 
 
 class Freeze(Body):
@@ -34,6 +35,36 @@ class Drop(Body):
     kind: Literal["drop"]
     phone: str = ""
     device: int | None = None
+
+
+class Flap(Body):
+    """Cut an account's connections so many seconds after each login."""
+
+    kind: Literal["flap"]
+    phone: str
+    seconds: float = Field(default=1.0, gt=0)
+
+
+class Slow(Body):
+    """Make an account's connections slow."""
+
+    kind: Literal["slow"]
+    phone: str
+    bytes_per_second: int = Field(default=1000, ge=1)
+
+
+class Deaf(Body):
+    """Take an account's logins and answer its keep-alives, but nothing else, and deliver nothing."""
+
+    kind: Literal["deaf"]
+    phone: str
+
+
+class HalfOpen(Body):
+    """Forget connections without closing them."""
+
+    kind: Literal["half-open"]
+    phone: str = ""
 
 
 class FailLogins(Body):
@@ -78,7 +109,8 @@ class Clear(Body):
     kind: Literal["clear"]
 
 
-Fault: TypeAlias = Refuse | Freeze | Drop | FailLogins | RefuseMessages | StreamError | Clear
+NetworkFault: TypeAlias = Refuse | Freeze | Drop | Flap | Slow | Deaf | HalfOpen
+Fault: TypeAlias = NetworkFault | FailLogins | RefuseMessages | StreamError | Clear
 FAULT: TypeAdapter[Fault] = TypeAdapter(Annotated[Fault, Field(discriminator="kind")])
 
 
@@ -109,14 +141,6 @@ class ServerApi:
         """Make the server misbehave; answers how many connections it hit, where that is known."""
         fault, faults, hit = FAULT.validate_json(await request.read()), self._world.faults, 0
         match fault:
-            case Refuse():
-                faults.refuse(fault.on)
-            case Freeze(kind="freeze"):
-                faults.freeze(fault.phone)
-            case Freeze():
-                faults.thaw(fault.phone)
-            case Drop():
-                hit = faults.drop(fault.phone, fault.device)
             case FailLogins():
                 attrs = {name: str(value) for name in FAILURE_ATTRS if (value := getattr(fault, name)) is not None}
                 faults.fail_logins(LoginFailure(fault.reason, attrs, fault.times), fault.phone)
@@ -127,7 +151,30 @@ class ServerApi:
                 hit = await faults.send_stream_error(node, fault.phone, fault.device)
             case Clear():
                 faults.clear()
+            case _:
+                hit = self._break_the_network(fault)
         return web.json_response({"hit": hit})
+
+    def _break_the_network(self, fault: NetworkFault) -> int:
+        faults, hit = self._world.faults, 0
+        match fault:
+            case Refuse():
+                faults.refuse(fault.on, fault.phone)
+            case Freeze(kind="freeze"):
+                faults.freeze(fault.phone)
+            case Freeze():
+                faults.thaw(fault.phone)
+            case Drop():
+                hit = faults.drop(fault.phone, fault.device)
+            case HalfOpen():
+                hit = faults.half_open(fault.phone)
+            case Flap():
+                faults.flap(fault.phone, fault.seconds)
+            case Slow():
+                faults.slow_down(fault.phone, fault.bytes_per_second)
+            case Deaf():
+                faults.turn_deaf(fault.phone)
+        return hit
 
     async def statistics(self, _: web.Request) -> web.Response:
         """Stanzas by kind, those that nothing here understands, connections, pairings, logins."""

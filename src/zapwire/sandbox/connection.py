@@ -59,15 +59,18 @@ class Connection:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._overflowed = False
+        self._pings: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._write: Cipher | None = None
         self._ending = False
+        self.entered = False
+        """The client has said that it is active: it is connected from its point of view."""
 
     # ---- the Endpoint's side
 
     async def deliver(self, node: Node) -> None:
         """Queue a stanza for the client. A client that reads nothing for 30 s is cut off."""
-        if self._socket.closed or self._ending:
+        if self._socket.closed or self._ending or (self.entered and not self._may_pass(node)):
             return
         if not self._flowing.is_set() and self._outgoing.full():
             self._overflowed = True
@@ -91,6 +94,26 @@ class Connection:
         self._ending = True
         if self._request.transport is not None:
             self._request.transport.abort()
+
+    def forget(self) -> None:
+        """Know nothing of this client any more, and leave its socket open: nothing is read or written again."""
+        self._ending = True
+        self.freeze()
+        account = self.world.accounts.get(self.phone)
+        if account is not None and self.device_number is not None:
+            self.world.detach(account, self.device_number, self)
+
+    def ignores(self, node: Node) -> bool:
+        """Is this stanza of the client not heard, because of a fault?"""
+        return self.entered and not self._may_pass(node)
+
+    def _may_pass(self, node: Node) -> bool:
+        """A deaf server still answers keep-alives; an answer bears the mark of its question only by its id."""
+        if not self.world.faults.is_deaf(self.phone):
+            return True
+        if node.text("xmlns") == "w:p":
+            self._pings.add(node.text("id"))
+        return node.text("id") in self._pings or node.tag in {"failure", "stream:error", "success"}
 
     def freeze(self) -> None:
         """Read and write nothing from now on."""
@@ -147,6 +170,8 @@ class Connection:
                 raise Closed("the client closed the socket")
             self._incoming.extend(self._frames.feed(message.data))
         await self._flowing.wait()
+        if pause := self.world.faults.pause(self.phone, len(self._incoming[0])):
+            await asyncio.sleep(pause)
         return self._incoming.pop(0)
 
     async def _write_all(self) -> None:
@@ -156,8 +181,11 @@ class Connection:
             log.debug("to client: %s", kind_of(node))
             if self._write is None or self._socket.closed:
                 return
+            encoded = binary.encode(node)
+            if pause := self.world.faults.pause(self.phone, len(encoded)):
+                await asyncio.sleep(pause)
             # Nothing may be awaited between sealing and writing: the cipher counts frames.
-            sealed = frame(self._write.seal(binary.encode(node)))
+            sealed = frame(self._write.seal(encoded))
             self.world.trace.note("out", node)
             try:
                 await self._socket.send_bytes(sealed)

@@ -54,14 +54,53 @@ class Faults:
     def __init__(self) -> None:
         self.connections: set[Connection] = set()
         self.refusing = False
+        self.refused: set[str] = set()
         self.frozen: set[str] = set()
+        self.deaf: set[str] = set()
+        self.flapping: dict[str, float] = {}
+        self.slow: dict[str, int] = {}
         self.login_failures: dict[str, LoginFailure] = {}
         self.message_errors: dict[str, MessageError] = {}
         self.acquainted: set[tuple[str, str]] = set()
 
-    def refuse(self, on: bool) -> None:
-        """Cut every new connection before it says anything; those that exist go on."""
-        self.refusing = on
+    def refuse(self, on: bool, phone: str = EVERYBODY) -> None:
+        """Cut every new connection before it says anything; those that exist go on.
+
+        Whose it is shows only at the login: those of one *phone* are cut then.
+        """
+        if phone:
+            (self.refused.add if on else self.refused.discard)(phone)
+        else:
+            self.refusing = on
+
+    def turn_deaf(self, phone: str) -> None:
+        """Take logins and answer keep-alives; hear nothing else from who is logged in, and deliver nothing."""
+        self.deaf.add(phone)
+
+    def is_deaf(self, phone: str) -> bool:
+        """Is the server deaf towards this phone's devices?"""
+        return phone in self.deaf
+
+    def flap(self, phone: str, seconds: float) -> None:
+        """Cut this phone's connections so long after each login, beginning now."""
+        self.flapping[phone] = seconds
+        self.drop(phone)
+
+    def slow_down(self, phone: str, bytes_per_second: int) -> None:
+        """Read and write no faster than that on this phone's connections."""
+        self.slow[phone] = bytes_per_second
+
+    def pause(self, phone: str, size: int) -> float:
+        """Seconds that *size* bytes take on this phone's connections, beyond what they take anyway."""
+        rate = self.slow.get(phone)
+        return size / rate if rate else 0.0
+
+    def half_open(self, phone: str = EVERYBODY) -> int:
+        """Forget connections without a word, as a server does that was cut off from its network; gives how many."""
+        hit = self._of(phone)
+        for connection in hit:
+            connection.forget()
+        return len(hit)
 
     def freeze(self, phone: str = EVERYBODY) -> None:
         """Answer nothing any more and send nothing, but keep the sockets."""
@@ -121,6 +160,8 @@ class Faults:
     def clear(self) -> None:
         """Be a good server again."""
         self.refusing = False
+        for table in (self.refused, self.deaf, self.flapping, self.slow):
+            table.clear()
         self.login_failures.clear()
         self.message_errors.clear()
         self.thaw()

@@ -80,6 +80,9 @@ async def _log_in(connection: Connection, static: bytes, payload: Any, read: Cip
     connection.phone = account.phone if account else ""
     if world.faults.is_frozen(connection.phone):
         connection.freeze()
+    if connection.phone in world.faults.refused:
+        connection.abort()
+        return
     failure = world.faults.login_failure(connection.phone)
     if failure is None and (account is None or device is None or not _same_key(device, static)):
         failure = LoginFailure(LOGGED_OUT)
@@ -91,6 +94,8 @@ async def _log_in(connection: Connection, static: bytes, payload: Any, read: Cip
     world.statistics.logins += 1
     await connection.deliver(_success(account, device))
     world.attach(account, device.number, connection, hold=True)
+    if (lasts := world.faults.flapping.get(account.phone)) is not None:
+        asyncio.get_running_loop().call_later(lasts, connection.abort)
     try:
         await _serve(connection, account, device, read)
     finally:
@@ -133,7 +138,10 @@ async def _serve(connection: Connection, account: Account, device: Device, read:
         node = await connection.next_node(read)
         if account.devices.get(device.number) is not device:
             continue  # unlinked while it still talks; the stream error is on its way
+        if connection.ignores(node):
+            continue
         try:
             await connection.world.handle(account, device.number, node)
+            connection.entered = connection.entered or node.text("xmlns") == "passive"
         except UnknownDevice:
             return
