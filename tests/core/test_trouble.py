@@ -12,7 +12,7 @@ import pytest
 from tests.core.scripted import PHONE, QUICK, Failing, World, eventually, text, world
 from zapwire.errors import LoggedOut, StoreError, TooMany, TransportError
 from zapwire.model import BotState, MessageState, Outgoing, Sent
-from zapwire.transport.base import Emit
+from zapwire.transport.base import Disconnected, Emit
 
 
 async def connected(at: World) -> None:
@@ -60,7 +60,7 @@ async def test_a_database_that_stays_broken_ends_the_connection_which_is_made_an
     async with world(tmp_path / "db", linked=True, limits=replace(QUICK, store_patience=0.0)) as at:
         await connected(at)
         disk = Failing(at.database, broken=True)
-        at.transports["bot"].script.put_nowait(text("A"))
+        at.transports["bot"].script.put_nowait(Disconnected("lost"))
         await eventually(lambda: at.transports["bot"].runs > 1)
         disk.broken = False
         await at.until("bot", BotState.CONNECTED)

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from zapwire.model import BotId, Party
 from zapwire.store import bots, journal, times
 from zapwire.store.bots import BotRow
 from zapwire.store.db import Database, Transaction
+from zapwire.store.turns import Turn
 
 BOT = BotId("a")
 
@@ -126,11 +128,42 @@ async def test_a_repeat_is_dropped_only_once_the_first_copy_is_stored(tmp_path: 
             message = replace(text(whatsapp_id).message, chat=Party(chat), sender=Party(sender))
             if fails:
                 with pytest.raises(StoreError):
-                    await asyncio.gather(intake.received(database, BOT, message), database.write(doom))
+                    await asyncio.gather(intake.received(database, BOT, message, Turn(None)), database.write(doom))
             else:
-                assert await intake.received(database, BOT, message) is (identity not in stored)
+                assert await intake.received(database, BOT, message, Turn(None)) is (identity not in stored)
                 stored += [identity] if identity not in stored else []
         events, _ = await database.read(lambda sql: journal.read(sql, 0, 100))
         told = [(e.data["id"], e.data["chat"]["jid"], e.data["sender"]["jid"]) for e in events]
         assert told == stored
         assert [event.seq for event in events] == list(range(1, len(stored) + 1))
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(["good", "raises", "dooms"]), min_size=2, max_size=12), st.randoms())
+async def test_writes_that_are_tried_again_keep_their_order(tmp_path: Path, fates: list[str], chance: random.Random):
+    """Each write fails once in its way, or not, and tries again after a moment of its own."""
+    async with Database.open(tmp_path / f"{next(FILES)}.db", KEYS) as database:
+        turn = None
+
+        async def write(number: int, fate: str, turn: Turn) -> None:
+            def failing(transaction: Transaction) -> None:
+                append(transaction, number=number)
+                if fate == "raises":
+                    raise StoreError("no")
+                doom(transaction)
+
+            run = failing if fate != "good" else partial(append, number=number)
+            while True:
+                with contextlib.suppress(StoreError):
+                    return await database.write(turn.keep(run))
+                run = partial(append, number=number)
+                await asyncio.sleep(chance.random() / 100)
+
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            for number, fate in enumerate(fates):
+                turn = Turn(turn)
+                group.create_task(write(number, fate, turn))
+                if chance.random() < 0.5:
+                    await asyncio.sleep(chance.random() / 100)
+        events, _ = await database.read(lambda sql: journal.read(sql, 0, 100))
+        assert [event.data["number"] for event in events] == list(range(len(fates)))

@@ -28,6 +28,7 @@ from zapwire.events import EventType
 from zapwire.model import BotState, QrCode
 from zapwire.store import journal, times
 from zapwire.store.db import Database, Transaction
+from zapwire.store.turns import Turn
 from zapwire.transport.base import (
     Connected,
     Disconnected,
@@ -82,6 +83,8 @@ class Connection:
         self._chance = chance
         self._online_at: float | None = None
         self._hurry = asyncio.Event()
+        self._turn: Turn | None = None
+        """Of the newest message or receipt."""
         self._liveness = Liveness(standing.bot, transport, limits, chance, self._probed)
         self._failures = 0
         self._silent = 0
@@ -228,20 +231,31 @@ class Connection:
     async def emit(self, event: TransportEvent) -> None:
         """Take in what the transport tells; returns once it is stored.
 
-        WhatsApp does not say it twice, so a failing database is tried again, for a while: every step can be repeated.
+        WhatsApp does not say it twice, so a failing database is tried again: every step can be repeated. News of the
+        connection only for a while; messages and receipts for as long as it takes, in the order in which they came.
         """
-        take_in, limits = partial(self._take_in, event), self._limits
-        await insist(take_in, self._standing.bot, limits.store_again, limits.store_patience)
+        limits, bot = self._limits, self._standing.bot
+        if not isinstance(event, Received | Receipt):
+            await insist(partial(self._take_in, event), bot, limits.store_again, limits.store_patience)
+            return
+        turn = self._turn = Turn(self._turn)
+        try:
+            await insist(partial(self._store, event, turn), bot, limits.store_again)
+        finally:
+            turn.end()
+
+    async def _store(self, event: Received | Receipt, turn: Turn) -> None:
+        bot = self._standing.bot
+        if isinstance(event, Receipt):
+            await intake.receipt(self._database, bot, event, turn)
+            return
+        self._sender.heard(bot, event.message)
+        await intake.received(self._database, bot, event.message, turn)
+        self._sender.wrote(bot, event.message)
 
     async def _take_in(self, event: TransportEvent) -> None:
         bot, standing = self._standing.bot, self._standing
         match event:
-            case Received():
-                self._sender.heard(bot, event.message)
-                await intake.received(self._database, bot, event.message)
-                self._sender.wrote(bot, event.message)
-            case Receipt():
-                await intake.receipt(self._database, bot, event)
             case QrCode():
                 await self._show_qr(event)
             case Paired():

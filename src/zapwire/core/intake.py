@@ -9,11 +9,12 @@ from zapwire.events import EventType
 from zapwire.model import BotId, Message, MessageId, MessageState
 from zapwire.store import addresses, journal, messages, outbox
 from zapwire.store.db import Database, Transaction
+from zapwire.store.turns import Turn
 from zapwire.transport.base import Receipt
 
 
-async def received(database: Database, bot: BotId, message: Message) -> bool:
-    """Store a message and tell it; False when it came before."""
+async def received(database: Database, bot: BotId, message: Message, turn: Turn) -> bool:
+    """Store a message and tell it when it is its *turn*; False when it came before."""
 
     def work(transaction: Transaction) -> bool:
         complete = replace(
@@ -26,10 +27,10 @@ async def received(database: Database, bot: BotId, message: Message) -> bool:
         journal.append(transaction, EventType.MESSAGE_RECEIVED, bot, codec.message_json(complete))
         return True
 
-    return await database.write(work)
+    return await database.write(turn.keep(work))
 
 
-async def receipt(database: Database, bot: BotId, told: Receipt) -> None:
+async def receipt(database: Database, bot: BotId, told: Receipt, turn: Turn) -> None:
     """Move the messages a receipt is about forward and tell each step; older news changes nothing."""
     state = MessageState(told.kind.value)
 
@@ -39,7 +40,7 @@ async def receipt(database: Database, bot: BotId, told: Receipt) -> None:
             if message is not None:
                 tell(transaction, bot, message)
 
-    await database.write(work)
+    await database.write(turn.keep(work))
 
 
 def tell(transaction: Transaction, bot: BotId, message: MessageId) -> None:
