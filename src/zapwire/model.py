@@ -171,6 +171,8 @@ class BotView:
     code: str | None = None
     """What is the matter, for programs (`errors.Condition`); None when nothing is."""
     restriction: Restriction | None = None
+    proxy: str | None = None
+    """The URL of the bot's own proxy, without its password."""
     health: Health | None = field(default=None, compare=False)
     """None while nobody wants it connected, or before it ever was; no part of what makes two views differ."""
 

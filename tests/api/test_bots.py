@@ -52,3 +52,15 @@ async def test_answers_are_as_the_models_say(api: Api) -> None:
         if event.type in model:
             model[event.type].model_validate(event.data)
     assert {"bot.state", "bot.qr", "message.received", "message.status"} == {event.type.value for event in page.events}
+
+
+async def test_a_proxy_is_refused_where_it_cannot_work(api: Api) -> None:
+    url = "socks5://user:pa55word@proxy.example:1080"
+    status, problem = await api.ask("POST", "/v1/bots", {"id": "shop", "proxy": url})  # scripted bots know none
+    assert (status, problem["code"], problem["field"]) == (501, "not-supported", "proxy")
+    await api.call("POST", "/v1/bots", {"id": "shop", "autostart": False, "proxy": None})
+    for wrong in ("proxy.example:1080", "http://proxy.example/", url.replace("pa55word", "***"), url + "/x"):
+        status, problem = await api.ask("PATCH", "/v1/bots/shop", {"proxy": wrong})
+        assert (status, problem["code"], problem["field"]) == (422, "invalid-input", "proxy")
+        assert "pa55word" not in str(problem)
+    assert (await api.call("GET", "/v1/bots/shop"))["proxy"] is None

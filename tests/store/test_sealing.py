@@ -78,6 +78,7 @@ def fill_newer_columns(transaction: Transaction) -> None:
     """Put something into those sealed columns that the first schema had nothing for."""
     for place in ("headers", "private_key", "retired"):
         transaction.sql.execute(f"UPDATE endpoints SET {place} = seal('endpoints.{place}', id, '{{}}')")
+    transaction.sql.execute("UPDATE bots SET proxy = seal('bots.proxy', id, 'socks5://proxy.example:1080')")
     transaction.sql.execute("UPDATE deliveries SET answer = seal('deliveries.answer', endpoint || '/' || seq, 'ok')")
 
 

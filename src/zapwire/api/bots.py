@@ -9,6 +9,7 @@ from zapwire.api.inputs import Whole, read_body
 from zapwire.api.keys import CORE
 from zapwire.api.schemas import CreateBot, UpdateBot
 from zapwire.core.codec import bot_json, entry_json
+from zapwire.core.keep import KEEP
 
 BEFORE = Whole("before", "Only entries before this `n`; without it the newest.")
 LIMIT = Whole("limit", "Most entries in one page.", minimum=1, maximum=500, default=100)
@@ -17,7 +18,9 @@ LIMIT = Whole("limit", "Most entries in one page.", minimum=1, maximum=500, defa
 async def create(request: web.Request) -> web.Response:
     """`POST /v1/bots`."""
     body = await read_body(request, CreateBot)
-    bot = await request.app[CORE].fleet.create(body.id, body.name, autostart=body.autostart)
+    bot = await request.app[CORE].fleet.create(
+        body.id, body.name, autostart=body.autostart, proxy=body.proxy, proxy_check=body.proxy_check
+    )
     made = answer(bot_json(bot), 201)
     made.headers["Location"] = f"/v1/bots/{bot.id}"
     return made
@@ -45,7 +48,13 @@ async def history(request: web.Request) -> web.Response:
 async def update(request: web.Request) -> web.Response:
     """`PATCH /v1/bots/{bot}`."""
     body = await read_body(request, UpdateBot)
-    bot = await request.app[CORE].fleet.update(request.match_info["bot"], name=body.name, autostart=body.autostart)
+    bot = await request.app[CORE].fleet.update(
+        request.match_info["bot"],
+        name=body.name,
+        autostart=body.autostart,
+        proxy=body.proxy if "proxy" in body.model_fields_set else KEEP,
+        proxy_check=body.proxy_check,
+    )
     return answer(bot_json(bot))
 
 

@@ -29,7 +29,7 @@ _HOOK = "/v1/webhooks/{webhook}"
 API: tuple[Route, ...] = (
     Route(
         "POST", "/v1/bots", bots.create, "Create a bot", 201,
-        body=schemas.CreateBot, answer=schemas.Bot, problems=(409,),
+        body=schemas.CreateBot, answer=schemas.Bot, problems=(409, 501),
     ),
     Route("GET", "/v1/bots", bots.list_all, "List the bots", answer=schemas.BotList),
     Route("GET", _BOT, bots.get, "See a bot", answer=schemas.Bot),
@@ -37,7 +37,8 @@ API: tuple[Route, ...] = (
         "GET", f"{_BOT}/history", bots.history, "See what it was doing, newest first",
         answer=schemas.History, query=(bots.BEFORE, bots.LIMIT),
     ),
-    Route("PATCH", _BOT, bots.update, "Change a bot", body=schemas.UpdateBot, answer=schemas.Bot),
+    Route("PATCH", _BOT, bots.update, "Change a bot", body=schemas.UpdateBot, answer=schemas.Bot,
+ problems=(429, 501)),
     Route("DELETE", _BOT, bots.delete, "Delete a bot with its auth state and its messages", 204),
     Route(
         "POST", f"{_BOT}/connect", bots.connect, "Want it connected; starts a pairing when it is not linked", 202,

@@ -34,6 +34,10 @@ class CreateBot(_Body):
     id: str | None = Field(None, description="Slug `[a-z0-9][a-z0-9-]{0,62}`; made when absent.")
     name: str | None = Field(None, description="For people; the id when absent.")
     autostart: bool = Field(True, description="Connect now and after every start of the daemon.")  # noqa: FBT003
+    proxy: str | None = Field(
+        None, description="`http://` or `socks5://user:password@host:port` that it connects through; null: none."
+    )
+    proxy_check: bool = Field(True, description="Refuse a proxy that does not lead to WhatsApp now.")  # noqa: FBT003
 
 
 class UpdateBot(_Body):
@@ -41,6 +45,11 @@ class UpdateBot(_Body):
 
     name: str | None = Field(None, description="For people.")
     autostart: bool | None = Field(None, description="Connect after every start of the daemon.")
+    proxy: str | None = Field(
+        None,
+        description="`http://` or `socks5://user:password@host:port` for a new connection; null: none.",
+    )
+    proxy_check: bool = Field(True, description="Refuse a proxy that does not lead to WhatsApp now.")  # noqa: FBT003
 
 
 class Health(_Answer):
@@ -100,6 +109,7 @@ class Bot(_Answer):
     lid: str | None = Field(description="Hidden identity of the linked account, `<digits>@lid`.")
     push_name: str | None
     created_at: Timestamp | None
+    proxy: str | None = Field(description="The proxy that it connects through, without the password.")
     health: Health | None = Field(description="Null while nobody wants it connected.")
     restriction: Restriction | None
 

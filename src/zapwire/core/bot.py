@@ -22,12 +22,13 @@ from enum import Enum, auto
 from functools import partial
 from typing import TypeVar
 
-from zapwire.core import linking, statuses, unlinking
+from zapwire.core import linking, proxies, statuses, unlinking
 from zapwire.core.breaker import Breaker
 from zapwire.core.bucket import Bucket
 from zapwire.core.changes import forget, halted, unlinked
 from zapwire.core.connection import Connection
 from zapwire.core.insisting import insist
+from zapwire.core.keep import KEEP, Keep
 from zapwire.core.limits import Limits
 from zapwire.core.radar import Radar
 from zapwire.core.sender import Sender
@@ -35,6 +36,7 @@ from zapwire.core.standing import Standing
 from zapwire.core.statuses import HALTED, Status
 from zapwire.errors import Conflict
 from zapwire.model import BotState, BotView, Identity, PairingCode, QrCode, Restriction
+from zapwire.proxy import Proxy
 from zapwire.store.bots import BotRow, Wanted
 from zapwire.store.db import Database
 from zapwire.transport.base import Transport, TransportFactory
@@ -70,6 +72,7 @@ class Bot:
         self._breaker = breaker
         self._transports = transports
         self._transport: Transport = transports(row.id)
+        proxies.use(self._transport, row.proxy)
         self._database = database
         self._sender = sender
         self._limits = limits
@@ -229,18 +232,33 @@ class Bot:
             at.leaving = True
             self._give(Order.LEAVE)
 
-    async def change(self, *, name: str | None = None, autostart: bool | None = None) -> BotView:
-        """Change what is given. A new *autostart* also replaces what the last connect or disconnect said."""
-        return await self._standing.complete(self._change(name, autostart))
+    async def change(
+        self, *, name: str | None = None, autostart: bool | None = None, proxy: Proxy | Keep | None = KEEP
+    ) -> BotView:
+        """Change what is given. A new *autostart* also replaces what the last connect or disconnect said, a new *proxy*
+        makes the connection anew. Raises `TooMany`.
+        """
+        return await self._standing.complete(self._change(name, autostart, proxy))
 
-    async def _change(self, name: str | None, autostart: bool | None) -> BotView:
+    async def _change(self, name: str | None, autostart: bool | None, proxy: Proxy | Keep | None) -> BotView:
         at = self._standing
         async with at.lock:
             at.refuse_when_leaving()
             row = at.row if name is None else replace(at.row, name=name)
             if autostart is not None:
                 row = replace(row, autostart=autostart, wanted=None)
-            await at.commit(row, at.status)
+            if isinstance(proxy, Keep) or proxy == row.proxy:
+                await at.commit(row, at.status)
+                return at.view
+            row, status = replace(row, proxy=proxy), at.status
+            renew = self._order is Order.RUN and status.state not in HALTED
+            if renew:
+                self._bucket.spend()
+                status = Status(BotState.STARTING)
+            await at.commit(row, status)
+            proxies.use(self._transport, proxy)
+            if renew:
+                self._give(Order.RUN)
             return at.view
 
     def _give(self, order: Order) -> None:

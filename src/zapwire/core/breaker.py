@@ -1,8 +1,8 @@
 """When many bots fail alike, one of them tries for all.
 
 A server that is down is not helped by a thousand bots that knock at it, and each knock costs the engine descriptors.
-Bots that failed with the same words make a group; once it is large enough its first bot goes on with its own backoff,
-and the others wait for what it finds.
+Bots that failed with the same words on the same way (no proxy, or the same) make a group; once it is large enough its
+first bot goes on with its own backoff, and the others wait for what it finds.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from collections.abc import Callable
 from zapwire.core.limits import Limits
 from zapwire.errors import Condition, TransportError
 from zapwire.model import BotId
+from zapwire.proxy import Proxy
 
 _SHARED = frozenset({Condition.UNREACHABLE, Condition.BUSY, Condition.SILENT})
 """What can be the matter with WhatsApp, or the way to it, rather than with one bot."""
 
-_Key = tuple[Condition, str]
+_Key = tuple[Condition, str, Proxy | None]
 
 
 class _Group:
@@ -37,9 +38,12 @@ class Breaker:
         self._clock = clock
         self._groups: dict[_Key, _Group] = {}
 
-    def failed(self, bot: BotId, error: TransportError) -> asyncio.Event | None:
-        """Note a failed attempt. None: go on trying. An event: another bot tries, and sets it when it is over."""
-        key = (error.condition, error.detail)
+    def failed(self, bot: BotId, error: TransportError, way: Proxy | None = None) -> asyncio.Event | None:
+        """Note a failed attempt through *way*.
+
+        None: go on trying. An event: another bot tries, and sets it when it is over.
+        """
+        key = (error.condition, error.detail, way)
         self._leave(bot, but=key)
         if error.condition not in _SHARED:
             return None

@@ -51,6 +51,7 @@ def bot_json(bot: BotView) -> dict[str, Any]:
         "lid": bot.identity.lid,
         "push_name": bot.identity.push_name,
         "created_at": timestamp_or_none(bot.created_at),
+        "proxy": bot.proxy,
         "health": None if bot.health is None else health_json(bot.health),
         "restriction": None if bot.restriction is None else restriction_json(bot.restriction),
     }

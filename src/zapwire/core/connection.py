@@ -165,7 +165,7 @@ class Connection:
         """Between two attempts: for as long as the backoff says, or until another bot has found WhatsApp again."""
         self._failures = 1 if self._was_good() else self._failures + 1
         limits, chance = self._limits, self._chance
-        elsewhere = self._breaker.failed(self._standing.bot, error)
+        elsewhere = self._breaker.failed(self._standing.bot, error, self._standing.row.proxy)
         at_once = isinstance(error, Silent) and self._silent == 1
         delay = 0.0 if at_once else statuses.backoff(self._failures, limits, chance)
         status = statuses.retrying(error, delay)

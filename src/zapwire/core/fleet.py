@@ -13,9 +13,10 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from zapwire.core import intake
+from zapwire.core import intake, proxies
 from zapwire.core.bot import Bot, log_failure
 from zapwire.core.breaker import Breaker
+from zapwire.core.keep import KEEP, Keep
 from zapwire.core.limits import Limits
 from zapwire.core.sender import Sender
 from zapwire.errors import Conflict, InvalidInput, NotFound
@@ -79,13 +80,23 @@ class Fleet:
             await bot.standing.settled()
         await self._sender.close()
 
-    async def create(self, bot: str | None = None, name: str | None = None, *, autostart: bool = True) -> BotView:
+    async def create(
+        self,
+        bot: str | None = None,
+        name: str | None = None,
+        *,
+        autostart: bool = True,
+        proxy: str | None = None,
+        proxy_check: bool = True,
+    ) -> BotView:
         """Make a bot, and start it with *autostart*. Without an id it gets one, without a name its id is the name.
 
-        Raises `InvalidInput` (id, name) and `Conflict` when the id is taken.
+        Raises `InvalidInput` (id, name, proxy), `NotSupported` (proxy), and `Conflict` when the id is taken.
         """
         slug = _slug(bot)
-        row = BotRow(slug, _name(slug if name is None else name), autostart, times.now())
+        name = _name(slug if name is None else name)
+        way = await proxies.accept(proxy, self._transports, check=proxy_check)
+        row = BotRow(slug, name, autostart, times.now(), proxy=None if isinstance(way, Keep) else way)
         return await self.complete(self._create(row))
 
     async def _create(self, row: BotRow) -> BotView:
@@ -128,10 +139,23 @@ class Fleet:
         self.find(bot)
         return await self._database.read(lambda sql: history.page(sql, bot, before, limit))
 
-    async def update(self, bot: str, *, name: str | None = None, autostart: bool | None = None) -> BotView:
-        """Change what is given. Raises `NotFound`, `InvalidInput` (name)."""
+    async def update(
+        self,
+        bot: str,
+        *,
+        name: str | None = None,
+        autostart: bool | None = None,
+        proxy: str | Keep | None = KEEP,
+        proxy_check: bool = True,
+    ) -> BotView:
+        """Change what is given; with *proxy_check* a new proxy has to lead to WhatsApp.
+
+        Raises `NotFound`, `InvalidInput` (name, proxy), `NotSupported` (proxy), `TooMany`.
+        """
         found = self.find(bot)
-        return await found.change(name=None if name is None else _name(name), autostart=autostart)
+        name = None if name is None else _name(name)
+        way = await proxies.accept(proxy, self._transports, check=proxy_check)
+        return await found.change(name=name, autostart=autostart, proxy=way)
 
     async def delete(self, bot: str) -> None:
         """Unlink the device, destroy the auth state, and forget the bot with all its messages. Raises `NotFound`."""

@@ -194,6 +194,7 @@ def _view(row: BotRow, status: Status, since: datetime) -> BotView:
         created_at=row.created_at,
         code=status.code,
         restriction=_halting(status, since) or row.restriction,
+        proxy=None if row.proxy is None else row.proxy.shown,
     )
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from zapwire.errors import Condition
 from zapwire.model import BotId, BotState, Identity, Restriction
+from zapwire.proxy import Proxy
 from zapwire.store import journal, times
 from zapwire.store.db import Transaction
 
@@ -16,7 +17,8 @@ _COLUMNS = (
     "id, unseal('bots.name', id, name), autostart, wanted, unseal('bots.phone', id, phone), lid, "
     "unseal('bots.push_name', id, push_name), "
     "halt_state, halt_reason, halt_action, halt_at, unlinking, created_at, halt_code, halt_until, "
-    "restriction_kind, restriction_reason, restriction_since, restriction_until, restriction_error"
+    "restriction_kind, restriction_reason, restriction_since, restriction_until, restriction_error, "
+    "unseal('bots.proxy', id, proxy)"
 )
 
 
@@ -56,6 +58,8 @@ class BotRow:
     """A logout was ordered and is not done yet."""
     restriction: Restriction | None = None
     """The limit on its sending that WhatsApp told last, until it is over."""
+    proxy: Proxy | None = None
+    """What it connects through; None: the way that all bots take."""
 
     @property
     def moved(self) -> bool:
@@ -73,9 +77,9 @@ class BotRow:
 def insert(transaction: Transaction, row: BotRow) -> bool:
     """Store a new bot; False when its id is taken."""
     done = transaction.sql.execute(
-        "INSERT INTO bots (id, name, autostart, wanted, created_at) "
-        "VALUES (?1, seal('bots.name', ?1, ?2), ?3, ?4, ?5) ON CONFLICT DO NOTHING",
-        (row.id, row.name, row.autostart, row.wanted, times.to_ms(row.created_at)),
+        "INSERT INTO bots (id, name, autostart, wanted, created_at, proxy) "
+        "VALUES (?1, seal('bots.name', ?1, ?2), ?3, ?4, ?5, seal('bots.proxy', ?1, ?6)) ON CONFLICT DO NOTHING",
+        (row.id, row.name, row.autostart, row.wanted, times.to_ms(row.created_at), _url(row.proxy)),
     )
     return done.rowcount == 1
 
@@ -88,13 +92,13 @@ def update(transaction: Transaction, row: BotRow) -> None:
         "phone = seal('bots.phone', id, ?), lid = ?, push_name = seal('bots.push_name', id, ?), "
         "halt_state = ?, halt_reason = ?, halt_action = ?, halt_at = ?, halt_code = ?, halt_until = ?, "
         "restriction_kind = ?, restriction_reason = ?, restriction_since = ?, restriction_until = ?, "
-        "restriction_error = ?, unlinking = ? WHERE id = ?",
+        "restriction_error = ?, unlinking = ?, proxy = seal('bots.proxy', id, ?) WHERE id = ?",
         (
             *(row.name, row.autostart, row.wanted, identity.phone, identity.lid, identity.push_name),
             *((halt.state, halt.reason, halt.action, times.to_ms(halt.since)) if halt else (None,) * 4),
             *((halt.code, _ms(halt.until)) if halt else (None,) * 2),
             *((limit.kind, limit.reason, _ms(limit.since), _ms(limit.until), limit.error) if limit else (None,) * 5),
-            *(row.unlinking, row.id),
+            *(row.unlinking, _url(row.proxy), row.id),
         ),
     )
 
@@ -118,7 +122,7 @@ def delete(transaction: Transaction, bot: BotId) -> None:
 
 def _row(row: sqlite3.Row) -> BotRow:
     bot, name, autostart, wanted, phone, lid, push_name, state, reason, action, since, unlinking, created = row[:13]
-    code, until, kind, limit, limit_since, limit_until, error = row[13:]
+    code, until, kind, limit, limit_since, limit_until, error, proxy = row[13:]
     return BotRow(
         id=BotId(bot),
         name=name,
@@ -133,7 +137,12 @@ def _row(row: sqlite3.Row) -> BotRow:
         restriction=None
         if kind is None
         else Restriction(kind, limit, times.from_ms(limit_since), _moment(limit_until), error),
+        proxy=None if proxy is None else Proxy.parse(proxy),
     )
+
+
+def _url(proxy: Proxy | None) -> str | None:
+    return None if proxy is None else proxy.url
 
 
 def _ms(moment: datetime | None) -> int | None:

@@ -46,6 +46,7 @@ COLUMNS: Final = (
     Sealed("bots", "name", "id"),
     Sealed("bots", "phone", "id"),
     Sealed("bots", "push_name", "id"),
+    Sealed("bots", "proxy", "id"),
     Sealed("addresses", "phone", "bot || '/' || lid", veiled=True),
     Sealed("messages", "chat", _MESSAGE, veiled=True),
     Sealed("messages", "sender", _MESSAGE, veiled=True),

@@ -11,6 +11,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 from zapwire.errors import Condition
 from zapwire.measures import EngineFigures
 from zapwire.model import BotId, Identity, Message, Outgoing, PairingCode, QrCode, Sent
+from zapwire.proxy import Proxy
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,8 @@ class Capabilities:
 
     pairing_qr: bool = False
     pairing_code: bool = False
+    proxy: bool = False
+    """Each bot can have a proxy of its own: it is a `UsesProxy`, its factory a `TriesProxies`."""
     message_types: frozenset[str] = frozenset({"text"})
 
 
@@ -180,3 +183,19 @@ class Measured(Protocol):
 
     def figures(self) -> EngineFigures:
         """As they are now; does no I/O."""
+
+
+@runtime_checkable
+class UsesProxy(Protocol):
+    """A transport that can connect through a proxy of its own; announced as `capabilities.proxy`."""
+
+    proxy: Proxy | None
+    """For the next `run`, pairing included; None: the way that all take."""
+
+
+@runtime_checkable
+class TriesProxies(Protocol):
+    """A factory that can find out whether a proxy works."""
+
+    async def try_proxy(self, proxy: Proxy) -> None:
+        """Connect to the network's server through *proxy*. Raises `TransportError` that says why it does not work."""

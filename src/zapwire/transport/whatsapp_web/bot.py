@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 
 from zapwire.errors import Blocked, Condition, Conflict, LoggedOut, NotConnected, NotSupported, TransportError
 from zapwire.model import BotId, Identity, Outgoing, PairingCode, Sent
+from zapwire.proxy import Proxy
 from zapwire.transport.base import Capabilities, Connected, Disconnected, Emit, Paired, Received
 from zapwire.transport.whatsapp_web import codes, conditions, probing
 from zapwire.transport.whatsapp_web.descriptors import warn_if_few_are_left
@@ -28,7 +29,7 @@ from zapwire.transport.whatsapp_web.taking import Stored, Taking, read_back
 
 log = logging.getLogger(__name__)
 
-CAPABILITIES: Final = Capabilities(pairing_qr=True, pairing_code=True, message_types=frozenset({"text"}))
+CAPABILITIES: Final = Capabilities(pairing_qr=True, pairing_code=True, proxy=True, message_types=frozenset({"text"}))
 
 SEND_DEADLINE: Final = 30.0
 LOGOUT_DEADLINE: Final = 10.0
@@ -47,6 +48,9 @@ class WhatsAppWebBot:
         self._shared = shared
         self._bot = bot
         self._file = shared.file(bot)
+        self.proxy: Proxy | None = None
+        """See `UsesProxy.proxy`."""
+        self._way = shared.way
         self._running = False
         self._pairing: Pairing | None = None
         self._session: Session | None = None
@@ -60,6 +64,8 @@ class WhatsAppWebBot:
         if self._running:
             raise Conflict("this bot is running already")
         self._running = True
+        proxy = self.proxy
+        self._way = self._shared.way_of(proxy)
         try:
             await self._shared.let_go(self._bot)
             async with self._shared.starts:
@@ -68,12 +74,12 @@ class WhatsAppWebBot:
                 self._identity = device.identity if device is not None else Identity()
                 await read_back(spool, self._bot, emit, partial(self._read, None))
             async with self._shared.starts:
-                await self._shared.way.check()
+                await self._way.check()
             if device is None:
-                device = await self._pair(emit)
+                device = await self._pair(emit, proxy)
                 await emit(Paired(device.identity))
             self._identity = device.identity
-            await self._connect(emit)
+            await self._connect(emit, proxy)
         finally:
             self._running = False
 
@@ -145,7 +151,7 @@ class WhatsAppWebBot:
         except (Blocked, TransportError):  # it cannot be read, and may have been
             return True
 
-    async def _pair(self, emit: Emit) -> Device:
+    async def _pair(self, emit: Emit, proxy: Proxy | None) -> Device:
         if self._shared.pairings.locked():
             count = self._shared.max_pairings
             await emit(Disconnected(f"waits for its turn to pair: {count} bots are being paired already"))
@@ -153,7 +159,7 @@ class WhatsAppWebBot:
             # What is left of an earlier account or of an unfinished pairing is worth nothing.
             await self._file.destroy()
             await self._file.prepare()
-            self._pairing = self._shared.pairing(self._bot)
+            self._pairing = self._shared.pairing(self._bot, proxy)
             try:
                 await self._pairing.run(emit)
             finally:
@@ -163,9 +169,10 @@ class WhatsAppWebBot:
             raise TransportError("the pairing was not stored; scan a new code")
         return device
 
-    async def _connect(self, emit: Emit) -> None:
+    async def _connect(self, emit: Emit, proxy: Proxy | None) -> None:
         warn_if_few_are_left()
-        session = Session(self._shared.engine, self._bot, self._file.dsn, self._shared.spool(self._bot))
+        url, spool = None if proxy is None else proxy.url, self._shared.spool(self._bot)
+        session = Session(self._shared.engine, self._bot, self._file.dsn, spool, url)
         self._file.opened_by_engine(session.fail)
         self._shared.sessions[self._bot] = session
         taking = Taking(self._bot, emit)
@@ -189,9 +196,9 @@ class WhatsAppWebBot:
             async with self._shared.starts:
                 await session.start()
         except conditions.Unreachable as error:
-            self._shared.way.dial_failed(error)
+            self._way.dial_failed(error)
             raise
-        self._shared.way.dial_worked()
+        self._way.dial_worked()
 
     async def _take_events(self, session: Session, taking: Taking) -> None:
         while True:

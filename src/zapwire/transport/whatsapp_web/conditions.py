@@ -172,6 +172,11 @@ _SIGNS: Final[tuple[tuple[str, Callable[[str], ZapwireError]], ...]] = (
 
 _NOT_WHATSAPP: Final = "what answers there is not WhatsApp (a login page of the network, perhaps)"
 _REASONS: Final = (
+    ("username/password authentication failed", "the proxy does not take the user name and the password"),
+    ("no acceptable authentication methods", "the proxy wants a user name and a password"),
+    ("not allowed by ruleset", "the proxy does not let it through"),
+    ("general socks server failure", "the proxy does not let it through"),
+    ("socks connect", "the proxy cannot be reached, or does not let it through"),
     ("connection refused", "connection refused"),
     ("no such host", "its name cannot be resolved (no network, or no DNS)"),
     ("server misbehaving", "its name cannot be resolved (no network, or no DNS)"),
@@ -210,14 +215,14 @@ def from_start_error(text: str) -> ZapwireError:
     return TransportError(f"the engine did not start: {_without_addresses(text) or 'without a reason'}")
 
 
-def unreachable(error: str) -> Unreachable:
-    """A dial error in plain words."""
+def unreachable(error: str, what: str = "WhatsApp") -> Unreachable:
+    """A dial error in plain words; *what* was dialled."""
     cause = error.rpartition('": ')[2]  # before that: which steps and which address
     if cause in _PROXY_ANSWERS:
         return Unreachable(f"WhatsApp cannot be reached: {_proxy_words(_PROXY_ANSWERS[cause])}")
     lower = error.lower()
     reason = next((words for part, words in _REASONS if part in lower), _without_addresses(cause))
-    return Unreachable(f"WhatsApp cannot be reached: {reason}")
+    return Unreachable(f"{what} cannot be reached: {reason}")
 
 
 def _proxy_words(status: HTTPStatus) -> str:

@@ -13,7 +13,8 @@ from typing import Final, Self
 from zapwire.errors import TransportError
 from zapwire.measures import EngineFigures
 from zapwire.model import BotId
-from zapwire.transport.whatsapp_web import sealed_file, stdout
+from zapwire.proxy import Proxy
+from zapwire.transport.whatsapp_web import proxies, sealed_file, stdout
 from zapwire.transport.whatsapp_web.bot import WhatsAppWebBot
 from zapwire.transport.whatsapp_web.devices import AuthFile
 from zapwire.transport.whatsapp_web.engine import Engine, library_path
@@ -78,8 +79,7 @@ class WhatsAppWeb:
             async with asyncio.timeout(CLOSE_DEADLINE):
                 for session in list(shared.sessions.values()):
                     await session.gone.wait()
-        await shared.way.close()
-        shared.engine.close()
+        await shared.close()
         self._shared = None
 
     def __call__(self, bot: BotId) -> WhatsAppWebBot:
@@ -112,6 +112,16 @@ class WhatsAppWeb:
     def stuck(self) -> int:
         """See `zapwire.transport.base.Watched`."""
         return self._entered.engine.stuck()
+
+    async def try_proxy(self, proxy: Proxy) -> None:
+        """See `zapwire.transport.base.TriesProxies`."""
+        if proxy.scheme == "socks5" and self._entered.global_proxy:
+            message = (
+                "zapwire was started with HTTPS_PROXY, which the engine would use behind a SOCKS5 proxy: "
+                "start it without, or give an HTTP proxy"
+            )
+            raise TransportError(message)
+        await proxies.try_proxy(proxy, self._entered.ca)
 
     def figures(self) -> EngineFigures:
         """See `zapwire.transport.base.Measured`."""

@@ -30,6 +30,12 @@ class BytesReturn(ctypes.Structure):
     _fields_ = (("data", c_void_p), ("size", c_size_t))
 
 
+class ProxySettings(ctypes.Structure):
+    """`struct ProxySettings` of cstruct.h: a URL, and three exceptions of which none is made."""
+
+    _fields_ = (("url", c_char_p), ("no_websocket", c_bool), ("only_login", c_bool), ("no_media", c_bool))
+
+
 class Library:
     """The loaded engine; all methods block, and may only be called under the gate's rules."""
 
@@ -82,16 +88,25 @@ class Library:
         return self._text(self._code.GetVersion())
 
     def start(
-        self, database: bytes, bot: bytes, events: bytes, device: bytes, callbacks: tuple[Any, Any, Any, Any]
+        self,
+        database: bytes,
+        bot: bytes,
+        events: bytes,
+        device: bytes,
+        callbacks: tuple[Any, Any, Any, Any],
+        *,
+        proxy: str | None = None,
     ) -> str:
         """`Neonize`: run a client until it is stopped; returns the error that ended it, or an empty string.
 
         *database* is a DSN as in `devices.dsn`, *callbacks* are (QR, login end, event, log) and must outlive the
-        process' use of the library, as late goroutines may still call them.
+        process' use of the library, as late goroutines may still call them. *proxy* is a URL (http, socks5), for
+        everything that this client dials; None: that of the environment the process was started with.
         """
         texts = (b"", 0, 0, b"INFO", *callbacks)
+        settings = None if proxy is None else ctypes.byref(ProxySettings(proxy.encode()))
         buffers = (events, len(events), device, len(device), b"", 0)
-        return self._text(self._code.Neonize(database, bot, *texts, *buffers, None))
+        return self._text(self._code.Neonize(database, bot, *texts, *buffers, settings))
 
     def stop(self, bot: bytes) -> None:
         """Take the client out of the table; its `start` returns soon after."""

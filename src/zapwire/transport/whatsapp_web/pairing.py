@@ -56,12 +56,20 @@ def _device_props() -> bytes:
 class Pairing:
     """One attempt to pair one bot: `run` once, `code` meanwhile."""
 
-    def __init__(self, bot: str, auth: dict[str, Any], noise_root: bytes | None, environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        bot: str,
+        auth: dict[str, Any],
+        noise_root: bytes | None,
+        environment: dict[str, str],
+        proxy: str | None = None,
+    ) -> None:
         """*auth* is what `AuthFile.for_child` gives."""
         self._bot = bot
         self._auth = auth
         self._noise_root = noise_root
         self._environment = environment
+        self._proxy = proxy
         self._process: asyncio.subprocess.Process | None = None
         self._began = asyncio.get_running_loop().create_future()
         self._asking = asyncio.Lock()
@@ -86,6 +94,7 @@ class Pairing:
                 "noise_root": self._noise_root.hex() if self._noise_root else None,
                 **self._auth,
                 "bot": self._bot,
+                "proxy": self._proxy,
                 "device": base64.b64encode(_device_props()).decode(),
             })  # fmt: skip
             await self._converse(emit)

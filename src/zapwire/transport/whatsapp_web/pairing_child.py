@@ -100,7 +100,9 @@ def main() -> None:
     bot = request["bot"].encode()
     threading.Thread(target=_serve, args=(requests, child, library, bot), daemon=True).start()
     device = base64.b64decode(request["device"])
-    child.answer({"error": library.start(request["dsn"].encode(), bot, bytes((CONNECTED,)), device, child.callbacks)})
+    dsn, events = request["dsn"].encode(), bytes((CONNECTED,))
+    ended = library.start(dsn, bot, events, device, child.callbacks, proxy=request["proxy"])
+    child.answer({"error": ended})
     os._exit(0)
 
 

@@ -35,7 +35,9 @@ class Way:
     the next bots are told that failure for a while instead of dialling too, which costs descriptors.
     """
 
-    def __init__(self, proxy: str | None) -> None:
+    def __init__(self, proxy: str | None, what: str = "WhatsApp") -> None:
+        """*what* is at the other end of a TCP connection, in words."""
+        self._what = what
         self._proxy = proxy
         self._look: asyncio.Task[None] | None = None
         self._failures = 0
@@ -51,7 +53,7 @@ class Way:
             self._closed_until = now + DEADLINE
         look = self._look
         if look is None or look.done():
-            look = self._look = asyncio.create_task(check(self._proxy), name="look for WhatsApp")
+            look = self._look = asyncio.create_task(check(self._proxy, self._what), name="look for WhatsApp")
             look.add_done_callback(_seen)  # those who asked may all have been stopped
         # Not awaited itself: a bot that is stopped must not take the look away from the others.
         await asyncio.wait([look])
@@ -99,18 +101,18 @@ def way(proxy: str | None) -> tuple[str, int]:
     return host or HOST, port or (443 if parts.scheme == "https" else 80)
 
 
-async def check(proxy: str | None) -> None:
+async def check(proxy: str | None, what: str = "WhatsApp") -> None:
     """Raise `TransportError` in plain words when there is no way to WhatsApp."""
     host, port = way(proxy)
     try:
         async with asyncio.timeout(DEADLINE):
             _, writer = await asyncio.open_connection(host, port)
     except TimeoutError:
-        raise conditions.unreachable("timeout") from None
+        raise conditions.unreachable("timeout", what) from None
     except socket.gaierror:
-        raise conditions.unreachable("no such host") from None
+        raise conditions.unreachable("no such host", what) from None
     except OSError as error:
-        raise conditions.unreachable(_words(error)) from None
+        raise conditions.unreachable(_words(error), what) from None
     writer.close()
 
 

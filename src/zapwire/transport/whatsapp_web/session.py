@@ -39,10 +39,13 @@ DRAIN_DEADLINE: Final = 2.0
 class Session:
     """A client in the engine. `start`, use, `stop`; never started again."""
 
-    def __init__(self, engine: Engine, bot: str, dsn: str, spool: Spool | None = None) -> None:
+    def __init__(
+        self, engine: Engine, bot: str, dsn: str, spool: Spool | None = None, proxy: str | None = None
+    ) -> None:
         self._engine = engine
         self._bot = bot.encode()
         self._dsn = dsn.encode()
+        self._proxy = proxy
         self._loop = asyncio.get_running_loop()
         self._callbacks = engine.callbacks(bot)
         self._change: Change | None = None
@@ -133,12 +136,13 @@ class Session:
 
     def _park(self) -> None:
         """Body of the thread that the client lives in."""
-        self._change = self._engine.gate.begin_start()
+        self._change = self._engine.gate.begin_start(self._proxy or "")
         if self._stopping:
             self._engine.gate.end(self._change)
             self._settled.set()
             return
-        error = self._engine.library.start(self._dsn, self._bot, codes.SUBSCRIBED, b"", self._callbacks.functions)
+        start, functions = self._engine.library.start, self._callbacks.functions
+        error = start(self._dsn, self._bot, codes.SUBSCRIBED, b"", functions, proxy=self._proxy)
         self._engine.gate.end(self._change)
         started = self._settled.is_set()
         self._settled.set()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
+from weakref import WeakValueDictionary
 
 from zapwire.errors import TransportError
 from zapwire.model import BotId
+from zapwire.proxy import Proxy
 from zapwire.transport.whatsapp_web.devices import AuthFile
 from zapwire.transport.whatsapp_web.engine import Engine
 from zapwire.transport.whatsapp_web.pairing import Pairing
@@ -46,7 +49,9 @@ class Shared:
         self._make_file = make_file
         self._files: dict[BotId, AuthFile] = {}
         self._override = override
+        self._ways: WeakValueDictionary[str, Way] = WeakValueDictionary()
         self.way = Way(override.proxy if override is not None else None)
+        """That of all bots without a proxy of their own."""
         # Taken before the override's variables are hidden from Python: the pairing children need them.
         self._environment = dict(os.environ) if override is None else override.environment(os.environ)
 
@@ -65,10 +70,35 @@ class Shared:
         """Where what comes in for *bot* is written down at once; None when nowhere."""
         return self._spools.of(bot) if self._spools is not None else None
 
-    def pairing(self, bot: BotId) -> Pairing:
+    @property
+    def ca(self) -> Path | None:
+        """What signs the certificate of the server in WhatsApp's place, if there is one."""
+        return None if self._override is None else self._override.ca
+
+    @property
+    def global_proxy(self) -> bool:
+        """Was the daemon started with a proxy for all bots, that of a server in WhatsApp's place left aside?"""
+        return self._override is None and any(self._environment.get(name) for name in ("HTTPS_PROXY", "https_proxy"))
+
+    def way_of(self, proxy: Proxy | None) -> Way:
+        """The way through *proxy*, the same for all bots that have it; kept for as long as one of them does."""
+        if proxy is None:
+            return self.way
+        found = self._ways.get(proxy.url)
+        if found is None:
+            found = self._ways[proxy.url] = Way(proxy.url, what="its proxy")
+        return found
+
+    async def close(self) -> None:
+        """End what looks for a way, and let the engine's threads go."""
+        for way in (self.way, *list(self._ways.values())):
+            await way.close()
+        self.engine.close()
+
+    def pairing(self, bot: BotId, proxy: Proxy | None) -> Pairing:
         """A new attempt to pair *bot*."""
         root = self._override.noise_root if self._override is not None else None
-        return Pairing(bot, self.file(bot).for_child(), root, self._environment)
+        return Pairing(bot, self.file(bot).for_child(), root, self._environment, None if proxy is None else proxy.url)
 
     async def let_go(self, bot: BotId) -> None:
         """Wait until the engine is done with the last session of *bot*. Raises `TransportError` when it is not in
