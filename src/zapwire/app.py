@@ -28,7 +28,7 @@ from zapwire.errors import SandboxEnded, SettingsError, ZapwireError
 from zapwire.events import EventType
 from zapwire.recycling import execute_again
 from zapwire.runs import RECYCLED, STOPPED, Run
-from zapwire.settings import BOTS, Address, Settings, make_sessions_dir
+from zapwire.settings import BOTS, SPOOLS, Address, Settings, make_sessions_dir
 from zapwire.store.db import Database
 from zapwire.supervision import tell_start, watch_over
 from zapwire.systemd import notify
@@ -40,8 +40,6 @@ from zapwire.vault.sources import Source
 
 logger = logging.getLogger(__name__)
 
-SPOOLS = "incoming"
-"""Folder in the sessions folder of what came in and is not in the database yet."""
 DRAIN = 3.0
 """Seconds that requests under way get to finish when the daemon stops."""
 

@@ -18,8 +18,9 @@ from pathlib import Path
 
 from zapwire import folder_lock, unlocking
 from zapwire.errors import SettingsError, StoreError
-from zapwire.settings import BOTS, Settings
+from zapwire.settings import BOTS, SPOOLS, Settings
 from zapwire.store import rekeying
+from zapwire.transport.whatsapp_web import spool
 from zapwire.vault import files, sources
 from zapwire.vault.database import SealedDatabase
 from zapwire.vault.files import InUse
@@ -60,6 +61,9 @@ def rotate(settings: Settings, library: Path, step: Step = lambda _: None) -> Re
         report = Report(ring.sealing.fingerprint)
         for path in sealed_files(settings):
             _rekey_file(path, ring, library, report)
+            step(f"{path.name} is done")
+        for path in sorted((settings.sessions_dir / SPOOLS).glob("*.spool")):
+            spool.rekey(path, ring)
             step(f"{path.name} is done")
         if settings.database_file.exists():
             report.values = rekeying.rekey(settings.database_file, ring)

@@ -41,6 +41,9 @@ SANDBOX_SESSIONS_DIR = Path("sessions/demo")
 BOTS = "bots"
 """Folder of the auth databases in the sessions folder: a bot may be called like any file that lies beside it."""
 
+SPOOLS = "incoming"
+"""Folder, there too, of what WhatsApp believes received and is not in the database yet."""
+
 MIN_TOKEN = 32
 
 # What the daemon tells itself over an exec (own_sandbox, transport/whatsapp_web/server_override).

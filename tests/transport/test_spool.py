@@ -16,7 +16,7 @@ from zapwire.store.times import now
 from zapwire.transport.base import Receipt, ReceiptKind
 from zapwire.transport.whatsapp_web import codes, spool, taking
 from zapwire.transport.whatsapp_web.incoming import Incoming
-from zapwire.transport.whatsapp_web.spool import Spool, Spools
+from zapwire.transport.whatsapp_web.spool import Spool, Spools, rekey
 from zapwire.transport.whatsapp_web.taking import read_back
 from zapwire.vault.keys import KeyRing, MasterKey
 
@@ -140,3 +140,16 @@ async def test_what_is_left_is_stored_before_anything_else_however_long_that_tak
     await read_back(Spool(tmp_path, BOT, RING), BOT, emit, read)
     assert sorted(stored, key=int) == [str(number) for number in range(40)]
     assert files(tmp_path) == []
+
+
+def test_another_master_key(tmp_path: Path):
+    old, new = MasterKey.generate(), MasterKey.generate()
+    one = Spool(tmp_path, BotId("shop"), KeyRing(old))
+    for number in range(3):
+        one.add(7, b"record %d" % number)
+    one.close()
+    [path] = one.left()
+    assert rekey(path, KeyRing(new, old)) == 3
+    assert [item.name for item in tmp_path.iterdir()] == [path.name]
+    assert Spool(tmp_path, BotId("shop"), KeyRing(old)).events(path) == []
+    assert Spool(tmp_path, BotId("shop"), KeyRing(new)).events(path) == [(7, b"record %d" % n) for n in range(3)]

@@ -48,6 +48,11 @@ class Segment:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         _write(self._file, salt)
 
+    @property
+    def descriptor(self) -> int:
+        """Of the open file."""
+        return self._file
+
     def add(self, record: bytes) -> None:
         """Append a record. Raises OSError, having changed nothing."""
         sealed = self._subkeys.seal(record, _about(self._bot, self._records))
@@ -185,6 +190,25 @@ class Spools:
         if bot not in self._spools:
             self._spools[bot] = Spool(self._folder, bot, self._ring)
         return self._spools[bot]
+
+
+def rekey(path: Path, ring: KeyRing) -> int:
+    """Seal a file that a dead process left under the first of *ring*'s keys; returns how many records are in it.
+
+    All of it or nothing. No daemon may run.
+    """
+    bot = BotId(path.name.split(".")[0])
+    events = Spool(path.parent, bot, ring).events(path)
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    segment = Segment(new, bot, ring.sealing)
+    for code, data in events:
+        segment.add(code.to_bytes(2, "big") + data)
+    os.fsync(segment.descriptor)
+    segment.close()
+    if events:
+        new.replace(path)
+    return len(events)
 
 
 def _subkeys(key: MasterKey, salt: bytes) -> Subkeys:
