@@ -23,7 +23,7 @@ PAGES = 20_000
 SECONDS = 1.0
 TURNS = 3
 PAIRINGS = 7
-SENDS = 150
+SENDS = 400
 CONTACTS = 10
 KINDS = ("sealed", "plain")
 KILOBYTE = 1024
@@ -125,8 +125,8 @@ async def _sends(table: Table, sandbox: Sandbox, daemons: list[Daemon]) -> None:
     mark = time.time()
     started: list[dict[str, float]] = [{}, {}]
     for number in range(SENDS):
-        for column, daemon in enumerate(daemons):
-            bot, at = f"{KINDS[column]}-0", time.time()
+        for column in (0, 1) if number % 2 else (1, 0):
+            daemon, bot, at = daemons[column], f"{KINDS[column]}-0", time.time()
             answer = await daemon.send(bot, contacts[number % CONTACTS], "latency", wait=10)
             message = await daemon.call("GET", f"/v1/bots/{bot}/messages/{answer['id']}")
             started[column][message["whatsapp_id"]] = at
