@@ -14,7 +14,7 @@ from tests.harness.keys import KEYS
 from tests.vault.conftest import Make, content, fill
 from zapwire.vault import files, handlers, selftest, upgrade
 from zapwire.vault.database import SealedDatabase
-from zapwire.vault.files import InUse
+from zapwire.vault.files import InUse, Lock
 from zapwire.vault.keys import Damaged, KeyRing, MasterKey
 from zapwire.vault.pages import PAGE, FileKeys
 from zapwire.vault.sqlite import Connection, SqliteError
@@ -105,13 +105,28 @@ def test_another_process_is_kept_out_even_when_the_locks_of_sqlite_are_lost(data
             at().query("SELECT 1")
 
 
-def test_a_lock_that_its_owner_removes_meanwhile_is_taken_anew(database: SealedDatabase, at: Make):
-    database.open()
-    database.destroy()
-    again = at()
-    again.create()
+def test_a_lock_that_its_owner_removes_meanwhile_is_taken_anew(tmp_path: Path, monkeypatch):
+    owner, other = Lock(tmp_path / "x.db"), Lock(tmp_path / "x.db")
+    owner.take()
+    flock = files.fcntl.flock
+
+    def late(descriptor: int, operation: int) -> None:
+        if owner._descriptor is not None:
+            owner.remove()  # after the other one has opened it
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(files.fcntl, "flock", late)
+    assert other.take()
+    monkeypatch.undo()
+    assert other.path.exists()
     with pytest.raises(InUse):
-        at().open()
+        Lock(tmp_path / "x.db").take()
+
+
+def test_looking_for_what_is_not_there_leaves_nothing(at: Make):
+    with pytest.raises(Damaged, match="the file is missing"):
+        at().image()
+    assert names(at()) == set()
 
 
 def test_a_database_that_was_kept_may_not_vanish(database: SealedDatabase, at: Make):

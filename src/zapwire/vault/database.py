@@ -182,7 +182,9 @@ class SealedDatabase:
         try:
             yield
         except BaseException:
-            if fresh:
+            if fresh and not self.path.exists() and not self._lock.expects:
+                self._lock.remove()
+            elif fresh:
                 self._lock.release()
             raise
 
