@@ -101,6 +101,19 @@ def test_what_a_person_has_put_back_is_looked_at_anew(database: SealedDatabase, 
     assert database.path.stat().st_ino == inode
 
 
+@pytest.mark.parametrize("how", ["image", "rekey"])
+def test_a_copy_of_a_damaged_file_is_no_copy(database: SealedDatabase, at: Make, how: str):
+    """SQLite puts zeros into an image for pages that it cannot read, and says nothing."""
+    raw = bytearray(database.path.read_bytes())
+    raw[9 * PAGE + 7] ^= 1
+    database.path.write_bytes(raw)
+    victim = at(ring=KeyRing(MasterKey.generate(), *KEYS))
+    for _ in range(2):
+        with pytest.raises(Damaged):
+            getattr(victim, how)()
+    assert database.path.read_bytes() == raw
+
+
 def test_pages_that_turn_out_damaged_while_in_use_are_told(database: SealedDatabase, at: Make):
     told: list[str] = []
     victim = at(on_damage=told.append)

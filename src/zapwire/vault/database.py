@@ -124,7 +124,7 @@ class SealedDatabase:
     def image(self) -> bytes:
         """Open it and copy it as one committed state, in the clear; also while it is in use. `Damaged`, `InUse`."""
         with self._guard, self._judged(), self.connect() as connection:
-            return connection.image()
+            return self._whole_image(connection)
 
     def rekey(self) -> bool:
         """Seal it anew under the ring's first key; False when it was. Before or after a crash one of its keys opens it.
@@ -141,7 +141,7 @@ class SealedDatabase:
                 raise InUse(message)
             with self._judged(), self.connect() as connection:
                 connection.checkpoint()
-                image = connection.image()
+                image = self._whole_image(connection)
             if files.wal_of(self.path).exists():  # the last connection that closes deletes it
                 message = f"{self.path.name} is in use by another process"
                 raise InUse(message)
@@ -204,6 +204,16 @@ class SealedDatabase:
                 with self._vfs.connect(file) as connection:
                     connection.run("PRAGMA schema_version")
                 log.warning("%s: a crash had torn its first page; it was mended from the WAL", self.path)
+
+    def _whole_image(self, connection: Connection) -> bytes:
+        connection.run("PRAGMA schema_version")  # recovers the WAL first, where failing reads are nothing special
+        file = self._opened()
+        before = file.failures
+        image = connection.image()
+        if file.failures != before:
+            message = "a part of the file cannot be read"
+            raise Damaged(message)
+        return image
 
     @contextmanager
     def _judged(self) -> Iterator[None]:

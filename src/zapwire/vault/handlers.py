@@ -37,6 +37,8 @@ class SealedFile:
     """Told per thing that does not open; called on any thread, must not block."""
     torn: bool = False
     """Page 1 is to be had from the WAL only (`database.py` mends that)."""
+    failures: int = 0
+    """How many reads have failed."""
     gone: bool = False
     """The file was destroyed: connections that outlive it must not bring anything of it back."""
 
@@ -61,7 +63,10 @@ class Table:
 
         def x_read(pointer: Any, target: Any, size: int, offset: int) -> int:
             file = files[pointer]
-            return sqlite.IOERR_READ if file.gone else handler.read(file, pointer, target, size, offset)
+            result = sqlite.IOERR_READ if file.gone else handler.read(file, pointer, target, size, offset)
+            if result != sqlite.OK:
+                file.failures += 1
+            return result
 
         def x_write(pointer: Any, source: Any, size: int, offset: int) -> int:
             file = files[pointer]

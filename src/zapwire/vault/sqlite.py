@@ -167,7 +167,10 @@ class Connection:
         self._check(self._code.sqlite3_file_control(self._db, b"main", _FCNTL_RESERVE_BYTES, value))
 
     def image(self) -> bytes:
-        """The whole database as one committed state, as its file would be without sealing and without a WAL."""
+        """The whole database as one committed state, as its file would be without sealing and without a WAL.
+
+        Pages that cannot be read are zeros in it (`sqlite3_serialize`): the caller has to find out.
+        """
         size = ffi.new("int64_t*")
         memory = self._code.sqlite3_serialize(self._db, b"main", size, 0)
         if memory == ffi.NULL:
