@@ -16,6 +16,7 @@ from zapwire.core.breaker import Breaker
 from zapwire.core.limits import Limits
 from zapwire.errors import Blocked, Condition, TransportError
 from zapwire.model import BotId, BotState
+from zapwire.store import times
 from zapwire.store.db import Database
 from zapwire.transport.base import Disconnected, Troubled
 
@@ -27,7 +28,7 @@ class Asked(ScriptedTransport):
 
     hears = True
     probes = 0
-    heard: datetime | None = None
+    quiet: float | None = None
 
     async def probe(self) -> None:
         self.probes += 1
@@ -109,7 +110,7 @@ async def test_no_traffic_and_no_answer_is_not_healthy(tmp_path: Path):
         health = (await at.core.fleet.get("bot")).health
         assert health is not None
         assert not health.healthy
-        at.transports["bot"].heard = datetime.now(UTC)
+        at.transports["bot"].quiet = 1.0
         health = (await at.core.fleet.get("bot")).health
         assert health is not None
         assert health.healthy
@@ -123,11 +124,26 @@ async def test_no_traffic_and_no_answer_is_not_healthy(tmp_path: Path):
         await eventually(lambda: at.core.fleet.find("bot").view.health is None)
 
 
+async def test_a_clock_that_is_set_back_hides_no_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    async with Fleet(tmp_path / "db") as at:
+        await at.core.fleet.create("bot")
+        bot = at.transports["bot"]
+        await at.until("bot", BotState.CONNECTED)
+        await eventually(lambda: bot.probes > 1)
+        real = times.now
+        monkeypatch.setattr(times, "now", lambda: real() - timedelta(hours=5))
+        bot.hears = False
+        await eventually(lambda: at.events("bot.unhealthy"))
+        monkeypatch.setattr(times, "now", lambda: real() + timedelta(hours=5))
+        bot.hears = True
+        await eventually(lambda: at.events("bot.healthy"))
+
+
 async def test_traffic_takes_the_place_of_probes(tmp_path: Path):
     async with Fleet(tmp_path / "db") as at:
         await at.core.fleet.create("bot")
         bot = at.transports["bot"]
-        bot.heard = datetime.now(UTC) + timedelta(hours=1)
+        bot.quiet = 0.0
         await at.until("bot", BotState.CONNECTED)
         await asyncio.sleep(0.2)  # ten intervals
         assert bot.probes == 0

@@ -115,6 +115,9 @@ async def fill_disk(town: Town) -> None:
 async def free_disk(town: Town) -> None:
     _, hard = resource.prlimit(town.daemon.program.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(town.daemon.program.pid, resource.RLIMIT_FSIZE, (hard, hard))
+    async with asyncio.timeout(30):
+        while (await town.daemon.ask("GET", "/readyz"))[0] != 200:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
 
 
 async def use_up_descriptors(town: Town) -> None:
@@ -267,7 +270,7 @@ LOGIN = [
 ]
 
 STREAM = [
-    Case("stream error 515", sandbox("stream-error", code=515), once=True),
+    Case("stream error 515", sandbox("stream-error", code=515), (), once=True),
     Case("stream error 516", sandbox("stream-error", code=516), once=True),
     Case("stream error 503", sandbox("stream-error", code=503), once=True),
     Case("stream error 500", sandbox("stream-error", code=500), once=True),
@@ -290,7 +293,7 @@ STREAM = [
     ),
 ]
 
-SLOWLY: dict[str, Any] = {"noticed_within": 120, "back_within": 120}
+SLOWLY: dict[str, Any] = {"noticed_within": 150, "back_within": 120}
 
 NETWORK = [
     Case("connection cut once", sandbox("drop"), once=True, quick=True),
@@ -300,7 +303,7 @@ NETWORK = [
     Case("server frozen", sandbox("freeze"), code="silent", **SLOWLY),
     Case("black hole: logins unanswered", then_drop("freeze"), **SLOWLY),
     Case("half-open connection", sandbox("half-open"), code="silent", **SLOWLY),
-    Case("deaf: only keep-alives answered", sandbox("deaf"), code="silent", **SLOWLY),
+    Case("deaf: only keep-alives answered", sandbox("deaf"), ("connected",), "silent", **SLOWLY),
     Case("slow link, 1 kB/s", sandbox("slow", bytes_per_second=1000), ()),
     Case("server restarted", stop_server, mend=start_server, back_within=120),
 ]
@@ -313,12 +316,12 @@ MACHINE = [
     Case("daemon killed (SIGKILL)", kill_daemon, ("starting",), once=True, loses=True),
     Case("Go runtime aborted (SIGABRT)", abort_daemon, ("starting",), once=True, loses=True),
     Case("disk full", fill_disk, (), mend=free_disk, back_within=90),
-    Case("no file descriptors left", use_up_descriptors, ("reconnecting",), mend=give_descriptors),
+    Case("no file descriptors left", use_up_descriptors, ("reconnecting",), "store", mend=give_descriptors),
     Case("pairing process killed", kill_pairing_child, (), once=True),
     Case("auth database damaged", hurt(garbage), ("blocked",), "auth-damaged", PERSON, mend=restore, quick=True),
     Case("auth database unreadable", hurt(unreadable), ("reconnecting",), "store", PERSON, mend=restore),
-    Case("auth database truncated", hurt(truncate), ("pairing",), "auth-damaged", PAIRING, loses=True),
-    Case("auth database deleted", hurt(delete), ("pairing",), "auth-damaged", PAIRING, loses=True),
+    Case("auth database truncated", hurt(truncate), ("blocked",), "auth-damaged", PAIRING, loses=True),
+    Case("auth database deleted, and put back", hurt(delete), ("blocked",), "auth-damaged", PERSON, mend=restore),
     Case("error 463: no first messages", limit_strangers, (), once=True, quick=True),
 ]
 

@@ -14,7 +14,7 @@ __all__ = ["sandbox", "show_logs_on_failure"]
 
 @pytest_asyncio.fixture
 async def driver(tmp_path: Path, sandbox: Sandbox) -> AsyncIterator[Driven]:
-    deadlines = ("bot.SEND_DEADLINE=1", "bot.PROBE_DEADLINE=1", "bot.LOGOUT_DEADLINE=3")
+    deadlines = ("bot.SEND_DEADLINE=1", "probing.PROBE_DEADLINE=1", "bot.LOGOUT_DEADLINE=3")
     async with Driven(tmp_path, sandbox.descriptor_file, *deadlines) as running:
         yield running
 

@@ -156,6 +156,22 @@ async def test_a_pairing_process_that_crashes_is_told(driver: Driven, sandbox: S
     assert "pairing process ended by itself" in (await bot.ending()).detail
 
 
+async def test_an_auth_database_that_is_taken_away_is_told(tmp_path: Path, sandbox: Sandbox):
+    async with Driven(tmp_path, sandbox.descriptor_file, "bot.CHECK_EVERY=0.3") as driver:
+        bot, phone = driver.bot("bot-one"), await sandbox.phone(BOT)
+        await bot("start")
+        await phone.scan((await bot.until("QrCode"))["code"])
+        await bot.until("Connected")
+        (driver.sessions / "bot-one.db").rename(tmp_path / "away.db")
+        told = await bot.events.get()
+        if told["event"] == "ended":  # the engine wanted to open it once more at this very moment
+            assert "its auth database cannot be used" in told["detail"]
+            return
+        assert (told["event"], told["condition"]) == ("Troubled", "auth-damaged")
+        assert "until its next start" in told["reason"]
+        assert told["action"]
+
+
 async def test_more_pairings_than_allowed_wait_and_say_so(tmp_path: Path, sandbox: Sandbox):
     async with Driven(tmp_path, sandbox.descriptor_file, env={"DRIVER_MAX_PAIRINGS": "1"}) as driver:
         first, second = driver.bot("bot-one"), driver.bot("bot-two")

@@ -25,7 +25,7 @@ from zapwire.core.sender import Sender
 from zapwire.core.stats import Stats
 from zapwire.core.tally import Tally
 from zapwire.core.tokens import Tokens
-from zapwire.store.db import Database
+from zapwire.store.db import Database, beat
 from zapwire.transport.base import TransportFactory
 
 
@@ -45,7 +45,7 @@ class Core:
 
     async def check(self) -> None:
         """Is the daemon able to work? Raises `StoreError` when the database cannot be written."""
-        await self.database.write(lambda _: None)
+        await self.database.write(beat)
 
 
 @asynccontextmanager

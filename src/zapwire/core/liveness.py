@@ -49,6 +49,7 @@ class Liveness:
         self._hurried = False
         self._failures = 0
         self._last_answer: datetime | None = None
+        self._answered_at: float | None = None
         self._round_trip: float | None = None
 
     @property
@@ -56,9 +57,10 @@ class Liveness:
         """What is known; None when this transport cannot be asked."""
         if not isinstance(self._transport, Probes):
             return None
-        seen = self._seen()
-        late = timedelta(seconds=self._limits.probe_interval * _LATE)
-        alive = seen is not None and times.now() - seen < late and self._failures < self._limits.unhealthy_after
+        quiet = self._quiet()
+        late = self._limits.probe_interval * _LATE
+        alive = quiet is not None and quiet < late and self._failures < self._limits.unhealthy_after
+        seen = None if quiet is None else times.now() - timedelta(seconds=quiet)
         return Health(self._connected.is_set() and alive, seen, self._failures, self._last_answer, self._round_trip)
 
     def online(self, *, at_once: bool = False) -> None:
@@ -97,14 +99,14 @@ class Liveness:
         return interval * (self._chance.random() if first else self._chance.uniform(1 - jitter, 1 + jitter))
 
     def _heard_lately(self, transport: Probes) -> bool:
-        heard = transport.heard
-        lately = timedelta(seconds=self._limits.probe_interval * (1 - self._limits.jitter))
-        return self._failures == 0 and heard is not None and times.now() - heard < lately
+        quiet, lately = transport.quiet, self._limits.probe_interval * (1 - self._limits.jitter)
+        return self._failures == 0 and quiet is not None and quiet < lately
 
-    def _seen(self) -> datetime | None:
-        heard = self._transport.heard if isinstance(self._transport, Probes) else None
-        known = [moment for moment in (heard, self._last_answer) if moment is not None]
-        return max(known, default=None)
+    def _quiet(self) -> float | None:
+        """Seconds since the last sign of life; by a clock that nobody sets."""
+        quiet = self._transport.quiet if isinstance(self._transport, Probes) else None
+        answered = None if self._answered_at is None else time.monotonic() - self._answered_at
+        return min((one for one in (quiet, answered) if one is not None), default=None)
 
     async def _ask(self, transport: Probes) -> None:
         began = time.monotonic()
@@ -121,6 +123,7 @@ class Liveness:
             if self._failures >= self._limits.silent_after:
                 raise Silent from None
             return
-        self._last_answer, self._round_trip = times.now(), round(time.monotonic() - began, 4)
+        self._answered_at = time.monotonic()
+        self._last_answer, self._round_trip = times.now(), round(self._answered_at - began, 4)
         self._failures = 0
         await self._tell(0)

@@ -21,7 +21,7 @@ from zapwire.core.process import Process, process
 from zapwire.errors import StoreError, ZapwireError
 from zapwire.events import EventType
 from zapwire.store import journal
-from zapwire.store.db import Database, Transaction
+from zapwire.store.db import Database, Transaction, beat
 from zapwire.store.retention import NO_BOT
 from zapwire.transport.base import TransportFactory, Watched
 
@@ -111,7 +111,7 @@ class Vitals:
     async def _ask_database(self) -> str | None:
         try:
             async with asyncio.timeout(self._patience):
-                await self._database.write(lambda _: None)
+                await self._database.write(beat)
         except TimeoutError:
             return f"the database does not answer within {self._patience:g} s"
         except StoreError as error:

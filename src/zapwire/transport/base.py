@@ -136,8 +136,8 @@ class Probes(Protocol):
     """A transport that can tell whether its server still answers."""
 
     @property
-    def heard(self) -> datetime | None:
-        """When something last came in over the present connection; None when nothing has."""
+    def quiet(self) -> float | None:
+        """Seconds since something last came in over the present connection; None when nothing has."""
 
     async def probe(self) -> None:
         """A round trip to the server and back, all the way that messages take.

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
-
-from google.protobuf.message import DecodeError
 
 from zapwire.errors import Blocked, Condition, Conflict, LoggedOut, NotConnected, NotSupported, TransportError
 from zapwire.model import BotId, Identity, Outgoing, PairingCode, Sent
@@ -18,13 +17,14 @@ from zapwire.transport.base import Capabilities, Connected, Disconnected, Emit, 
 from zapwire.transport.whatsapp_web import codes, conditions, probing
 from zapwire.transport.whatsapp_web.descriptors import warn_if_few_are_left
 from zapwire.transport.whatsapp_web.devices import Device
+from zapwire.transport.whatsapp_web.ending import outcome, take_down
+from zapwire.transport.whatsapp_web.file_watch import FileWatch
 from zapwire.transport.whatsapp_web.messages import jid_bytes, read_message, read_receipt
 from zapwire.transport.whatsapp_web.names import complete
 from zapwire.transport.whatsapp_web.pairing import Pairing
 from zapwire.transport.whatsapp_web.protos import e2e, neonize
 from zapwire.transport.whatsapp_web.session import Session
 from zapwire.transport.whatsapp_web.shared import Shared
-from zapwire.transport.whatsapp_web.spool import Spool
 from zapwire.transport.whatsapp_web.taking import Stored, Taking, read_back
 
 log = logging.getLogger(__name__)
@@ -84,9 +84,12 @@ class WhatsAppWebBot:
             self._running = False
 
     @property
-    def heard(self) -> datetime | None:
-        """See `Probes.heard`."""
-        return self._session.heard if self._session is not None and self._online else None
+    def quiet(self) -> float | None:
+        """See `Probes.quiet`."""
+        session = self._session
+        if session is None or session.heard is None or not self._online:
+            return None
+        return time.monotonic() - session.heard
 
     async def probe(self) -> None:
         """See `Probes.probe`."""
@@ -114,7 +117,7 @@ class WhatsAppWebBot:
         answer = neonize.SendMessageReturnFunction.FromString(raw)
         if answer.Error:
             raise conditions.from_send_error(answer.Error)
-        session.heard = datetime.now(UTC)
+        session.heard = time.monotonic()
         return Sent(answer.SendResponse.ID, datetime.fromtimestamp(answer.SendResponse.Timestamp, UTC))
 
     async def pairing_code(self, phone: str) -> PairingCode:
@@ -185,11 +188,11 @@ class WhatsAppWebBot:
             tasks.append(asyncio.create_task(self._watch(session, taking), name=f"watch of {self._bot}"))
             ends: list[asyncio.Future[Any]] = [*tasks, session.failed]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            raise _outcome(tasks, session)
+            raise outcome(tasks, session)
         finally:
             self._online = False
             self._session = None
-            await asyncio.shield(_take_down(session, taking, tasks, self._shared.spool(self._bot)))
+            await asyncio.shield(take_down(session, taking, tasks, self._shared.spool(self._bot)))
 
     async def _start(self, session: Session) -> None:
         try:
@@ -219,7 +222,9 @@ class WhatsAppWebBot:
                 return Received(message)
             if code == codes.RECEIPT:
                 return read_receipt(neonize.Receipt.FromString(data))
-        except (DecodeError, ValueError):  # one that we cannot read must not cost those behind it
+        except (TransportError, TimeoutError):  # of the question for a name; the session knows what is the matter
+            raise
+        except Exception:  # one that we cannot read, for whatever reason, must not cost those behind it
             log.exception("bot %s: a message of WhatsApp cannot be read and is lost", self._bot)
         return None
 
@@ -245,7 +250,7 @@ class WhatsAppWebBot:
 
     async def _watch(self, session: Session, taking: Taking) -> None:
         """Notice what the engine tells late or never (docs/engine.md: E9, E13, E18). Raises `TransportError`."""
-        loop = asyncio.get_running_loop()
+        loop, files = asyncio.get_running_loop(), FileWatch(self._file.path)
         login_until = loop.time() + LOGIN_DEADLINE
         misses = 0
         while True:
@@ -266,6 +271,8 @@ class WhatsAppWebBot:
             if misses > 1:
                 raise TransportError("the connection to WhatsApp ended without notice", condition=Condition.LOST)
             await self._look_for_a_name(session, taking)
+            if (news := files.news()) is not None:
+                await taking.tell(news)
 
     def _suspect(self, session: Session) -> None:
         self._suspicious = True
@@ -286,20 +293,3 @@ class WhatsAppWebBot:
         if self._suspicious:
             self._suspicious = False
             await probing.ask(session)
-
-
-def _outcome(tasks: list[asyncio.Task[None]], session: Session) -> BaseException:
-    if session.failed.done():
-        return session.failed.result()
-    errors = [error for task in tasks if task.done() and (error := task.exception()) is not None]
-    return errors[0] if errors else TransportError("the connection ended without a reason")
-
-
-async def _take_down(session: Session, taking: Taking, tasks: list[asyncio.Task[None]], spool: Spool | None) -> None:
-    await session.stop()
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    await taking.close()
-    if spool is not None:
-        spool.close()

@@ -13,7 +13,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from zapwire.errors import Blocked, Conflict, PairingTimedOut, TransportError, ZapwireError
+from zapwire.errors import Blocked, Condition, Conflict, PairingTimedOut, TransportError, ZapwireError
 from zapwire.model import PairingCode, QrCode
 from zapwire.transport.base import Emit
 from zapwire.transport.whatsapp_web import conditions
@@ -35,17 +35,23 @@ _LINE_LIMIT: Final = 1 << 20
 
 
 _REFUSALS: Final = {
-    "err-client-outdated": ("WhatsApp no longer accepts this version of the client", "Update zapwire."),
+    "err-client-outdated": (
+        "WhatsApp no longer accepts this version of the client",
+        "Update zapwire.",
+        Condition.OUTDATED,
+    ),
     "err-scanned-without-multidevice": (
         "the phone has multi-device switched off",
         "Update WhatsApp on the phone, then connect the bot again.",
+        Condition.REFUSED,
     ),
     "passkey": (
         "WhatsApp asks for a passkey",
         "This account can only be linked with a passkey, which the engine cannot do yet.",
+        Condition.PASSKEY,
     ),
 }
-"""By the status that ends a login: what it means, what to do (whatsmeow, qrchan.go)."""
+"""By the status that ends a login: what it means, what to do, the code (whatsmeow, qrchan.go)."""
 
 
 def _device_props() -> bytes:
@@ -188,7 +194,7 @@ class Pairing:
             return TransportError("the connection to WhatsApp was lost while pairing")
         refusal = _REFUSALS.get(status.partition("-request")[0].partition("-response")[0])
         if refusal is not None:
-            return Blocked(refusal[0], action=refusal[1])
+            return Blocked(refusal[0], action=refusal[1], condition=refusal[2])
         return TransportError("the pairing failed on the way; scan a new code")
 
     async def _died(self) -> TransportError:

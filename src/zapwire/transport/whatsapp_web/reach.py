@@ -7,6 +7,7 @@ network tries for days. Only a TCP connection to the server, or to the proxy tha
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
 import socket
@@ -16,7 +17,7 @@ from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from zapwire.errors import TransportError
+from zapwire.errors import Condition, TransportError
 from zapwire.transport.whatsapp_web import conditions
 
 HOST: Final = "web.whatsapp.com"
@@ -112,6 +113,9 @@ async def check(proxy: str | None, what: str = "WhatsApp") -> None:
     except socket.gaierror:
         raise conditions.unreachable("no such host", what) from None
     except OSError as error:
+        if error.errno in {errno.EMFILE, errno.ENFILE}:
+            message = "no file descriptors are left: renew the daemon (kill -USR2), or raise the limit"
+            raise TransportError(message, condition=Condition.STORE) from None
         raise conditions.unreachable(_words(error), what) from None
     writer.close()
 

@@ -7,7 +7,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 from zapwire.errors import LoggedOut, NotConnected, TransportError, ZapwireError
@@ -66,8 +65,8 @@ class Session:
         """Holds why the session cannot go on, once it cannot."""
         self.gone = asyncio.Event()
         """The engine has let go of the client and its thread has ended."""
-        self.heard: datetime | None = None
-        """When an event last came in."""
+        self.heard: float | None = None
+        """When something last came in, by `time.monotonic`."""
         self.problem: TransportError | None = None
         """Why the engine's latest own attempt to reconnect failed; None after it worked."""
         self.logged_in = False
@@ -153,7 +152,7 @@ class Session:
 
     def on_event(self, code: int, data: bytes) -> None:
         """Take an event; the first one says that the client runs."""
-        self.heard = datetime.now(UTC)
+        self.heard = time.monotonic()
         if code == codes.DEVICE:
             self._registered = True
             self._engine.buffer_events(self._bot)
