@@ -48,7 +48,7 @@ async def test_bots_that_ask_together_are_answered_by_one_look(monkeypatch):
     looks = 0
     answer = asyncio.Event()
 
-    async def look(_proxy):
+    async def look(_proxy, _what):
         nonlocal looks
         looks += 1
         await answer.wait()
@@ -91,7 +91,7 @@ async def test_a_failed_dial_speaks_for_all_bots_for_a_while(monkeypatch):
     now = 1000.0
     monkeypatch.setattr(reach.time, "monotonic", lambda: now)
 
-    async def look(_proxy):
+    async def look(_proxy, _what):
         pass
 
     monkeypatch.setattr(reach, "check", look)
