@@ -14,16 +14,16 @@ ROUNDS = 5
 
 async def measure(table: Table, sandbox: Sandbox, daemon: Daemon, bare: BareEngine) -> None:
     """Pairs bots `bench-0..4` of the daemon and clients of the same names of bare neonize."""
-    ours = [await _ours(sandbox, daemon, number) for number in range(ROUNDS)]
+    ours = [await pair(sandbox, daemon, f"bench-{number}", f"4915100010{number:03}") for number in range(ROUNDS)]
     base = [await _bare(sandbox, bare, number) for number in range(ROUNDS)]
     for index, (what, goal) in enumerate([("connect to QR, p50", "< 1,500 ms"), ("scan to connected, p50", "")]):
         columns = [percentile([row[index] * 1000 for row in rows], 0.5) for rows in (ours, base)]
         table.add(what, columns, "ms", goal)
 
 
-async def _ours(sandbox: Sandbox, daemon: Daemon, number: int) -> tuple[float, float]:
-    name = f"bench-{number}"
-    phone = await sandbox.phone(f"4915100010{number:03}")
+async def pair(sandbox: Sandbox, daemon: Daemon, name: str, number: str) -> tuple[float, float]:
+    """Pair a new bot; seconds from `connect` to the QR code, and from the scan to connected."""
+    phone = await sandbox.phone(number)
     await daemon.call("POST", "/v1/bots", {"id": name, "autostart": False})
     async with daemon.events("bot.state") as events:
         started = time.time()

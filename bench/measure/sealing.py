@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.measure.pairing import pair
 from bench.measure.sending import stanzas
 from bench.table import Table, percentile
 from tests.harness.daemon import Daemon
@@ -101,17 +102,9 @@ async def _pairings(table: Table, sandbox: Sandbox, daemons: list[Daemon]) -> No
     for number in range(PAIRINGS):
         for column, daemon in enumerate(daemons):
             name = f"{KINDS[column]}-{number}"
-            phone = await sandbox.phone(f"49151{column}0070{number:03}")
-            await daemon.call("POST", "/v1/bots", {"id": name, "autostart": False})
-            async with daemon.events("bot.state") as events:
-                started = time.time()
-                await daemon.call("POST", f"/v1/bots/{name}/connect")
-                code = await daemon.qr(name)
-                shown = time.time()
-                await phone.scan(code)
-                await events.until(lambda e, name=name: e["bot"] == name and e["data"]["state"] == "connected")
-                to_qr[column].append((shown - started) * 1000)
-                to_connected[column].append((time.time() - shown) * 1000)
+            seconds = await pair(sandbox, daemon, name, f"49151{column}0070{number:03}")
+            to_qr[column].append(seconds[0] * 1000)
+            to_connected[column].append(seconds[1] * 1000)
     table.add("connect to QR, p50", [percentile(each, 0.5) for each in to_qr], "ms", "plain + 300")
     table.add("scan to connected, p50", [percentile(each, 0.5) for each in to_connected], "ms", "plain + 300")
 
