@@ -28,8 +28,9 @@ lint: setup-dev ## only the style, the types and the imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-soak: setup-dev ## the long tests: hundreds of kills and power cuts
+soak: setup-dev ## the long tests: hundreds of kills and power cuts, then a hundred bots for an hour with random faults
 	$(BIN)/pytest -m soak
+	@$(BIN)/python -m bench.scale.soak
 
 scale: setup-dev ## a thousand bots: time to connect, memory, messages a second; pairs them once
 	@$(BIN)/python -m bench.scale

@@ -97,6 +97,20 @@ def test_starts_follow_each_other_while_no_dial_can_be_done():
     order.wait_for("fourth")
 
 
+def test_a_dial_that_is_seen_late_is_not_taken_for_a_young_one():
+    table, order = Table(), Order()
+    gate = Gate(table.size)
+    start_and_dial(gate, table, 0.4)
+    first = gate.begin_start()
+    table.enter()
+    time.sleep(0.25)  # nobody looks
+    thread = in_thread(lambda: (gate.begin_start(), order.note("second")))
+    thread.join(0.1)
+    assert order.notes == []
+    gate.end(first, dialled=True)
+    order.wait_for("second")
+
+
 def test_what_is_known_of_one_way_says_nothing_of_another():
     table, order = Table(), Order()
     gate = Gate(table.size)

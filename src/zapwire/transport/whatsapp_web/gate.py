@@ -183,7 +183,7 @@ class Gate:
             return True
         change.written_at = now
         quickest = min(self._dials.get(change.route, ()), default=0.0)
-        change.quiet_until = now + quickest / 2
+        change.quiet_until = change.began + quickest / 2  # not from now on: nobody may have looked for long
         self._writing = None
         self._dialling.add(change)
         return False
