@@ -13,6 +13,17 @@ log = logging.getLogger(__name__)
 NEARLY_USED_UP: Final = 0.8
 
 
+def raise_limit() -> None:
+    """Let this process have as many file descriptors as it may ask for: the usual 1,024 are enough for 150 bots."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == hard:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (ValueError, OSError) as error:  # macOS names a hard limit that it does not grant
+        log.warning("the limit of %d file descriptors cannot be raised: %s", soft, error)
+
+
 def warn_if_few_are_left() -> None:
     """Log a warning when this process has few file descriptors left: only a restart of the daemon gives them back."""
     if sys.platform != "linux":

@@ -14,7 +14,7 @@ from zapwire.errors import TransportError
 from zapwire.measures import EngineFigures
 from zapwire.model import BotId
 from zapwire.proxy import Proxy
-from zapwire.transport.whatsapp_web import proxies, sealed_file, stdout
+from zapwire.transport.whatsapp_web import descriptors, proxies, sealed_file, stdout
 from zapwire.transport.whatsapp_web.bot import WhatsAppWebBot
 from zapwire.transport.whatsapp_web.devices import AuthFile
 from zapwire.transport.whatsapp_web.engine import Engine, library_path
@@ -59,6 +59,7 @@ class WhatsAppWeb:
     async def __aenter__(self) -> Self:
         """Load the engine and make sure that it seals. Raises `SettingsError` when it cannot be used."""
         stdout.divert()
+        descriptors.raise_limit()
         engine = await Engine.load(self.server.noise_root if self.server is not None else None)
         self._shared = Shared(engine, await self._files(), self.server, self._max_pairings, self._spools)
         hide_environment()
