@@ -71,7 +71,7 @@ async def test_bots_that_ask_together_are_answered_by_one_look(monkeypatch):
 
 async def test_a_look_that_follows_at_once_does_not_touch_those_who_asked_before(monkeypatch):
     answer = asyncio.Event()
-    monkeypatch.setattr(reach, "check", lambda _proxy: answer.wait())
+    monkeypatch.setattr(reach, "check", lambda _proxy, _what: answer.wait())
     way = reach.Way(None)
     first = asyncio.create_task(way.check())
     await asyncio.sleep(0)
