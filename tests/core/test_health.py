@@ -201,6 +201,22 @@ async def test_a_ban_is_waited_out_over_a_restart(tmp_path: Path):
         assert datetime.now(UTC) >= view.next_try - timedelta(milliseconds=1)
 
 
+async def test_a_banned_bot_that_was_stopped_does_not_come_back_by_itself(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await at.core.fleet.create("bot")
+        await at.until("bot", BotState.CONNECTED)
+        at.transports["bot"].script.put_nowait(banned(0.3))
+        await at.until("bot", BotState.BLOCKED)
+        await at.core.fleet.disconnect("bot")
+    async with world(tmp_path / "db", linked=True) as at:
+        view = await at.core.fleet.get("bot")
+        assert (view.state, view.code, view.next_try) == (BotState.BLOCKED, "banned", None)
+        await asyncio.sleep(0.5)
+        assert at.transports["bot"].runs == 0
+        await at.core.fleet.connect("bot")
+        await at.until("bot", BotState.CONNECTED)
+
+
 async def test_attempts_that_fail_alike_are_one_entry_and_the_history_is_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -136,6 +136,41 @@ async def give_descriptors(town: Town) -> None:
     resource.prlimit(town.daemon.program.pid, resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
 
 
+# ---- the way to WhatsApp, of one bot
+
+
+async def behind_proxy(town: Town) -> None:
+    if (await town.bot())["proxy"] is None:
+        await town.change(proxy=town.proxy.url)
+        await town.back(30)
+
+
+async def kill_proxy(town: Town) -> None:
+    await behind_proxy(town)
+    await town.proxy.kill()
+
+
+async def start_proxy(town: Town) -> None:
+    await town.proxy.start()
+
+
+async def swallow(town: Town) -> None:
+    await behind_proxy(town)
+    town.proxy.flowing.clear()
+
+
+async def let_flow(town: Town) -> None:
+    town.proxy.flowing.set()
+
+
+async def lose_name(town: Town) -> None:
+    await town.change(proxy="http://nowhere.invalid:8080", proxy_check=False)
+
+
+async def find_name(town: Town) -> None:
+    await town.change(proxy=None)
+
+
 # ---- the auth database
 
 
@@ -305,6 +340,9 @@ NETWORK = [
     Case("half-open connection", sandbox("half-open"), code="silent", **SLOWLY),
     Case("deaf: only keep-alives answered", sandbox("deaf"), ("connected",), "silent", **SLOWLY),
     Case("slow link, 1 kB/s", sandbox("slow", bytes_per_second=1000), ()),
+    Case("proxy dead", kill_proxy, code="unreachable", mend=start_proxy, noticed_within=60),
+    Case("black hole on the way", swallow, code="silent", mend=let_flow, **SLOWLY),
+    Case("name that cannot be resolved (DNS)", lose_name, code="unreachable", mend=find_name),
     Case("server restarted", stop_server, mend=start_server, back_within=120),
 ]
 

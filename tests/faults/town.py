@@ -16,6 +16,7 @@ from typing import Any
 
 from tests.harness.chat import linked_bot
 from tests.harness.daemon import Daemon
+from tests.harness.proxy import TestProxy
 from tests.harness.sandbox import Phone, Sandbox
 
 BOTS = 10
@@ -46,8 +47,10 @@ class Chat:
 class Town:
     """The daemon, the sandbox and ten chats; made by `open_town`."""
 
-    def __init__(self, daemon: Daemon, sandbox: Sandbox, chats: list[Chat]) -> None:
+    def __init__(self, daemon: Daemon, sandbox: Sandbox, proxy: TestProxy, chats: list[Chat]) -> None:
         self.daemon, self.sandbox, self.chats = daemon, sandbox, chats
+        self.proxy = proxy
+        """For the victim alone, when a fault is to be on its way to WhatsApp."""
         self.victim, self.others = chats[0], chats[1:]
         self.seq = 0
         self.states: list[dict[str, Any]] = []
@@ -182,6 +185,10 @@ class Town:
         """Let the victim be told to connect, to restart ..."""
         await self.daemon.call("POST", f"/v1/bots/{self.victim.bot}/{what}")
 
+    async def change(self, **values: Any) -> None:
+        """Let the victim's settings be changed."""
+        await self.daemon.call("PATCH", f"/v1/bots/{self.victim.bot}", values)
+
     async def back(self, within: float) -> None:
         """Wait until every bot is connected and well."""
         bots: list[dict[str, Any]] = []
@@ -243,7 +250,7 @@ async def open_town(folder: Path, bots: int = BOTS, **env: str) -> AsyncIterator
     """Ten linked bots in one daemon, chatting."""
     for name in ("sandbox", "daemon"):
         (folder / name).mkdir()
-    async with Sandbox(folder / "sandbox") as sandbox:
+    async with Sandbox(folder / "sandbox") as sandbox, TestProxy("http", sandbox.descriptor) as proxy:
         daemon = Daemon(folder / "daemon", sandbox.descriptor_file, **env)
         async with daemon:
 
@@ -252,7 +259,7 @@ async def open_town(folder: Path, bots: int = BOTS, **env: str) -> AsyncIterator
                 phone = await linked_bot(daemon, sandbox, bot, number)
                 return Chat(bot, number, phone, await sandbox.phone(f"49151200000{n:02}"))
 
-            town = Town(daemon, sandbox, list(await asyncio.gather(*(settle(n) for n in range(bots)))))
+            town = Town(daemon, sandbox, proxy, list(await asyncio.gather(*(settle(n) for n in range(bots)))))
             await town.open()
             try:
                 yield town

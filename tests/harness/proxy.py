@@ -33,6 +33,9 @@ class TestProxy:
         self._target = (target.hostname, target.port)
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self.flowing = asyncio.Event()
+        """Cleared, nothing passes any more, and nobody is told."""
+        self.flowing.set()
         self.port = 0
         self.refused = 0
         """Connections that gave no or the wrong password."""
@@ -138,6 +141,7 @@ class TestProxy:
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
+            await self.flowing.wait()
             self.carried += len(data)
             writer.write(data)
             await writer.drain()

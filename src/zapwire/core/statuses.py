@@ -44,7 +44,8 @@ class Status:
 def at_start(row: BotRow) -> Status:
     """The state of a bot when the daemon starts."""
     if row.halt is not None:
-        return Status(row.halt.state, row.halt.reason, row.halt.action, row.halt.until, row.halt.code)
+        until = row.halt.until if row.starts else None  # nobody waits for the end of it with a bot that is stopped
+        return Status(row.halt.state, row.halt.reason, row.halt.action, until, row.halt.code)
     if row.starts:
         return Status(BotState.STARTING)
     return Status(BotState.STOPPED, LOGGING_OUT if row.unlinking else None)
