@@ -58,6 +58,7 @@ class Deliverer:
         self.deliveries = {outcome: Timing() for outcome in ("delivered", "failed")}
         """How long each took, by what came of it."""
         self._couriers: dict[str, Courier] = {}
+        self._nudges: dict[str, asyncio.Event] = {}
         self._newest: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         """The newest ones, and those that are just ending."""
@@ -82,8 +83,8 @@ class Deliverer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._stopping = True
-        for courier in self._couriers.values():
-            courier.stop()
+        for endpoint in list(self._newest):
+            self._end_one(endpoint)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._limits.webhook_drain)
         for task in self._tasks:
@@ -100,8 +101,7 @@ class Deliverer:
     def changed(self, endpoint: str) -> None:
         """Take in that an endpoint was made, changed or deleted; returns at once."""
         before = self._newest.get(endpoint)
-        if endpoint in self._couriers:
-            self._couriers[endpoint].stop()
+        self._end_one(endpoint)
         task = asyncio.create_task(self._deliver(endpoint, before), name=f"courier-{endpoint}")
         self._newest[endpoint] = task
         self._tasks.add(task)
@@ -156,7 +156,25 @@ class Deliverer:
                 log.exception("webhook %s: deliveries failed in a way nobody expected", endpoint)
             if over:
                 return
-            await asyncio.sleep(_AGAIN)
+            await self._rest(endpoint)
+
+    async def _rest(self, endpoint: str) -> None:
+        """Wait before the next try; the first change of the endpoint, or the stop, ends that."""
+        if self._stopping:
+            return
+        self._nudges[endpoint] = nudge = asyncio.Event()
+        try:
+            async with asyncio.timeout(_AGAIN):
+                await nudge.wait()
+        except TimeoutError:
+            del self._nudges[endpoint]
+
+    def _end_one(self, endpoint: str) -> None:
+        """Let the endpoint's present courier end, in its own time."""
+        if endpoint in self._couriers:
+            self._couriers[endpoint].stop()
+        if endpoint in self._nudges:
+            self._nudges.pop(endpoint).set()
 
     async def _run(self, courier: Courier, endpoint: str) -> None:
         self._couriers[endpoint] = courier

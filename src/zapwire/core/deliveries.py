@@ -20,6 +20,7 @@ from zapwire.store import deliveries, delivery_log, journal, webhooks
 from zapwire.store.db import Database, Transaction
 from zapwire.store.deliveries import Delivery, DeliveryState
 from zapwire.store.delivery_log import Wanted
+from zapwire.store.webhooks import Endpoint
 
 PAGE_LARGEST = 100
 _CHUNK = 500
@@ -136,13 +137,12 @@ class Deliveries:
         def work(transaction: Transaction) -> str | None:
             """The lane in which it is replayed; None when it waits anyway."""
             sql = transaction.sql
-            _check(sql, endpoint)
-            seq = delivery_log.find(sql, endpoint, event) or journal.seq_of(sql, event)
+            found = webhooks.get(sql, endpoint)
+            if found is None:
+                raise NotFound("no such webhook", field="webhook")
+            seq = delivery_log.find(sql, endpoint, event)
             if seq is None:
-                raise NotFound("no such event, or it is no longer kept", field="event")
-            found = journal.by_seq(sql, seq)
-            if found is not None and delivery_log.insert_replay(transaction, endpoint, found, lane_of(found)):
-                return lane_of(found)
+                return _replay_unknown(transaction, found, event)
             rows = delivery_log.replayable(sql, endpoint, Wanted(), seq - 1, 1)
             if rows and rows[0][0] == seq and delivery_log.replay(transaction, endpoint, [seq]):
                 return rows[0][1]
@@ -194,6 +194,19 @@ class Deliveries:
             self._couriers.replayed(endpoint, {lane for _, lane in rows})
             queued = Queued(queued.count + count, after)
         return queued
+
+
+def _replay_unknown(transaction: Transaction, endpoint: Endpoint, event: str) -> str | None:
+    """Queue an event of which there is no delivery; None when it is about to be delivered anyway."""
+    seq = journal.seq_of(transaction.sql, event)
+    found = None if seq is None else journal.by_seq(transaction.sql, seq)
+    if found is None:
+        raise NotFound("no such event, or it is no longer kept", field="event")
+    if found.seq > endpoint.cursor and endpoint.wants(found.type.value, found.bot):
+        return None
+    lane = lane_of(found)
+    delivery_log.insert_replay(transaction, endpoint.id, found, lane)
+    return lane
 
 
 def _check(sql: sqlite3.Connection, endpoint: str) -> None:

@@ -85,17 +85,17 @@ def replay(transaction: Transaction, endpoint: str, seqs: Sequence[int]) -> int:
     )
 
 
-def insert_replay(transaction: Transaction, endpoint: str, event: Event, lane: str) -> bool:
-    """Queue an event that the endpoint was never sent, or so long ago that nobody knows; False when it waits."""
-    now = times.to_ms(times.now())
-    done = transaction.sql.execute(
+def insert_replay(transaction: Transaction, endpoint: str, event: Event, lane: str) -> None:
+    """Queue an event that the endpoint was never sent, or so long ago that nobody knows."""
+    transaction.sql.execute(
         "INSERT INTO deliveries "
         "(endpoint, seq, event, type, bot, lane, happened, state, replay, tries, since, due, at, attempts) "
-        "SELECT ?1, ?2, ?3, ?4, ?5, veil('deliveries.lane', ?6), ?7, 'pending', 1, 0, ?8, ?8, ?8, '[]' "
-        "WHERE EXISTS (SELECT 1 FROM endpoints WHERE id = ?1) ON CONFLICT DO NOTHING",
-        (endpoint, event.seq, event.id, event.type.value, event.bot, lane, times.to_ms(event.timestamp), now),
+        "VALUES (?1, ?2, ?3, ?4, ?5, veil('deliveries.lane', ?6), ?7, 'pending', 1, 0, ?8, ?8, ?8, '[]')",
+        (
+            *(endpoint, event.seq, event.id, event.type.value, event.bot, lane),
+            *(times.to_ms(event.timestamp), times.to_ms(times.now())),
+        ),
     )
-    return done.rowcount == 1
 
 
 def hurry(transaction: Transaction, endpoint: str, seq: int) -> None:

@@ -1,0 +1,204 @@
+"""Whatever a receiver answers, and whenever the daemon restarts or dies: the rules of delivery hold.
+
+The couriers, the rows and the journal are the real ones; only the request itself is played, so that an example takes
+milliseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.core.scripted import LOOPBACK, Failing, eventually
+from tests.harness.keys import KEYS
+from zapwire.core import posting
+from zapwire.core.deliverer import Deliverer
+from zapwire.core.deliveries import Deliveries
+from zapwire.core.endpoints import Endpoints
+from zapwire.core.guard import Guard
+from zapwire.core.limits import Limits
+from zapwire.core.posting import Outcome
+from zapwire.core.replies import Replies
+from zapwire.events import EventType
+from zapwire.model import BotId
+from zapwire.store import delivery_log, journal, times
+from zapwire.store.db import Database
+from zapwire.store.delivery_log import Wanted
+
+BOT = BotId("bot")
+LIMITS = Limits(
+    webhook_schedule=(0.001, 0.002, 0.001),
+    webhook_window=4,
+    webhook_chunk=3,
+    webhook_streak=6,
+    webhook_probe=0.005,
+    webhook_absence=0.003,
+    webhook_drain=5.0,
+    cursor_saved=0.002,
+)
+TRIES = len(LIMITS.webhook_schedule) + 1
+
+taken, failed, lost = "taken", "failed", "taken, but the answer got lost"
+answers = st.lists(st.sampled_from([taken, failed, lost]), max_size=5) | st.just([failed] * 30)
+steps = st.lists(
+    st.tuples(st.just("event"), st.integers(0, 2), answers)
+    | st.tuples(st.just("event"), st.integers(0, 2), answers)
+    | st.tuples(st.sampled_from(["restart", "crash", "pause", "pause"]))
+    | st.tuples(st.just("replay"), st.integers(0, 30))
+    | st.tuples(st.just("posts"), st.integers(1, 6)),
+    min_size=2,
+    max_size=25,
+)
+
+
+@dataclass
+class Played:
+    """The receiver, and what it saw."""
+
+    plans: dict[str, list[str]] = field(default_factory=dict)
+    chats: dict[str, int] = field(default_factory=dict)
+    """Of each event, in the order of the journal."""
+    bodies: dict[str, set[str]] = field(default_factory=dict)
+    attempts: Counter[str] = field(default_factory=Counter)
+    acknowledged: set[str] = field(default_factory=set)
+    replayed: Counter[str] = field(default_factory=Counter)
+    crashes: int = 0
+    posts: int = 0
+    busy: set[int] = field(default_factory=set)
+    wrong: list[str] = field(default_factory=list)
+
+    async def post(self, session: Any, target: Any, event: str, content: str, seconds: float) -> Outcome:
+        self.posts += 1
+        self.check_order(event)
+        chat, replayed = self.chats[event], self.replayed[event]
+        if not replayed:
+            if chat in self.busy:
+                self.wrong.append(f"{event} and another one of its chat at the same time")
+            self.busy.add(chat)
+        await asyncio.sleep(random.choice([0, 0, 0.0005]))
+        if not replayed:
+            self.busy.discard(chat)
+        self.bodies.setdefault(event, set()).add(content)
+        plan = self.plans[event]
+        answer = plan[self.attempts[event]] if self.attempts[event] < len(plan) else taken
+        self.attempts[event] += 1
+        if answer == taken:
+            self.acknowledged.add(event)
+            return Outcome(times.now(), status=200)
+        return Outcome(times.now(), error="no", status=None if answer == lost else 500)
+
+    def check_order(self, event: str) -> None:
+        """Nothing goes out for the first time before what is ahead of it in its chat is over."""
+        if self.replayed[event] or self.attempts[event]:
+            return
+        for earlier, chat in self.chats.items():
+            if earlier == event:
+                return
+            over = earlier in self.acknowledged or self.attempts[earlier] >= TRIES
+            if chat == self.chats[event] and not over:
+                self.wrong.append(f"{event} before {earlier}")
+
+    def check(self, state: dict[str, str]) -> None:
+        assert set(state) == set(self.chats)
+        for event, how in state.items():
+            assert how in {"delivered", "dead"}
+            assert self.attempts[event] >= 1
+            if how == "delivered":
+                assert event in self.acknowledged
+            most = TRIES * (1 + self.replayed[event]) + self.crashes
+            succeeded = event in self.acknowledged
+            assert self.attempts[event] <= most + (self.crashes + self.replayed[event] if succeeded else 0)
+            [body] = self.bodies[event]
+            assert json.loads(body)["id"] == event
+
+
+class Rig:
+    def __init__(self, database: Database, seen: Played) -> None:
+        self.database = database
+        self.disk = Failing(database)
+        self.seen = seen
+        self.deliverer: Deliverer
+
+    async def start(self) -> None:
+        self.deliverer = Deliverer(self.database, Replies(None), LIMITS, guard=Guard(LOOPBACK))  # type: ignore[arg-type]
+        await self.deliverer.__aenter__()
+        await self.deliverer.start()
+
+    async def stop(self) -> None:
+        await self.deliverer.__aexit__(None, None, None)
+
+    async def event(self, chat: int, plan: list[str]) -> None:
+        data = {"chat": {"phone": f"+{chat}", "jid": f"{chat}@lid"}}
+
+        def work(transaction: Any) -> None:
+            event = journal.append(transaction, EventType.MESSAGE_RECEIVED, BOT, data)
+            self.seen.plans[event.id], self.seen.chats[event.id] = plan, chat
+
+        await self.database.write(work)
+
+    async def step(self, endpoint: str, what: str, *arguments: Any) -> None:
+        if what == "event":
+            await self.event(*arguments)
+        elif what == "posts":
+            until = self.seen.posts + arguments[0]
+            for _ in range(20):  # or fewer, when there is nothing to post
+                if self.seen.posts < until:
+                    await asyncio.sleep(0.001)
+        elif what == "replay":
+            ids = list(self.seen.chats)
+            if ids:
+                event = ids[arguments[0] % len(ids)]
+                self.seen.replayed[event] += 1
+                await Deliveries(self.database, self.deliverer, LIMITS).replay_one(endpoint, event)
+        elif what == "pause":
+            endpoints = Endpoints(self.database, self.deliverer.changed, Guard(LOOPBACK).check)
+            await endpoints.pause(endpoint)
+            await endpoints.resume(endpoint)
+        else:
+            self.disk.broken = what == "crash"
+            self.seen.crashes += what == "crash"
+            await self.stop()
+            self.disk.broken = False
+            await self.start()
+
+    async def states(self, endpoint: str) -> dict[str, str]:
+        found = await self.database.read(lambda sql: delivery_log.page(sql, endpoint, Wanted(), None, 1000))
+        return {one.event: one.state.value for one in found}
+
+    async def over(self, endpoint: str) -> bool:
+        states = await self.states(endpoint)
+        return len(states) == len(self.seen.chats) and set(states.values()) <= {"delivered", "dead"}
+
+
+async def play(plan: list[tuple[Any, ...]]) -> None:
+    seen = Played()
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(posting, "post", seen.post):
+        async with Database.open(Path(folder) / "db", KEYS) as database:
+            rig = Rig(database, seen)
+            await rig.start()
+            endpoints = Endpoints(database, rig.deliverer.changed, Guard(LOOPBACK).check)
+            endpoint, _ = await endpoints.create("http://127.0.0.1:9/", events=["message.received"])
+            try:
+                for step in plan:
+                    await rig.step(endpoint.id, *step)
+                await eventually(lambda: rig.over(endpoint.id))
+            finally:
+                await rig.stop()
+            assert seen.wrong == []
+            seen.check(await rig.states(endpoint.id))
+
+
+@given(steps)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_in_order_at_least_once_with_one_id_and_never_after_death(plan: list[tuple[Any, ...]]):
+    asyncio.run(play(plan))
