@@ -10,17 +10,18 @@ import time
 from pathlib import Path
 
 from bench.engine import BareEngine
-from bench.measure import inbound, memory, pairing, sealing, sending
-from bench.table import Table
+from bench.measure import inbound, memory, pairing, sealing, sending, webhooks
+from bench.table import Figures, Table
 from tests.harness.daemon import Daemon
 from tests.harness.sandbox import Sandbox
 
 
-async def measure(folder: Path) -> list[Table]:
-    table, seals = Table(), Table(columns=sealing.KINDS)
+async def measure(folder: Path) -> list[Table | Figures]:
+    table, seals, hooks = Table(), Table(columns=sealing.KINDS), Figures()
     sandbox_folder, daemon_folder = folder / "sandbox", folder / "daemon"
     sandbox_folder.mkdir()
     daemon_folder.mkdir()
+    await webhooks.measure(hooks, folder)
     async with Sandbox(sandbox_folder) as sandbox:
         async with (
             Daemon(daemon_folder, sandbox.descriptor_file) as daemon,
@@ -33,7 +34,7 @@ async def measure(folder: Path) -> list[Table]:
         await memory.measure(
             table, folder, sandbox, [int(n) for n in os.environ.get("BENCH_BOTS", "1,10,50").split(",")]
         )
-    return [table, seals]
+    return [table, seals, hooks]
 
 
 def main() -> None:
