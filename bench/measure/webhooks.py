@@ -18,12 +18,11 @@ from dataclasses import replace
 from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 
 from bench.table import Figures, percentile
-from tests.core.scripted import ScriptedTransports
 from tests.harness.keys import KEYS
 from zapwire.core.assembly import Core, open_core
 from zapwire.core.limits import Limits
@@ -31,8 +30,11 @@ from zapwire.events import EventType
 from zapwire.model import BotId
 from zapwire.store import journal
 from zapwire.store.db import Database, Transaction
+from zapwire.transport.base import TransportFactory
 
 BOT = BotId("bench")
+NO_TRANSPORTS = cast(TransportFactory, None)
+"""There are no bots that could ask for one."""
 CHATS = 50
 SECONDS = 5
 WAITING = 10_000
@@ -110,7 +112,7 @@ async def core(folder: Path, **limits: Any) -> AsyncIterator[Core]:
     networks = [ip_network("127.0.0.0/8")]
     async with (
         Database.open(folder / f"webhooks-{random.random()}.db", KEYS) as database,
-        open_core(database, ScriptedTransports(), limits=bounds, webhook_networks=networks) as opened,
+        open_core(database, NO_TRANSPORTS, limits=bounds, webhook_networks=networks) as opened,
     ):
         yield opened
 
