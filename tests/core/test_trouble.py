@@ -6,10 +6,13 @@ import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.core.scripted import PHONE, QUICK, Failing, World, eventually, text, world
+from zapwire.core.bot import Bot
+from zapwire.core.connection import Connection
 from zapwire.errors import LoggedOut, StoreError, TooMany, TransportError
 from zapwire.model import BotState, MessageState, Outgoing, Sent
 from zapwire.transport.base import Disconnected, Emit
@@ -132,3 +135,29 @@ async def test_a_logout_is_told_once_the_database_works_again(tmp_path: Path, wa
         assert (await at.core.fleet.get("bot")).state is BotState.CONNECTED
         disk.broken = False
         await at.until("bot", BotState.LOGGED_OUT)
+
+
+@pytest.mark.parametrize("where", ["supervisor", "connection"])
+async def test_a_mistake_of_ours_costs_one_bot_a_new_beginning_and_no_other_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, where: str
+):
+    owner, name = (Bot, "_new_connection") if where == "supervisor" else (Connection, "_sit_out")
+    plain, broken = getattr(owner, name), {"first": 2}
+
+    def fail(self: Any, *arguments: Any, **more: Any) -> Any:
+        if broken.get(self._standing.bot, 0) > 0:
+            broken[self._standing.bot] -= 1
+            raise RuntimeError("a mistake of ours")
+        return plain(self, *arguments, **more)
+
+    monkeypatch.setattr(owner, name, fail)
+    async with world(tmp_path / "db", linked=True) as at:
+        for bot in ("first", "second"):
+            await at.core.fleet.create(bot)
+        await at.until("second", BotState.CONNECTED)
+        await at.until("first", BotState.CONNECTED)
+        told = [(event.bot, event.data["code"]) for event in await at.events("bot.state") if event.data["code"]]
+        assert told == [("first", "internal")] * 2
+        assert caplog.text.count("it begins anew") == 2
+        assert at.transports["second"].runs == 1
+        await at.core.fleet.delete("first")

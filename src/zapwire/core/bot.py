@@ -34,7 +34,7 @@ from zapwire.core.radar import Radar
 from zapwire.core.sender import Sender
 from zapwire.core.standing import Standing
 from zapwire.core.statuses import HALTED, Status
-from zapwire.errors import Conflict
+from zapwire.errors import Condition, Conflict, TransportError
 from zapwire.model import BotState, BotView, Identity, PairingCode, QrCode, Restriction
 from zapwire.proxy import Proxy
 from zapwire.store.bots import BotRow, Wanted
@@ -289,11 +289,28 @@ class Bot:
     # -- the supervisor -----------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Make the connection follow the orders until the bot leaves; never fails, ends early only by cancelling."""
+        """Make the connection follow the orders until the bot leaves; never fails, ends early only by cancelling.
+
+        A mistake of ours in here costs this bot a new beginning, and no other bot anything.
+        """
+        failures = 0
         try:
-            await self._follow_orders()
+            while True:
+                try:
+                    return await self._follow_orders()
+                except Exception:
+                    log.exception("bot %s: a mistake of ours; it begins anew", self._standing.bot)
+                failures += 1
+                await self._pause(failures)
         finally:
             self._idle.set()
+
+    async def _pause(self, failures: int) -> None:
+        delay = statuses.backoff(failures, self._limits, self._chance)
+        if self._order is Order.RUN:
+            error = TransportError("internal error, see the log", condition=Condition.INTERNAL)
+            await self._standing.report(statuses.retrying(error, delay), self._standing.epoch)
+        await asyncio.sleep(delay)
 
     async def _follow_orders(self) -> None:
         if self._order is Order.RUN and self._standing.row.halt is None:
@@ -321,8 +338,12 @@ class Bot:
         connection = self._connection = self._new_connection()
         task = asyncio.create_task(connection.run(), name=f"bot-{self._standing.bot}")
         task.add_done_callback(log_failure)
+        ordered = asyncio.create_task(self._ordered.wait())
         try:
-            await self._ordered.wait()
+            await asyncio.wait([task, ordered], return_when=asyncio.FIRST_COMPLETED)
+            if not ordered.done():
+                task.result()  # it ends by itself for good only when a person is needed, or time
+            await ordered
             if not self._unlink_due:
                 return False
             await self._unlink(connected=True)
@@ -330,7 +351,8 @@ class Bot:
         finally:
             self._connection = None
             task.cancel()
-            await asyncio.wait([task])
+            ordered.cancel()
+            await asyncio.wait([task, ordered])
 
     def _new_connection(self, *, heeded: bool = True) -> Connection:
         return Connection(
