@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.core.scripted import KEYS, QUICK, ScriptedTransport, ScriptedTransports, World, eventually, world
+from tests.core.scripted import KEYS, QUICK, ScriptedTransport, ScriptedTransports, World, eventually, text, world
 from zapwire.core.assembly import open_core
 from zapwire.core.breaker import Breaker
 from zapwire.core.limits import Limits
@@ -101,6 +101,25 @@ async def test_three_deaf_connections_call_a_person_and_the_bot_tries_again_all_
         await eventually(lambda: at.events("bot.healthy"))
         assert (await at.core.fleet.get("bot")).state is BotState.CONNECTED
         assert len(await at.events("bot.unhealthy")) == 1
+
+
+async def test_silence_that_the_transport_finds_counts_too_unless_messages_came_between(tmp_path: Path):
+    silence = TransportError("WhatsApp stopped answering", condition=Condition.SILENT)
+    async with world(tmp_path / "db", linked=True) as at:
+        await at.core.fleet.create("bot")
+        bot = at.transports["bot"]
+        for number in range(4):
+            await at.until("bot", BotState.CONNECTED)
+            await at.tell("bot", text(f"IN{number}"))
+            bot.script.put_nowait(silence)
+            await eventually(lambda: bot.runs == number + 2)  # noqa: B023 - awaited in this round
+        for runs in (6, 7):
+            await at.until("bot", BotState.CONNECTED)
+            bot.script.put_nowait(silence)
+            if runs == 6:
+                await eventually(lambda: bot.runs == 6)
+        view = await at.until("bot", BotState.BLOCKED)
+        assert (view.code, view.next_try is not None) == ("silent", True)
 
 
 async def test_no_traffic_and_no_answer_is_not_healthy(tmp_path: Path):

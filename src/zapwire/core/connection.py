@@ -19,7 +19,7 @@ from zapwire.core import changes, codec, intake, statuses
 from zapwire.core.breaker import Breaker
 from zapwire.core.insisting import insist
 from zapwire.core.limits import Limits
-from zapwire.core.liveness import Liveness, Silent
+from zapwire.core.liveness import Liveness
 from zapwire.core.sender import Sender
 from zapwire.core.standing import Also, Change, Standing, same
 from zapwire.core.statuses import Status
@@ -129,7 +129,7 @@ class Connection:
             self._breaker.left(standing.bot)
 
     async def _connect(self) -> None:
-        """Run the transport, and ask meanwhile whether it still hears. Raises what ends it; `Silent` calls a person."""
+        """Run the transport, and ask meanwhile whether it hears. Raises what ends it; too much silence is `Blocked`."""
         ways = [
             asyncio.create_task(self._transport.run(self.emit), name=f"transport-{self._standing.bot}"),
             asyncio.create_task(self._liveness.run(), name=f"liveness-{self._standing.bot}"),
@@ -139,8 +139,9 @@ class Connection:
             if not ways[0].done():
                 ways[1].result()
             ways[0].result()
-        except Silent:
-            self._silent += 1
+        except TransportError as error:
+            if error.condition is Condition.SILENT and self._online_at is not None:
+                self._silent += 1
             if self._silent >= self._limits.silent_rounds:
                 self._silent = 0
                 raise self._deaf() from None
@@ -166,7 +167,7 @@ class Connection:
         self._failures = 1 if self._was_good() else self._failures + 1
         limits, chance = self._limits, self._chance
         elsewhere = self._breaker.failed(self._standing.bot, error, self._standing.row.proxy)
-        at_once = isinstance(error, Silent) and self._silent == 1
+        at_once = error.condition is Condition.SILENT and self._silent == 1 and self._online_at is not None
         delay = 0.0 if at_once else statuses.backoff(self._failures, limits, chance)
         status = statuses.retrying(error, delay)
         if elsewhere is not None:
@@ -238,6 +239,7 @@ class Connection:
         if not isinstance(event, Received | Receipt):
             await insist(partial(self._take_in, event), bot, limits.store_again, limits.store_patience)
             return
+        self._silent = 0  # what brings messages is not deaf
         turn = self._turn = Turn(self._turn)
         try:
             await insist(partial(self._store, event, turn), bot, limits.store_again)
