@@ -17,6 +17,7 @@ from standardwebhooks import Webhook
 from tests.core.receiver import Receiver, receiver
 from tests.core.scripted import PHONE, QUICK, Failing, World, eventually, text, world
 from tests.core.test_webhooks import connected, disabled, failing, person
+from zapwire.core import deliverer
 from zapwire.errors import Conflict, InvalidInput, NotFound
 from zapwire.model import BotState
 from zapwire.store import times
@@ -241,6 +242,22 @@ async def test_a_dead_letter_is_replayed_though_the_journal_has_forgotten_it(tmp
         assert (hook.taken[0]["id"], hook.taken[0]["data"]["text"]) == (dead.event, "poison")
         with pytest.raises(NotFound):
             await at.core.deliveries.look(endpoint, dead.event)  # delivered, and nothing knows it any more
+
+
+async def test_a_deleted_bot_leaves_no_delivery_and_no_dead_letter(tmp_path: Path):
+    async with hooked(tmp_path) as (at, hook, endpoint):
+        await at.core.fleet.create("other")
+        await at.until("other", BotState.CONNECTED)
+        hook.answer = lambda body: 500 if body["data"]["text"] == "poison" else 200
+        await at.tell("bot", text("A", "good", chat=person(1)))
+        await at.tell("bot", text("B", "poison", chat=person(2)))
+        await at.tell("other", text("C", "poison", chat=person(3)))
+        await until(at, endpoint, "delivered", "dead", "dead")
+        await at.core.fleet.delete("bot")
+        [left] = await listed(at, endpoint)
+        assert left.bot == "other"
+        letters = "SELECT seq FROM dead_letters"
+        assert await at.database.read(lambda sql: sql.execute(letters).fetchall()) == [(left.seq,)]
 
 
 async def test_queued_replays_survive_a_restart(tmp_path: Path):
@@ -564,3 +581,93 @@ async def test_other_values_that_cannot_be_are_refused(tmp_path: Path, field: st
             await at.core.endpoints.create(**{"url": "https://example.com/hook", field: value})
         assert caught.value.field == field
         assert await at.core.endpoints.list() == []
+
+
+# -- turns and ends -----------------------------------------------------------------------------------------------
+
+
+async def test_a_long_queue_of_one_chat_does_not_keep_another_chat_waiting(tmp_path: Path):
+    limits = replace(PATIENT, webhook_chunk=3)
+    async with hooked(tmp_path, limits, concurrency=1) as (at, hook, endpoint):
+        hook.answer = lambda body: 503
+        for number in range(20):
+            await at.tell("bot", text(f"A{number}", chat=person(1)))
+        await at.tell("bot", text("B", chat=person(2)))
+        await until(at, endpoint, "failed", *["pending"] * 19, "failed")
+        await at.core.endpoints.pause(endpoint)
+        hook.answer = lambda body: 200
+        await at.core.endpoints.resume(endpoint)
+        await hook.until(lambda: len(hook.taken) == 21)
+        order = [one["data"]["id"] for one in hook.taken]
+        assert order.index("B") <= 4
+        assert [one for one in order if one != "B"] == [f"A{number}" for number in range(20)]
+
+
+async def test_retry_after_puts_the_next_attempt_off(tmp_path: Path):
+    async with hooked(tmp_path) as (at, hook, endpoint):
+        hook.answer = lambda body: web.Response(status=429, headers={"Retry-After": "120"})
+        await at.tell("bot", text("A"))
+        await until(at, endpoint, "failed")
+        [one] = await listed(at, endpoint)
+        assert one.due is not None
+        assert timedelta(seconds=120) <= one.due - one.attempts[0].at <= timedelta(seconds=130)
+        assert (await at.core.endpoints.get(endpoint)).enabled
+
+
+async def test_what_is_under_way_at_the_end_is_finished_and_not_repeated(tmp_path: Path):
+    go = asyncio.Event()
+
+    async def answer(body: dict[str, Any]) -> int:
+        await go.wait()
+        return 200
+
+    async with receiver() as hook:
+        hook.answer = answer
+        async with world(tmp_path / "db", linked=True, limits=FAST) as at:
+            await connected(at)
+            endpoint, _ = await at.core.endpoints.create(hook.url, events=["message.received"])
+            for number in range(3):
+                await at.tell("bot", text(f"A{number}", chat=person(number % 2)))
+            await hook.until(lambda: hook.at_once == 2)
+            asyncio.get_running_loop().call_later(0.05, go.set)
+        assert len(hook.taken) == 2
+        async with world(tmp_path / "db", linked=True, limits=FAST) as at:
+            await until(at, endpoint.id, *["delivered"] * 3)
+        assert [one["data"]["id"] for one in hook.taken].count("A2") == 1
+        assert len(hook.got) == 3
+
+
+async def test_what_does_not_finish_in_time_is_repeated_with_its_id(tmp_path: Path):
+    async def never(body: dict[str, Any]) -> int:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with receiver() as hook:
+        hook.answer = never
+        async with world(tmp_path / "db", linked=True, limits=replace(FAST, webhook_drain=0.02)) as at:
+            await connected(at)
+            await at.core.endpoints.create(hook.url, events=["message.received"])
+            await at.tell("bot", text("A"))
+            await hook.until(lambda: hook.at_once == 1)
+        hook.answer = lambda body: 200
+        async with world(tmp_path / "db", linked=True, limits=FAST):
+            await hook.until(lambda: len(hook.taken) == 1)
+        assert len({one["id"] for one in hook.got}) == 1
+        assert len(hook.got) == 2
+
+
+async def test_a_full_disk_holds_failed_deliveries_up_and_loses_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(deliverer, "_AGAIN", 0.02)
+    async with hooked(tmp_path) as (at, hook, endpoint):
+        for number in range(3):
+            await at.tell("bot", text(f"A{number}"))
+        await until(at, endpoint, *["delivered"] * 3)
+        hook.answer = lambda body: 500
+        disk = Failing(at.database)
+        await at.tell("bot", text("A3"))
+        disk.broken = True
+        await hook.until(lambda: len(hook.got) >= 6)  # again and again, as nothing can be noted
+        disk.broken = False
+        hook.answer = lambda body: 200
+        await until(at, endpoint, *["delivered"] * 4)
+        assert [one["data"]["id"] for one in hook.taken] == [f"A{number}" for number in range(4)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -30,10 +30,15 @@ class Delivery:
 
 
 class Receiver:
-    """Answers with `status`; deliveries wait in a queue."""
+    """Answers with `status`, or what `reply` makes of an event; deliveries wait in a queue.
 
-    def __init__(self) -> None:
+    With a *port* it comes back where it was.
+    """
+
+    def __init__(self, port: int = 0) -> None:
         self.status = 204
+        self.reply: Callable[[dict[str, Any]], Any] | None = None
+        self.port = port
         self.deliveries: asyncio.Queue[Delivery] = asyncio.Queue(10_000)
         self.url = ""
         self._runner: web.AppRunner | None = None
@@ -43,9 +48,10 @@ class Receiver:
         app.router.add_post("/hook", self._take)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
         await site.start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/hook"
+        self.port = self._runner.addresses[0][1]
+        self.url = f"http://127.0.0.1:{self.port}/hook"
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -53,7 +59,10 @@ class Receiver:
         await self._runner.cleanup()
 
     async def _take(self, request: web.Request) -> web.Response:
-        self.deliveries.put_nowait(Delivery(request.headers, await request.read()))
+        delivery = Delivery(request.headers, await request.read())
+        self.deliveries.put_nowait(delivery)
+        if self.reply is not None:
+            return web.json_response(self.reply(delivery.json()))
         return web.Response(status=self.status)
 
     async def next(self, within: float = 30) -> Delivery:

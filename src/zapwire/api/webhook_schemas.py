@@ -23,7 +23,7 @@ class CreateWebhook(Body):
     concurrency: int = Field(16, description="Deliveries at the same time, each of another chat; 1 to 64.")
     ed25519: bool = Field(False, description="Sign with ed25519 (`v1a`) besides HMAC-SHA256 (`v1`).")  # noqa: FBT003
     reply: bool = Field(False, description="An answer to `message.received` may carry a message to send.")  # noqa: FBT003
-    enabled: bool = Field(True, description="false: nothing is delivered, and nothing kept for later.")  # noqa: FBT003
+    enabled: bool = Field(True, description="false: nothing is delivered until it is enabled.")  # noqa: FBT003
     secret: str | None = Field(None, description="`whsec_` and 24 to 64 bytes in base64; made when absent.")
 
 
@@ -36,7 +36,7 @@ class UpdateWebhook(Body):
     bots: list[str] | None = Field(None, description="null stands for all bots.")
     headers: dict[str, str] | None = Field(None, description="All of them: those that are not named go.")
     concurrency: int | None = None
-    ed25519: bool | None = Field(None, description="true makes a new key; false drops it.")
+    ed25519: bool | None = Field(None, description="true makes a key; false drops it.")
     reply: bool | None = None
     enabled: bool | None = Field(None, description="true also forgets since when it fails.")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -13,7 +14,7 @@ from typing import Protocol
 from zapwire.core.limits import Limits
 from zapwire.core.parcels import lane_of
 from zapwire.core.posting import Outcome
-from zapwire.errors import Conflict, InvalidInput, NotFound
+from zapwire.errors import Conflict, InvalidInput, NotFound, StoreError
 from zapwire.events import Event
 from zapwire.jid import PHONE_SERVER, parse_recipient
 from zapwire.store import deliveries, delivery_log, journal, webhooks
@@ -96,7 +97,7 @@ class Deliveries:
         if not 1 <= limit <= PAGE_LARGEST:
             raise InvalidInput(f"a number from 1 to {PAGE_LARGEST}", field="limit")
         wanted = Wanted(state=_state(state), chat=_chat(chat))
-        await self._couriers.settle(endpoint)
+        await self._refresh(endpoint)
 
         def work(sql: sqlite3.Connection) -> list[Delivery]:
             _check(sql, endpoint)
@@ -112,7 +113,7 @@ class Deliveries:
 
     async def look(self, endpoint: str, event: str) -> Look:
         """One delivery with its event. Raises `NotFound`."""
-        await self._couriers.settle(endpoint)
+        await self._refresh(endpoint)
 
         def work(sql: sqlite3.Connection) -> Look:
             _check(sql, endpoint)
@@ -127,6 +128,11 @@ class Deliveries:
     async def test(self, endpoint: str) -> tuple[str, Outcome]:
         """Send a `webhook.test` event now; returns its id and what came of it. Raises `NotFound`."""
         return await self._couriers.test(endpoint)
+
+    async def _refresh(self, endpoint: str) -> None:
+        """Record what was delivered up to now; a full disk is no reason to show nothing."""
+        with suppress(StoreError):
+            await self._couriers.settle(endpoint)
 
     # -- once more ----------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from zapwire.errors import Condition
 from zapwire.model import BotId, BotState, Identity, Restriction
 from zapwire.proxy import Proxy
-from zapwire.store import journal, times
+from zapwire.store import deliveries, journal, times
 from zapwire.store.db import Transaction
 
 _COLUMNS = (
@@ -117,6 +117,7 @@ def exists(sql: sqlite3.Connection, bot: str) -> bool:
 def delete(transaction: Transaction, bot: BotId) -> None:
     """Delete a bot with its messages, its outbox and its events."""
     transaction.sql.execute("DELETE FROM bots WHERE id = ?", (bot,))
+    deliveries.forget(transaction, bot)
     journal.forget(transaction, bot)
 
 

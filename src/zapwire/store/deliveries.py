@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from zapwire.events import Event
+from zapwire.model import BotId
 from zapwire.store import journal, times, webhooks
 from zapwire.store.db import Transaction
 
@@ -144,6 +145,22 @@ def drop(transaction: Transaction, endpoint: str, seqs: Iterable[int]) -> None:
     """Forget deliveries whose events are gone."""
     rows = [(endpoint, seq) for seq in seqs]
     transaction.sql.executemany("DELETE FROM deliveries WHERE endpoint = ? AND seq = ?", rows)
+
+
+def forget(transaction: Transaction, bot: BotId) -> None:
+    """Delete the deliveries of a bot that is being deleted, before its events are, and what was given up of it."""
+    sql = transaction.sql
+    sql.execute(
+        "DELETE FROM dead_letters WHERE ?1 = (SELECT bot FROM deliveries "
+        "WHERE deliveries.endpoint = dead_letters.endpoint AND deliveries.seq = dead_letters.seq)",
+        (bot,),
+    )
+    sql.execute("DELETE FROM deliveries WHERE state != 'delivered' AND bot = ?", (bot,))
+    sql.execute(
+        "DELETE FROM deliveries WHERE (endpoint, seq) IN "
+        "(SELECT endpoints.id, journal.seq FROM journal CROSS JOIN endpoints WHERE journal.bot = ?)",
+        (bot,),
+    )
 
 
 def needing_events(sql: sqlite3.Connection, endpoint: str, upto: int) -> set[int]:

@@ -29,7 +29,7 @@ class Endpoint:
     bots: tuple[str, ...] | None
     """None: all. What is of no bot is for everybody."""
     enabled: bool
-    """Else it is disabled: by a person or by us, as *disabled_reason* says. The journal keeps nothing for it."""
+    """Else it is disabled: by a person or by us, as *disabled_reason* says."""
     created_at: datetime
     cursor: int = 0
     """Every event up to here is delivered, waits as a delivery, was given up or is none of this endpoint's."""
@@ -45,7 +45,7 @@ class Endpoint:
     reply: bool = False
     """May an answer carry a message to send?"""
     paused: bool = False
-    """Nothing is delivered, and nothing is lost: the journal keeps what waits."""
+    """Nothing is delivered, and that does not count as failing."""
     disabled_reason: str | None = None
     resumed_at: datetime | None = None
     """When it was last enabled or resumed: waiting before that does not count against an event."""
