@@ -17,7 +17,7 @@ from functools import partial
 
 from zapwire.core import changes, codec, intake, statuses
 from zapwire.core.breaker import Breaker
-from zapwire.core.insisting import insist
+from zapwire.core.insisting import insist, insist_in_turn
 from zapwire.core.limits import Limits
 from zapwire.core.liveness import Liveness
 from zapwire.core.sender import Sender
@@ -242,7 +242,7 @@ class Connection:
         self._silent = 0  # what brings messages is not deaf
         turn = self._turn = Turn(self._turn)
         try:
-            await insist(partial(self._store, event, turn), bot, limits.store_again)
+            await insist_in_turn(partial(self._store, event, turn), turn, bot, limits.store_again)
         finally:
             turn.end()
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from zapwire.errors import StoreError
 from zapwire.model import BotId
+from zapwire.store.turns import Turn
 
 log = logging.getLogger(__name__)
 
@@ -24,4 +25,17 @@ async def insist(step: Callable[[], Awaitable[None]], bot: BotId, pause: float, 
             if loop.time() >= until:
                 raise
             log.error("bot %s: what happened cannot be stored yet: %s", bot, error)  # noqa: TRY400 - no bug of ours
+            await asyncio.sleep(pause)
+
+
+async def insist_in_turn(step: Callable[[], Awaitable[None]], turn: Turn, bot: BotId, pause: float) -> None:
+    """Do *step* until the database takes it: the first in the row every *pause* seconds, the others after it."""
+    while True:
+        try:
+            return await step()
+        except StoreError as error:
+            if not turn.is_next:
+                await turn.come()
+                continue
+            log.error("bot %s: what came in cannot be stored yet: %s", bot, error)  # noqa: TRY400 - no bug of ours
             await asyncio.sleep(pause)

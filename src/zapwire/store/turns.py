@@ -6,6 +6,7 @@ is committed: otherwise one that is tried a moment later, when there is space ag
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -18,12 +19,23 @@ T = TypeVar("T")
 class Turn:
     """The place of one write behind the one *before* it; call `end` when it is committed or given up."""
 
-    __slots__ = ("_before", "_is_over", "_within")
+    __slots__ = ("_before", "_within", "over")
 
     def __init__(self, before: Turn | None) -> None:
         self._before = before
-        self._is_over = False
+        self.over = asyncio.Event()
+        """It is committed or given up."""
         self._within: Transaction | None = None
+
+    @property
+    def is_next(self) -> bool:
+        """Is nothing before it?"""
+        return self._before is None or self._before.over.is_set()
+
+    async def come(self) -> None:
+        """Wait until nothing is before it."""
+        if self._before is not None:
+            await self._before.over.wait()
 
     def keep(self, work: Callable[[Transaction], T]) -> Callable[[Transaction], T]:
         """*work*, which raises `StoreError` when its turn has not come."""
@@ -41,9 +53,9 @@ class Turn:
 
     def is_before(self, transaction: Transaction) -> bool:
         """Is this write committed, or done in this very transaction?"""
-        return self._is_over or self._within is transaction
+        return self.over.is_set() or self._within is transaction
 
     def end(self) -> None:
         """The next one may be committed."""
-        self._is_over = True
+        self.over.set()
         self._before = self._within = None
