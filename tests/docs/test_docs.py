@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import click
 import pytest
 
 from zapwire import cli, settings
-from zapwire.api import problems, routes
+from zapwire.api import event_schemas, problems, routes
 from zapwire.events import EventType
 from zapwire.model import BotState, MessageState
 
@@ -36,6 +37,14 @@ def test_no_setting_is_documented_that_does_not_exist() -> None:
 def test_events() -> None:
     named = set(re.findall(r"^\| `([a-z.]+)` \|", text("events.md"), re.MULTILINE))
     assert named == {kind.value for kind in EventType}
+
+
+@pytest.mark.parametrize("kind", list(EventType))
+def test_every_event_has_a_schema_and_an_example_that_fits_it(kind: EventType) -> None:
+    _, heading, section = text("event-examples.md").partition(f"## {kind.value}\n")
+    assert heading, f"{kind.value} has no example"
+    example = json.loads(section.partition("```json\n")[2].partition("\n```")[0])
+    event_schemas.EVENTS[kind].model_validate(example)
 
 
 def test_calls() -> None:

@@ -14,6 +14,7 @@ from pydantic.json_schema import models_json_schema
 from zapwire import __version__, events
 from zapwire.api import problems, schemas
 from zapwire.api.answers import answer
+from zapwire.api.event_schemas import EVENTS
 from zapwire.api.inputs import Parameter
 from zapwire.api.keys import ROUTES
 from zapwire.api.routing import Access, Route
@@ -57,7 +58,7 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
 
 
 def _schemas(routes: Iterable[Route]) -> dict[str, Any]:
-    models: dict[type[BaseModel], None] = dict.fromkeys((schemas.Event, schemas.ReceivedMessage, schemas.Problem))
+    models: dict[type[BaseModel], None] = dict.fromkeys((schemas.Problem, *EVENTS.values()))
     for route in routes:
         models.update(dict.fromkeys(model for model in (route.body, route.answer) if model is not None))
     _, made = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
@@ -124,7 +125,7 @@ def _webhook(kind: events.EventType) -> dict[str, Any]:
             "summary": f"An event `{kind.value}`, signed as Standard Webhooks says",
             "tags": ["events"],
             "security": [],
-            "requestBody": {"required": True, "content": _json(schemas.Event)},
+            "requestBody": {"required": True, "content": _json(EVENTS[kind])},
             "responses": {"2XX": {"description": "Taken; anything else is tried again"}},
         }
     }

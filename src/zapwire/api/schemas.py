@@ -216,7 +216,7 @@ class Event(_Answer):
     type: EventType
     timestamp: Timestamp
     bot: str | None = Field(description="null when the event is about no bot.")
-    data: dict[str, Any] = Field(description="By type: a Bot, a code, a ReceivedMessage or an OutgoingMessage.")
+    data: dict[str, Any] = Field(description="By type; the document's webhooks describe each.")
 
 
 class EventGap(_Answer):
