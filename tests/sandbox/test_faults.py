@@ -119,3 +119,66 @@ async def test_a_client_that_stalls_is_cut_off(server: SandboxServer, monkeypatc
             await link.deliver(Node("ib"))
         with pytest.raises((Ended, ConnectionError)):
             await client.until("what never comes")
+
+
+async def never_answered(client: WireClient, kind: str, space: str) -> None:
+    asking = asyncio.create_task(client.ask(kind, space, Node("active")))
+    done, _ = await asyncio.wait([asking], timeout=0.2)
+    assert not done
+    asking.cancel()
+    await asyncio.wait([asking])
+
+
+async def test_a_deaf_server_takes_logins_and_answers_keep_alives_alone(server: SandboxServer) -> None:
+    client, number = await logged_in(server)
+    async with client:
+        await client.ask("set", "passive", Node("active"))
+        server.world.faults.turn_deaf(PHONE)
+        await never_answered(client, "set", "passive")
+        assert (await client.ask("get", "w:p")).text("type") == "result"
+    async with await client.connect(client.login(PHONE, number)):
+        assert (await client.ask("set", "passive", Node("active"))).text("type") == "result", "a part of the login"
+        await never_answered(client, "set", "passive")
+        server.world.faults.clear()
+        assert (await client.ask("set", "passive", Node("active"))).text("type") == "result"
+
+
+async def test_a_half_open_connection_is_forgotten_and_stays_open(server: SandboxServer) -> None:
+    client, number = await logged_in(server)
+    async with client:
+        assert server.world.faults.half_open(PHONE) == 1
+        assert alice(server).devices[number].endpoint is None
+        await never_answered(client, "get", "w:p")
+
+
+async def test_connections_of_one_phone_are_refused_and_others_are_not(server: SandboxServer) -> None:
+    client, number = await logged_in(server)
+    async with client:
+        server.world.faults.refuse(on=True, phone=PHONE)
+        assert (await client.ask("get", "w:p")).text("type") == "result", "what exists goes on"
+    async with await client.connect(client.login(PHONE, number)):
+        with pytest.raises((Ended, ConnectionError)):
+            await client.next()
+    async with await WireClient(server.descriptor).connect(client.registration()) as other:
+        assert await other.qr_codes()
+
+
+async def test_a_flapping_connection_is_cut_after_each_login(server: SandboxServer) -> None:
+    client, number = await logged_in(server)
+    async with client:
+        server.world.faults.flap(PHONE, 0.1)
+        with pytest.raises((Ended, ConnectionError)):
+            await client.until("what never comes")
+    async with await client.connect(client.login(PHONE, number)):
+        assert (await client.next()).tag == "success"
+        with pytest.raises((Ended, ConnectionError)):
+            await client.until("what never comes")
+
+
+async def test_a_slow_connection_takes_its_time(server: SandboxServer) -> None:
+    client, _ = await logged_in(server)
+    async with client:
+        server.world.faults.slow_down(PHONE, 20)
+        await never_answered(client, "get", "w:p")
+        server.world.faults.clear()
+        assert (await client.ask("get", "w:p")).text("type") == "result"
