@@ -39,8 +39,6 @@ async def test_a_deaf_connection_is_told_and_its_recovery_too(asking: Daemon, sa
         told = await events.until(lambda e: e["type"] == "bot.healthy", 60)
         assert (told["data"]["code"], told["data"]["health"]["healthy"]) == (None, True)
         assert told["data"]["health"]["round_trip"] > 0
-    # what was kept back comes over the next connection
-    await asking.call("POST", "/v1/bots/shop/restart")
     async with asking.events("message.received", after=0) as events:
         assert (await events.next())["data"]["text"] == "can you hear me?"
     history = (await asking.call("GET", "/v1/bots/shop/history"))["history"]

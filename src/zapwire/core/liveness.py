@@ -96,7 +96,10 @@ class Liveness:
             return min(interval, 0.5)
         if self._failures:
             return min(interval, self._limits.probe_again)
-        return interval * (self._chance.random() if first else self._chance.uniform(1 - jitter, 1 + jitter))
+        if first:
+            return interval * self._chance.random()
+        # from the last sign of life on, so that silence is found after one interval and not after two
+        return max(interval * self._chance.uniform(1 - jitter, 1 + jitter) - (self._quiet() or 0.0), interval / 20)
 
     def _heard_lately(self, transport: Probes) -> bool:
         quiet, lately = transport.quiet, self._limits.probe_interval * (1 - self._limits.jitter)

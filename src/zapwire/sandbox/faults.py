@@ -160,6 +160,8 @@ class Faults:
     def clear(self) -> None:
         """Be a good server again."""
         self.refusing = False
+        for phone in self.deaf:  # who missed stanzas has to come back for them
+            self.drop(phone)
         for table in (self.refused, self.deaf, self.flapping, self.slow):
             table.clear()
         self.login_failures.clear()
