@@ -56,19 +56,19 @@ def get(sql: sqlite3.Connection, endpoint: str, seq: int) -> Delivery | None:
 
 def page(sql: sqlite3.Connection, endpoint: str, wanted: Wanted, before: int | None, limit: int) -> list[Delivery]:
     """Up to *limit* deliveries, the newest events first, older than the event *before*."""
-    where, arguments = _where(sql, endpoint, wanted)
+    source, arguments = _matching(sql, endpoint, wanted)
     if before is not None:
-        where += " AND seq < ?"
+        source += " AND seq < ?"
         arguments.append(before)
-    query = f"SELECT {_COLUMNS} FROM deliveries WHERE {where} ORDER BY seq DESC LIMIT ?"  # noqa: S608 - question marks
+    query = f"SELECT {_COLUMNS} {source} ORDER BY seq DESC LIMIT ?"
     return [_delivery(row) for row in sql.execute(query, (*arguments, limit))]
 
 
 def replayable(sql: sqlite3.Connection, endpoint: str, wanted: Wanted, after: int, limit: int) -> list[tuple[int, str]]:
     """Number and lane of up to *limit* deliveries that are over and whose event is still there, oldest first."""
-    where, arguments = _where(sql, endpoint, wanted)
-    where += f" AND seq > ? AND due IS NULL AND {_EVENT_LEFT}"
-    query = f"SELECT seq, unveil('deliveries.lane', lane) FROM deliveries WHERE {where} ORDER BY seq LIMIT ?"  # noqa: S608
+    source, arguments = _matching(sql, endpoint, wanted)
+    source += f" AND seq > ? AND due IS NULL AND {_EVENT_LEFT}"
+    query = f"SELECT seq, unveil('deliveries.lane', lane) {source} ORDER BY seq LIMIT ?"
     return [(row[0], row[1]) for row in sql.execute(query, (*arguments, after, limit))]
 
 
@@ -106,15 +106,17 @@ def hurry(transaction: Transaction, endpoint: str, seq: int) -> None:
     )
 
 
-def _where(sql: sqlite3.Connection, endpoint: str, wanted: Wanted) -> tuple[str, list[Any]]:
-    where, arguments = "endpoint = ?", [endpoint]
+def _matching(sql: sqlite3.Connection, endpoint: str, wanted: Wanted) -> tuple[str, list[Any]]:
+    """`FROM ... WHERE ...` and its arguments, by the index that leaves fewest to look at."""
+    where, index, arguments = "endpoint = ?", "", [endpoint]
     if wanted.state is not None:
         where += " AND state = ?"
         arguments.append(wanted.state)
         if wanted.state is not DeliveryState.DELIVERED:
-            where += " AND state != 'delivered'"  # so that the index of these few is used
+            index, where = " INDEXED BY deliveries_trouble", where + " AND state != 'delivered'"
     if wanted.chat is not None:
         lanes = _lanes_of(sql, wanted.chat)
+        index = index or " INDEXED BY deliveries_lane"
         marks = ", ".join(["veil('deliveries.lane', ?)"] * len(lanes))
         where += f" AND lane IN ({marks})"
         arguments += lanes
@@ -122,7 +124,7 @@ def _where(sql: sqlite3.Connection, endpoint: str, wanted: Wanted) -> tuple[str,
         if moment is not None:
             where += f" AND happened {comparison} ?"
             arguments.append(times.to_ms(moment))  # type: ignore[arg-type]
-    return where, arguments
+    return f"FROM deliveries{index} WHERE {where}", arguments
 
 
 def _lanes_of(sql: sqlite3.Connection, chat: str) -> list[str]:
