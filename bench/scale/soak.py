@@ -31,6 +31,7 @@ PACE = 0.1
 """Seconds between two messages, in and out each."""
 FAULT_EVERY = (5.0, 25.0)
 SAMPLE_EVERY = 5.0
+TELL_EVERY = 60.0
 WARM = 0.25
 """Share of the time that is no part of the slopes."""
 REST = 300.0
@@ -161,9 +162,16 @@ class Soak:
     # -- figures ------------------------------------------------------------------------------------------------
 
     async def _sample(self) -> None:
+        began = told_at = time.monotonic()
         while True:
             process = (await self._farm.daemon.call("GET", "/v1/stats", bots="none"))["process"]
-            self._samples.append((time.monotonic(), process["resident"], process["descriptors"], process["threads"]))
+            now = time.monotonic()
+            self._samples.append((now, process["resident"], process["descriptors"], process["threads"]))
+            if now - told_at >= TELL_EVERY:
+                told_at = now
+                line = f"{(now - began) / 60:.0f} min: {process['resident'] / MEGABYTE:.0f} MB, "
+                line += f"{process['descriptors']} descriptors, {process['threads']} threads, "
+                print(line + f"{len(self._in)} messages in, {len(self._out)} out", flush=True)
             await asyncio.sleep(SAMPLE_EVERY)
 
     async def _settle(self) -> None:
