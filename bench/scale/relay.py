@@ -6,6 +6,8 @@ import asyncio
 from typing import Self
 from urllib.parse import urlsplit
 
+from zapwire.sandbox.proxy import both_ways
+
 CHUNK = 64 * 1024
 
 
@@ -39,18 +41,7 @@ class Relay:
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await asyncio.sleep(self._round_trip)  # TCP's own handshake
-            inner_reader, inner_writer = await asyncio.open_connection(*self._target)
-            ways = [
-                asyncio.create_task(self._carry(reader, inner_writer)),
-                asyncio.create_task(self._carry(inner_reader, writer)),
-            ]
-            try:
-                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for way in ways:
-                    way.cancel()
-                await asyncio.gather(*ways, return_exceptions=True)
-                inner_writer.close()
+            await both_ways((reader, writer), await asyncio.open_connection(*self._target), self._carry)
         finally:
             writer.close()
 

@@ -12,7 +12,7 @@ import socket
 from typing import Self
 from urllib.parse import urlsplit
 
-from zapwire.sandbox.proxy import leads_to_sandbox
+from zapwire.sandbox.proxy import both_ways, leads_to_sandbox
 
 USER, PASSWORD = "proxy-user", "pr0xy:p@ss/word"
 IN_URL = "proxy-user:pr0xy%3Ap%40ss%2Fword"
@@ -123,21 +123,13 @@ class TestProxy:
         return place
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, place: Place) -> None:
-        inner_reader, inner_writer = await asyncio.open_connection(*place)
+        inner = await asyncio.open_connection(*place)
         self.opened += 1
         self.open += 1
-        ways = [
-            asyncio.create_task(self._copy(reader, inner_writer)),
-            asyncio.create_task(self._copy(inner_reader, writer)),
-        ]
         try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            await both_ways((reader, writer), inner, self._copy)
         finally:
             self.open -= 1
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            inner_writer.close()
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):

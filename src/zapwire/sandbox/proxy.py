@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class Proxy:
                 return
             inner_reader, inner_writer = await asyncio.open_connection(*self._target)
             writer.write(b"HTTP/1.1 200 Connection Established\r\n\r\n")
-            await _both_ways(reader, writer, inner_reader, inner_writer)
+            await both_ways((reader, writer), (inner_reader, inner_writer))
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError) as error:
             log.debug("proxied connection ended: %s", error)
         finally:
@@ -98,13 +98,14 @@ class Proxy:
         await writer.drain()
 
 
-async def _both_ways(
-    a_reader: asyncio.StreamReader,
-    a_writer: asyncio.StreamWriter,
-    b_reader: asyncio.StreamReader,
-    b_writer: asyncio.StreamWriter,
+async def both_ways(
+    one: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+    other: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+    carry: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]] | None = None,
 ) -> None:
-    ways = [asyncio.ensure_future(_copy(a_reader, b_writer)), asyncio.ensure_future(_copy(b_reader, a_writer))]
+    """Join two connections until either ends, and close *other*; *carry* hands bytes on in one direction."""
+    move = carry or _copy
+    ways = [asyncio.ensure_future(move(one[0], other[1])), asyncio.ensure_future(move(other[0], one[1]))]
     try:
         # One direction ending ends both: neither TLS nor WebSocket uses a half-open connection.
         await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -112,7 +113,7 @@ async def _both_ways(
         for way in ways:
             way.cancel()
         await asyncio.gather(*ways, return_exceptions=True)
-        b_writer.close()
+        other[1].close()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
