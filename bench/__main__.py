@@ -10,17 +10,19 @@ import time
 from pathlib import Path
 
 from bench.engine import BareEngine
-from bench.measure import inbound, memory, pairing, sealing, sending, webhooks
+from bench.measure import inbound, journal, live, memory, pairing, sealing, sending, webhooks
 from bench.table import Figures, Table
 from tests.harness.daemon import Daemon
 from tests.harness.sandbox import Sandbox
 
 
 async def measure(folder: Path) -> list[Table | Figures]:
-    table, seals, hooks = Table(), Table(columns=sealing.KINDS), Figures()
+    table, seals, events, hooks = Table(), Table(columns=sealing.KINDS), Figures(), Figures()
     sandbox_folder, daemon_folder = folder / "sandbox", folder / "daemon"
     sandbox_folder.mkdir()
     daemon_folder.mkdir()
+    await journal.measure(events, folder)
+    await live.measure(events, folder)
     await webhooks.measure(hooks, folder)
     async with Sandbox(sandbox_folder) as sandbox:
         async with (
@@ -34,7 +36,7 @@ async def measure(folder: Path) -> list[Table | Figures]:
         await memory.measure(
             table, folder, sandbox, [int(n) for n in os.environ.get("BENCH_BOTS", "1,10,50").split(",")]
         )
-    return [table, seals, hooks]
+    return [table, seals, events, hooks]
 
 
 def main() -> None:

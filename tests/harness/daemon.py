@@ -13,6 +13,8 @@ from typing import Any, Self
 import aiohttp
 
 from tests.harness.program import Program
+from zapwire.api.event_schemas import EVENTS
+from zapwire.events import EventType
 
 LISTENING = re.compile(r"http://[\d.]+:\d+")
 
@@ -143,6 +145,8 @@ class Events:
     async def next(self, within: float = 45) -> dict[str, Any]:
         assert self._socket is not None
         event = await self._socket.receive_json(timeout=within)
+        if event["type"] != "stream.gap":
+            EVENTS[EventType(event["type"])].model_validate(event)
         self.seen.append(event)
         return dict(event)
 
