@@ -237,12 +237,13 @@ class Courier:
         )
         if not found:
             return None if lane.behind == 0 and lane.stored == stored else times.now()
-        if found[0].due > times.now():
-            return found[0].due
         records: list[Record] = []
         for one in found:
             if self._stopped.is_set():
                 break
+            if one.due > times.now():
+                await self._handover.store(records)
+                return one.due
             parcel = Parcel.again(one, lane.name, lane.replay)
             if parcel.body is None:
                 await self._database.write(partial(deliveries.drop, endpoint=endpoint, seqs=[parcel.seq]))
