@@ -106,7 +106,7 @@ def write(path: Path, image: bytes, master: MasterKey) -> FileKeys:
     """
     image = image[:18] + _WAL_MODE + image[20:]
     keys = FileKeys.new(master)
-    _publish(path, (keys.seal_page(at, image[at : at + PAGE]) for at in range(0, len(image), PAGE)))
+    publish(path, (keys.seal_page(at, image[at : at + PAGE]) for at in range(0, len(image), PAGE)))
     return keys
 
 
@@ -114,17 +114,25 @@ def write_plain(path: Path, image: bytes) -> None:
     """Write *image* as it is, all of it or nothing, for those who chose not to seal. Raises FileExistsError."""
     if path.exists():
         raise FileExistsError(path)
-    _publish(path, [image])
+    publish(path, [image])
 
 
-def _publish(path: Path, parts: Iterable[bytes]) -> None:
+def publish(path: Path, parts: Iterable[bytes]) -> None:
+    """Make *path* of *parts*, for its owner only (mode 0600): all of it or nothing, also in a crash, and on the disk.
+
+    A file that was there is replaced. Raises OSError, having left nothing beside it.
+    """
     new = new_of(path)
     new.unlink(missing_ok=True)
-    with os.fdopen(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600), "wb") as out:
-        out.writelines(parts)
-        out.flush()
-        os.fsync(out.fileno())
-    new.rename(path)
+    try:
+        with os.fdopen(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600), "wb") as out:
+            out.writelines(parts)
+            out.flush()
+            os.fsync(out.fileno())
+        new.rename(path)
+    except BaseException:
+        new.unlink(missing_ok=True)  # a full disk has no room for halves
+        raise
     sync_folder(path)
 
 
@@ -158,6 +166,12 @@ def unlock(path: Path, ring: KeyRing) -> Opened:
             return Opened(keys, master, torn=True)
     message = "the master key is another one, or the first page is damaged"
     raise Damaged(message)
+
+
+def expected(folder: Path) -> list[Path]:
+    """The databases in *folder* that their locks say have to be there."""
+    locks = (lock for lock in folder.glob("*.db.lock") if lock.read_bytes() == _EXPECTED)
+    return [lock.with_name(lock.name.removesuffix(".lock")) for lock in locks]
 
 
 def destroy(path: Path) -> None:

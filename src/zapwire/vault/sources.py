@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from zapwire.vault import files
 from zapwire.vault.keys import KeyFormatError, KeyRing, MasterKey
 
 CREDENTIAL: Final = "master.key"
@@ -81,20 +82,10 @@ def make(folder: Path) -> Source:
 
 
 def write(file: Path, keys: KeyRing) -> None:
-    """Keep *keys* in *file* (mode 0600), whole or not at all. Raises `KeyUnavailable`."""
-    new = file.with_name(f"{file.name}.new")
+    """Keep *keys* in *file* (mode 0600), whole or not at all; a link stays one. Raises `KeyUnavailable`."""
     try:
-        new.unlink(missing_ok=True)
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-            out.write(keys.text())
-            out.flush()
-            os.fsync(out.fileno())
-        new.replace(file)
-        folder = os.open(file.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        # Where a link leads to: replacing the link would leave the old key there and bring the new one to here.
+        files.publish(file.resolve(), [keys.text().encode()])
     except OSError as error:
         message = f"the master key cannot be written to {file}: {error.strerror}"
         raise KeyUnavailable(message) from None
