@@ -99,11 +99,11 @@ def _running(chosen: Settings) -> Iterator[Finding]:
 def _key(chosen: Settings) -> Iterator[Finding]:
     source = unlocking.find(chosen)
     if source is None:
-        fingerprint = sealing.fingerprint(chosen.database_file)
-        if fingerprint is None:
+        sealed = unlocking.sealed_data(chosen)
+        if sealed is None:
             yield Finding(Level.OK, "no master key yet: the first start makes one")
         else:
-            yield Finding(Level.FAULT, f"the master key {fingerprint} is missing: nothing opens without it")
+            yield Finding(Level.FAULT, f"the master key is missing, without which nothing opens: {sealed}")
         return
     if source.warning is not None:
         yield Finding(Level.WARNING, source.warning)
@@ -130,7 +130,7 @@ def _database(chosen: Settings) -> Iterator[Finding]:
     if not path.exists():
         yield Finding(Level.OK, f"the database {path} will be made at the first start")
         return
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as sql:
+    with closing(sealing.look_into(path)) as sql:
         verdict = str(sql.execute("PRAGMA quick_check(1)").fetchone()[0])
     if verdict != "ok":
         yield Finding(Level.FAULT, f"the database {path} is damaged ({verdict}): restore a backup")

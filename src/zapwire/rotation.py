@@ -26,6 +26,7 @@ from zapwire.vault.database import SealedDatabase
 from zapwire.vault.files import InUse
 from zapwire.vault.keys import Damaged, KeyRing, MasterKey
 from zapwire.vault.sources import Origin, Source
+from zapwire.vault.sqlite import SqliteError
 from zapwire.vault.vfs import Vfs
 
 Step = Callable[[str], None]
@@ -42,7 +43,7 @@ class Report:
     values: int = 0
     """Sealed values of the database."""
     left: list[str] = field(default_factory=list)
-    """Auth files that do not open: the old key is kept as long as there are any."""
+    """Files that do not open: the old key is kept as long as there are any."""
     by_hand: bool = False
     """A person has to remove the old key from where it was given."""
 
@@ -53,21 +54,18 @@ def rotate(settings: Settings, library: Path, step: Step = lambda _: None) -> Re
     *library* is the engine's, whose SQLite the auth files need. Raises `SettingsError` and `StoreError`.
     """
     with folder_lock.hold(settings.sessions_dir, "key rotate"):
-        source = unlocking.find(settings)
-        if source is None:
-            raise SettingsError("there is no master key yet: start the daemon once", field="master_key_file")
+        source = unlocking.for_all(settings)
         ring = _with_new_key(source)
         step("the new key is there")
         report = Report(ring.sealing.fingerprint)
         for path in sealed_files(settings):
             _rekey_file(path, ring, library, report)
             step(f"{path.name} is done")
-        for path in sorted((settings.sessions_dir / SPOOLS).glob("*.spool")):
-            spool.rekey(path, ring)
+        for path in spool.left_in(settings.sessions_dir / SPOOLS):
+            _rekey_spool(path, ring, report)
             step(f"{path.name} is done")
-        if settings.database_file.exists():
-            report.values = rekeying.rekey(settings.database_file, ring)
-            step("the database is done")
+        report.values = rekeying.rekey(settings.database_file, ring)
+        step("the database is done")
         if not report.left:
             _drop_old(source, ring, report)
             step("the old key is gone")
@@ -102,8 +100,24 @@ def _rekey_file(path: Path, ring: KeyRing, library: Path, report: Report) -> Non
         database.close()
     except Damaged as error:
         report.left.append(f"{path.name}: {error}")
-    except InUse as error:
-        raise StoreError(f"{path} cannot be sealed anew now: {error}") from None
+    except (InUse, SqliteError, OSError) as error:
+        raise _not_now(path, error) from error
+
+
+def _rekey_spool(path: Path, ring: KeyRing, report: Report) -> None:
+    try:
+        spool.rekey(path, ring)
+    except Damaged as error:
+        report.left.append(f"{path.parent.name}/{path.name}: {error}")
+    except OSError as error:
+        raise _not_now(path, error) from error
+
+
+def _not_now(path: Path, error: Exception) -> StoreError:
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return StoreError(
+        f"{path} cannot be sealed anew now: {reason}. Nothing is lost, either key opens everything: run this again"
+    )
 
 
 def _drop_old(source: Source, ring: KeyRing, report: Report) -> None:

@@ -21,7 +21,7 @@ def unlock(settings: Settings) -> Source:
     """
     source = find(settings)
     if source is None:
-        sealed = _sealed_data(settings)
+        sealed = sealed_data(settings)
         if sealed is not None:
             raise SettingsError(
                 f"master_key_file: there is no master key, but {sealed}: put the key back to "
@@ -33,6 +33,25 @@ def unlock(settings: Settings) -> Source:
     _refuse_another_key(settings, source)
     if source.warning is not None:
         log.warning("%s", source.warning)
+    return source
+
+
+def for_all(settings: Settings) -> Source:
+    """Where the master key is, for work on all that is sealed with it.
+
+    Raises `SettingsError` without a key, with another one than the database has, and without the database: what is
+    sealed there would be missed, and lost with a key that goes.
+    """
+    source = find(settings)
+    if source is None:
+        raise SettingsError("there is no master key yet: start the daemon once", field="master_key_file")
+    if not settings.database_file.exists():
+        raise SettingsError(
+            f"database: there is none at {settings.database_file}: give the --database and --sessions-dir (or "
+            "--config, or ZAPWIRE_ variables) that the daemon runs with; nothing was changed",
+            field="database",
+        )
+    _refuse_another_key(settings, source)
     return source
 
 
@@ -63,7 +82,7 @@ def _make(settings: Settings) -> Source:
         raise SettingsError(str(error), field="sessions_dir") from None
 
 
-def _sealed_data(settings: Settings) -> str | None:
+def sealed_data(settings: Settings) -> str | None:
     """What is there already that only the missing key opens."""
     fingerprint = sealing.fingerprint(settings.database_file)
     if fingerprint is not None:

@@ -6,20 +6,21 @@ from collections import Counter
 from pathlib import Path
 
 from zapwire import folder_lock, unlocking
-from zapwire.errors import SettingsError
-from zapwire.settings import BOTS, Settings
+from zapwire.settings import BOTS, SPOOLS, Settings
 from zapwire.store import rekeying
+from zapwire.transport.whatsapp_web import spool
 from zapwire.vault import files
 from zapwire.vault.database import SealedDatabase
 from zapwire.vault.files import InUse
 from zapwire.vault.keys import Damaged, KeyRing
+from zapwire.vault.sqlite import SqliteError
 from zapwire.vault.vfs import Vfs
 
 
 def look(settings: Settings) -> Counter[str]:
     """How many auth files are sealed with which key, by their first pages only; also while the daemon runs."""
     source, found = unlocking.find(settings), Counter[str]()
-    for path in sorted((settings.sessions_dir / BOTS).glob("*.db")):
+    for path in _auth_files(settings):
         if files.is_plain_database(path):
             found["not sealed"] += 1
         elif source is None:
@@ -29,6 +30,8 @@ def look(settings: Settings) -> Counter[str]:
                 found[f"sealed with {files.unlock(path, source.keys).master.fingerprint}"] += 1
             except Damaged as error:
                 found[f"damaged: {path.name}, {error}"] += 1
+            except OSError as error:
+                found[f"unreadable: {path.name}, {error.strerror}"] += 1
     return found
 
 
@@ -38,14 +41,24 @@ def verify(settings: Settings, library: Path) -> tuple[int, list[str]]:
     No daemon may run. Raises `SettingsError` without a key, and `StoreError`.
     """
     with folder_lock.hold(settings.sessions_dir, "key verify"):
-        source = unlocking.find(settings)
-        if source is None:
-            raise SettingsError("there is no master key yet: start the daemon once", field="master_key_file")
-        paths = sorted((settings.sessions_dir / BOTS).glob("*.db"))
+        source = unlocking.for_all(settings)
+        paths = _auth_files(settings)
+        if settings.auth_state == "plain":
+            paths = [path for path in paths if not files.is_plain_database(path)]
         faults = [fault for path in paths for fault in _faults(path, source.keys, library)]
-        if settings.database_file.exists():
-            faults += [f"database: {fault}" for fault in rekeying.verify(settings.database_file, source.keys)]
+        faults += [
+            fault
+            for path in spool.left_in(settings.sessions_dir / SPOOLS)
+            for fault in _spool_faults(path, source.keys)
+        ]
+        faults += [f"database: {fault}" for fault in rekeying.verify(settings.database_file, source.keys)]
         return len(paths), faults
+
+
+def _auth_files(settings: Settings) -> list[Path]:
+    """Those that there are, and those that there have to be."""
+    folder = settings.sessions_dir / BOTS
+    return sorted({*folder.glob("*.db"), *files.expected(folder)})
 
 
 def _faults(path: Path, keys: KeyRing, library: Path) -> list[str]:
@@ -53,6 +66,14 @@ def _faults(path: Path, keys: KeyRing, library: Path) -> list[str]:
     try:
         rows = database.query("PRAGMA integrity_check")
         database.close()
-    except (Damaged, InUse) as error:
+    except (Damaged, InUse, SqliteError, OSError) as error:
         return [f"{path.name}: {error}"]
     return [f"{path.name}: {row[0]!s}" for row in rows if row[0] != "ok"]
+
+
+def _spool_faults(path: Path, keys: KeyRing) -> list[str]:
+    try:
+        fault = spool.verify(path, keys)
+    except OSError as error:
+        fault = str(error.strerror)
+    return [] if fault is None else [f"{path.name}: {fault}"]

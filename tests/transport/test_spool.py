@@ -142,6 +142,32 @@ async def test_what_is_left_is_stored_before_anything_else_however_long_that_tak
     assert files(tmp_path) == []
 
 
+async def test_a_damaged_file_is_kept_aside_until_its_bot_goes(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    dead = Spool(tmp_path, BOT, RING)
+    for number in range(3):
+        dead.add(codes.RECEIPT, b"%d" % number)
+    [path] = dead.left()
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    stored: list[object] = []
+
+    async def emit(event: object) -> None:
+        stored.append(event)
+
+    async def read(_code: int, data: bytes) -> Receipt:
+        return Receipt((data.decode(),), ReceiptKind.READ, "1@lid", now())
+
+    one = Spool(tmp_path, BOT, RING)
+    await read_back(one, BOT, emit, read)
+    assert len(stored) == 2
+    assert "do not open: damaged, or sealed with another key; the file is kept" in caplog.text
+    [kept] = tmp_path.iterdir()
+    assert (kept.suffix, kept.read_bytes(), one.left()) == (".damaged", content, [])
+    one.destroy()
+    assert files(tmp_path) == []
+
+
 def test_another_master_key(tmp_path: Path):
     old, new = MasterKey.generate(), MasterKey.generate()
     one = Spool(tmp_path, BotId("shop"), KeyRing(old))

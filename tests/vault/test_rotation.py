@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from zapwire import unlocking
+from zapwire.model import BotId
 from zapwire.settings import Settings
 from zapwire.store import sealing
+from zapwire.transport.whatsapp_web.spool import Spool
 from zapwire.vault import files, sources
+from zapwire.vault.files import Lock
 from zapwire.vault.keys import Damaged, KeyRing, MasterKey
 
 STEPS = 6
 """The new key, three auth files, the database, the old key."""
 
 
-def run(*arguments: str, key: str | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, **({"ZAPWIRE_MASTER_KEY": key} if key else {})}
+def run(
+    *arguments: str, key: str | None = None, largest: int | None = None, **env: str
+) -> subprocess.CompletedProcess[str]:
+    """*largest*: bytes beyond which no file grows, as on a full disk."""
+    environment = {**os.environ, **({"ZAPWIRE_MASTER_KEY": key} if key else {}), **env}
+    limit = (lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))) if largest is not None else None
     return subprocess.run(
-        [sys.executable, "-m", *arguments], capture_output=True, text=True, env=environment, check=False
+        [sys.executable, "-m", *arguments],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+        preexec_fn=limit,
     )
 
 
@@ -73,13 +88,69 @@ def test_a_file_that_does_not_open_keeps_the_old_key(folder: Path):
     damaged.write_bytes(content)
     done = run("zapwire", "key", "rotate", "--sessions-dir", str(folder))
     assert done.returncode == 1
-    assert "the old key is kept, as these auth files do not open: b.db" in done.stderr
+    assert "the old key is kept, as these files do not open: b.db" in done.stderr
     assert old in list(keys(folder))
     assert len(keys(folder)) == 2
     assert damaged.read_bytes() == content
     damaged.unlink()
     assert run("zapwire", "key", "rotate", "--sessions-dir", str(folder)).returncode == 0
     assert len(keys(folder)) == 1
+
+
+def test_without_the_database_or_with_another_key_nothing_is_begun(folder: Path):
+    key, database = (folder / "master.key").read_bytes(), folder / "zapwire.db"
+    where = ("--sessions-dir", str(folder))
+    database.rename(folder.parent / "elsewhere.db")  # as ZAPWIRE_DATABASE, which nobody has given here
+    for command in ("rotate", "verify"):
+        done = run("zapwire", "key", command, *where)
+        assert (done.returncode, f"database: there is none at {database}" in done.stderr) == (2, True)
+    assert run("zapwire", "key", "rotate", *where, ZAPWIRE_DATABASE=str(folder.parent / "elsewhere.db")).returncode == 0
+    (folder.parent / "elsewhere.db").rename(database)
+    rotating(folder, "check")
+    (folder / "master.key").write_bytes(key)  # the old one by now
+    done = run("zapwire", "key", "rotate", *where)
+    assert (done.returncode, "is sealed with the master key" in done.stderr) == (2, True)
+    assert (folder / "master.key").read_bytes() == key
+
+
+@pytest.mark.parametrize("largest", [6_000, 20_000])
+def test_a_full_disk_ends_it_in_words_and_the_next_call_ends_the_work(folder: Path, largest: int):
+    where = ("--sessions-dir", str(folder))
+    done = run("zapwire", "key", "rotate", *where, largest=largest)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert "cannot be sealed anew now" in done.stderr
+    assert not list(folder.rglob("*.new"))
+    rotating(folder, "check")
+    assert run("zapwire", "key", "rotate", *where).returncode == 0
+    rotating(folder, "check")
+    assert len(keys(folder)) == 1
+
+
+def test_a_spool_that_does_not_open_keeps_the_old_key(folder: Path):
+    spool = Spool(folder / "incoming", BotId("a"), keys(folder))
+    for number in range(3):
+        spool.add(7, b"record %d" % number)
+    spool.close()
+    [path] = spool.left()
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    done = run("zapwire", "key", "verify", "--sessions-dir", str(folder))
+    assert (done.returncode, "a.1.spool: 4" in done.stdout) == (1, True)
+    done = run("zapwire", "key", "rotate", "--sessions-dir", str(folder))
+    assert (done.returncode, "do not open: incoming/a.1.spool" in done.stderr) == (1, True)
+    assert (path.read_bytes(), len(keys(folder))) == (content, 2)
+
+
+def test_a_link_to_the_key_stays_one(folder: Path):
+    safe = folder.parent / "safe"
+    safe.mkdir()
+    (folder / "master.key").rename(safe / "its.key")
+    (folder / "master.key").symlink_to(safe / "its.key")
+    assert rotating(folder, "rotate") == 0
+    assert (folder / "master.key").is_symlink()
+    assert [file.name for file in safe.iterdir()] == ["its.key"]
+    rotating(folder, "check")
 
 
 def test_a_key_given_as_a_variable_is_changed_by_a_person(folder: Path):
@@ -115,6 +186,25 @@ def test_status_and_verify(folder: Path):
     assert "1 damaged: c.db" in run("zapwire", "key", "status", *where).stdout
 
 
+def test_verify_misses_what_has_to_be_there_and_takes_plain_for_plain(folder: Path):
+    where = ("--sessions-dir", str(folder))
+    lock = Lock(folder / "bots" / "b.db")
+    lock.take()
+    lock.expect(there=True)
+    lock.release()
+    (folder / "bots" / "b.db").unlink()
+    done = run("zapwire", "key", "verify", *where)
+    assert (done.returncode, done.stdout) == (1, "b.db: the file is missing\n")
+    assert "1 damaged: b.db, the file is missing" in run("zapwire", "key", "status", *where).stdout
+    lock.path.unlink()
+    with closing(sqlite3.connect(folder / "bots" / "b.db")) as sql:
+        sql.execute("CREATE TABLE t (x)")
+    done = run("zapwire", "key", "verify", *where)
+    assert (done.returncode, done.stdout) == (1, "b.db: the file is not sealed\n")
+    done = run("zapwire", "key", "verify", *where, ZAPWIRE_AUTH_STATE="plain")
+    assert (done.returncode, done.stdout) == (0, "all of it opens: the database and 2 auth files\n")
+
+
 def test_generate(tmp_path: Path):
     printed = run("zapwire", "key", "generate").stdout
     assert len(KeyRing.parse(printed.encode())) == 1
@@ -125,3 +215,18 @@ def test_generate(tmp_path: Path):
     assert (again.returncode, "never overwritten" in again.stderr) == (2, True)
     settings = Settings(sessions_dir=tmp_path, master_key_file=file)
     assert unlocking.unlock(settings).keys.sealing.text() in file.read_text()
+
+
+def test_status_and_doctor_change_nothing(folder: Path):
+    def listed() -> dict[str, int]:
+        return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+    where, before = ("--sessions-dir", str(folder)), listed()
+    assert "database     " in run("zapwire", "key", "status", *where).stdout
+    # Without a way to WhatsApp, which is a fault of its own.
+    assert "zapwire.db is whole" in run("zapwire", "doctor", *where, HTTPS_PROXY="http://127.0.0.1:9").stdout
+    assert listed() == before
+    (folder / "zapwire.db").unlink()
+    (folder / "master.key").unlink()
+    done = run("zapwire", "doctor", *where, HTTPS_PROXY="http://127.0.0.1:9")
+    assert "fault    the master key is missing, without which nothing opens: " in done.stdout

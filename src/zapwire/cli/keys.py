@@ -78,7 +78,7 @@ def rotate(**options: Any) -> None:
         click.echo("now leave only the first key where the two were given")
     if report.left:
         raise StoreError(
-            f"the old key is kept, as these auth files do not open: {'; '.join(report.left)}. Restore them, or delete "
+            f"the old key is kept, as these files do not open: {'; '.join(report.left)}. Restore them, or delete "
             "their bots, and run this again"
         )
 

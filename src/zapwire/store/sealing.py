@@ -108,11 +108,18 @@ def fingerprint(path: Path) -> str | None:
     if not path.exists():
         return None
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as sql:
+        with closing(look_into(path)) as sql:
             noted = _noted(sql)
     except sqlite3.Error as error:
         raise StoreError(f"cannot use the database {path}: {error}") from error
     return None if noted is None else noted[2]
+
+
+def look_into(path: Path) -> sqlite3.Connection:
+    """A connection that changes nothing at *path*, nor beside it. Raises sqlite3.Error."""
+    # A reader of a database in WAL mode makes a WAL, and leaves it there, unless it takes the file for unchangeable.
+    lonely = "" if path.with_name(f"{path.name}-wal").exists() else "&immutable=1"
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro{lonely}", uri=True)
 
 
 def reseal(sql: sqlite3.Connection, old: Columns, new: Columns) -> int:

@@ -15,11 +15,11 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from zapwire.model import BotId
+from zapwire.vault import files
 from zapwire.vault.keys import Damaged, KeyRing, MasterKey, Subkeys
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ EMPTIED: Final = 1 << 16
 _PURPOSE: Final = b"zapwire spool v1"
 _SALT: Final = 16
 _LENGTH: Final = 4
+_ASIDE: Final = ".damaged"
 
 
 class Segment:
@@ -94,6 +95,7 @@ class Spool:
         self._lock = threading.Lock()
         self._segment: Segment | None = None
         self._fails = False
+        self._damaged: set[Path] = set()
 
     def add(self, code: int, data: bytes) -> Segment | None:
         """Write an event down; give what is returned to `done`. None when the disk does not take it."""
@@ -133,27 +135,20 @@ class Spool:
 
     def events(self, path: Path) -> list[tuple[int, bytes]]:
         """Code and protobuf of the events in one of these files. A last one that was not written whole is none."""
-        return list(self._read(path))
-
-    def _read(self, path: Path) -> Iterator[tuple[int, bytes]]:
-        content = path.read_bytes()
-        salt, place, records = content[:_SALT], _SALT, 0
-        keys = [_subkeys(key, salt) for key in self._ring]
-        while place + _LENGTH <= len(content):
-            end = place + _LENGTH + int.from_bytes(content[place : place + _LENGTH], "big")
-            if end > len(content):
-                return
-            record = _open(keys, content[place + _LENGTH : end], _about(self._bot, records))
-            if record is None:
-                log.error("bot %s: %s is damaged or sealed with another key: %d bytes are lost", self._bot, path.name,
-                          len(content) - place)  # fmt: skip
-                return
-            yield int.from_bytes(record[:2], "big"), record[2:]
-            place, records = end, records + 1
+        events, closed = _read(path, self._bot, self._ring)
+        if closed:
+            log.error("bot %s: %d bytes of %s do not open: damaged, or sealed with another key; the file is kept",
+                      self._bot, closed, path.name)  # fmt: skip
+            self._damaged.add(path)
+        return events
 
     def remove(self, path: Path) -> None:
-        """Delete one of these files: all in it is stored."""
-        path.unlink(missing_ok=True)
+        """Delete one of these files: all in it is stored. One of which a part did not open is kept aside."""
+        if path in self._damaged:
+            self._damaged.discard(path)
+            path.rename(path.with_name(f"{path.stem}.{os.urandom(4).hex()}{_ASIDE}"))
+        else:
+            path.unlink(missing_ok=True)
 
     def destroy(self) -> None:
         """Delete everything."""
@@ -162,7 +157,7 @@ class Spool:
                 self._segment.pending = 0
                 self._segment.close()
                 self._segment = None
-            for path in self.left():
+            for path in (*self.left(), *self._folder.glob(f"{self._bot}.*{_ASIDE}")):
                 path.unlink(missing_ok=True)
 
     def _current(self) -> Segment:
@@ -192,23 +187,61 @@ class Spools:
         return self._spools[bot]
 
 
+def left_in(folder: Path) -> list[Path]:
+    """The files of all bots that a dead process left in *folder*."""
+    return sorted(folder.glob("*.spool"))
+
+
 def rekey(path: Path, ring: KeyRing) -> int:
     """Seal a file that a dead process left under the first of *ring*'s keys; returns how many records are in it.
 
-    All of it or nothing. No daemon may run.
+    All of it or nothing, also in a crash. No daemon may run. Raises `Damaged` when a part of it does not open, and
+    OSError.
     """
     bot = BotId(path.name.split(".")[0])
-    events = Spool(path.parent, bot, ring).events(path)
+    events, closed = _read(path, bot, ring)
+    if closed:
+        message = f"{closed} bytes of it do not open"
+        raise Damaged(message)
+    if not events:
+        return 0
     new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)
     segment = Segment(new, bot, ring.sealing)
-    for code, data in events:
-        segment.add(code.to_bytes(2, "big") + data)
-    os.fsync(segment.descriptor)
-    segment.close()
-    if events:
+    try:
+        for code, data in events:
+            segment.add(code.to_bytes(2, "big") + data)
+        os.fsync(segment.descriptor)
         new.replace(path)
+    except BaseException:
+        segment.pending = 0  # nobody needs a half
+        raise
+    finally:
+        segment.close()
+    files.sync_folder(path)  # before the old key goes
     return len(events)
+
+
+def _read(path: Path, bot: BotId, ring: KeyRing) -> tuple[list[tuple[int, bytes]], int]:
+    """The events in a file, and how many bytes from the first one on that does not open."""
+    content, events, place = path.read_bytes(), list[tuple[int, bytes]](), _SALT
+    keys = [_subkeys(key, content[:_SALT]) for key in ring]
+    while place + _LENGTH <= len(content):
+        end = place + _LENGTH + int.from_bytes(content[place : place + _LENGTH], "big")
+        if end > len(content):
+            break
+        record = _open(keys, content[place + _LENGTH : end], _about(bot, len(events)))
+        if record is None:
+            return events, len(content) - place
+        events.append((int.from_bytes(record[:2], "big"), record[2:]))
+        place = end
+    return events, 0
+
+
+def verify(path: Path, ring: KeyRing) -> str | None:
+    """What is wrong with a file that a dead process left; None when all of it opens. Raises OSError."""
+    _, closed = _read(path, BotId(path.name.split(".")[0]), ring)
+    return f"{closed} bytes of it do not open" if closed else None
 
 
 def _subkeys(key: MasterKey, salt: bytes) -> Subkeys:
