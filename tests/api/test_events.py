@@ -192,3 +192,12 @@ async def test_the_end_of_the_daemon_is_told(api: Api) -> None:
             assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
             assert socket.close_code == 1001
             await closing
+
+
+async def test_one_that_has_not_said_its_token_is_told_the_end_too(api: Api) -> None:
+    async with api.http.ws_connect(api.url + "/v1/events") as socket:
+        closing = asyncio.create_task(streams.close_streams(api.app))
+        async with asyncio.timeout(5):
+            await socket.receive()
+            await closing
+        assert socket.close_code == 1001

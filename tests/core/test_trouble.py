@@ -59,6 +59,24 @@ async def test_what_came_in_is_stored_once_the_database_works_again(tmp_path: Pa
         assert at.transports["bot"].runs == 1
 
 
+async def test_a_database_that_may_only_be_read_is_noticed_takes_nothing_and_recovers(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await connected(at)
+        await at.database._writer.call(lambda sql: sql.execute("PRAGMA query_only = ON"))
+        with pytest.raises(StoreError, match="readonly"):
+            await at.core.check()
+        telling = [asyncio.create_task(at.tell("bot", text(f"A{number}"))) for number in range(20)]
+        follower = at.core.live.follower(0, types=["message.received"])
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await follower.batch()
+        await at.database._writer.call(lambda sql: sql.execute("PRAGMA query_only = OFF"))
+        await asyncio.gather(*telling)
+        await at.core.check()
+        told = [event.data["id"] for event in await at.events("message.received")]
+        assert told == [f"A{number}" for number in range(20)]
+
+
 async def test_a_database_that_stays_broken_ends_the_connection_which_is_made_anew(tmp_path: Path):
     async with world(tmp_path / "db", linked=True, limits=replace(QUICK, store_patience=0.0)) as at:
         await connected(at)

@@ -55,6 +55,8 @@ async def serve(request: web.Request, follower: Follower) -> web.StreamResponse:
             request.transport.set_write_buffer_limits(high=BACKLOG)
         if said_token or await streams.unless_stopping(_says_token(socket, request)):
             await _Stream(socket, request, follower, streams).run()
+        elif streams.stopping.is_set():
+            await _close(socket, request, WSCloseCode.GOING_AWAY, "zapwire stops")
         else:
             await _close(socket, request, CLOSE_UNAUTHORIZED, 'send {"token": "..."} first')
     return socket
