@@ -306,7 +306,7 @@ LOGIN = [
 
 STREAM = [
     Case("stream error 515", sandbox("stream-error", code=515), (), once=True),
-    Case("stream error 516", sandbox("stream-error", code=516), once=True),
+    Case("stream error 516", sandbox("stream-error", code=516), (), once=True),
     Case("stream error 503", sandbox("stream-error", code=503), once=True),
     Case("stream error 500", sandbox("stream-error", code=500), once=True),
     Case("stream error xml-not-well-formed", sandbox("stream-error", child="xml-not-well-formed"), once=True),

@@ -37,12 +37,13 @@ class Row:
         self.state = self.code = self.action = "-"
         self.noticed: float | None = None
         self.back = 0.0
-        self.lost = 0
+        self.lost = self.unknown = 0
 
     def __str__(self) -> str:
         noticed = "-" if self.noticed is None else f"{self.noticed:.1f} s"
         state = self.state if self.code == "-" else f"{self.state}, `{self.code}`"
-        cells = (self.case.name, state, self.action, noticed, self.case.mended, f"{self.back:.1f} s", self.lost)
+        lost = f"{self.lost}, {self.unknown} `unknown`" if self.unknown else self.lost
+        cells = (self.case.name, state, self.action, noticed, self.case.mended, f"{self.back:.1f} s", lost)
         return "| " + " | ".join(map(str, cells)) + " |"
 
 
@@ -74,6 +75,8 @@ async def suffer(town: Town, case: Case) -> Row:
     lost = await town.lost(town.others)
     assert lost == [], f"{case.name}: the others lost {lost}"
     lost = await town.lost([town.victim], 15 if case.loses else 60)
+    if lost and set(lost) <= set(await town.unknown(town.victim)):
+        row.unknown, lost = len(lost), []
     row.lost = len(lost)
     assert case.loses or lost == [], f"{case.name}: the victim lost {lost}"
     town.forget(town.victim)

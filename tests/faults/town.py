@@ -229,6 +229,16 @@ class Town:
             self._talking.set()
         return []
 
+    async def unknown(self, chat: Chat) -> list[str]:
+        """Answers that did not arrive and of which the bot says so: they were under way when WhatsApp fell silent."""
+        found = []
+        for text, message in chat.submitted.items():
+            if not chat.answered[text]:
+                view = await self.daemon.call("GET", f"/v1/bots/{chat.bot}/messages/{message}")
+                if view["state"] == "unknown":
+                    found.append(f"never answered: {text}")
+        return found
+
     def _missing(self, chats: list[Chat]) -> list[str]:
         missing = []
         for chat in chats:
@@ -241,6 +251,7 @@ class Town:
     def forget(self, chat: Chat) -> None:
         """Begin its books anew: what was lost is counted, and belongs to the fault."""
         chat.asked.clear()
+        chat.submitted.clear()
         chat.told.clear()
         chat.answered.clear()
 
