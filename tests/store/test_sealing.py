@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from importlib import resources
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from tests.harness.keys import KEYS
 from zapwire.errors import StoreError
-from zapwire.store import bots, deliveries, journal, outbox, sealing, times, webhooks
+from zapwire.store import bots, db, deliveries, journal, outbox, sealing, times, webhooks
 from zapwire.store.db import Database, Transaction, prepare
 from zapwire.vault.columns import Columns
 from zapwire.vault.keys import KeyRing, MasterKey
@@ -92,6 +93,31 @@ async def test_an_older_database_is_sealed_and_nothing_readable_stays(tmp_path: 
     assert len(plain_in(tmp_path)) == len(SECRETS)
     async with Database.open(tmp_path / "db", KEYS) as database:
         assert plain_in(tmp_path) == []
+        await database.read(check_all)
+
+
+async def test_a_crash_right_after_the_sealing_leaves_nothing_readable_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    first_schema(tmp_path / "db")
+    with closing(sqlite3.connect(tmp_path / "db", isolation_level=None)) as sql:
+        rows = [(f"evt_{number}", BODY * 20) for number in range(300)]
+        sql.executemany("INSERT INTO journal (id, type, timestamp, bot, data) VALUES (?, 'x', 0, 'a', ?)", rows)
+        sql.execute("PRAGMA secure_delete = OFF")  # which is how some SQLites are made
+        sql.execute("DELETE FROM journal WHERE type = 'x'")
+
+    def die(_: sqlite3.Connection) -> bool:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(db, "scour", die)
+        with pytest.raises(KeyboardInterrupt), closing(sqlite3.connect(tmp_path / "db", isolation_level=None)) as sql:
+            prepare(KEYS, sql)
+    assert plain_in(tmp_path) != []
+    async with Database.open(tmp_path / "db", KEYS):
+        assert plain_in(tmp_path) == []
+    monkeypatch.setattr(db, "scour", die)  # once is enough
+    async with Database.open(tmp_path / "db", KEYS) as database:
         await database.read(check_all)
 
 

@@ -40,6 +40,8 @@ BATCH = 256
 """Most writes in one commit: bounds how long the first of them waits for the last."""
 _FIRST_SEALED = 3
 """Schema from which on columns are sealed."""
+_TO_SCOUR = 0x7363
+"""The `application_id` of a database in whose free pages and WAL something readable may be."""
 QUEUE = 2048
 """Most writes that wait; beyond it callers wait for a place."""
 
@@ -237,9 +239,11 @@ def prepare(keys: KeyRing | None, sql: sqlite3.Connection) -> int:
     found = int(sql.execute("PRAGMA user_version").fetchone()[0])
     if keys is not None:
         sealing.install(sql, sealing.choose(sql, keys))
+        if 0 < found < _FIRST_SEALED:
+            sql.execute(f"PRAGMA application_id = {_TO_SCOUR}")  # so that it is done even after a crash
     _migrate(sql, able=keys is not None)
-    if 0 < found < _FIRST_SEALED:
-        scour(sql)
+    if keys is not None and int(sql.execute("PRAGMA application_id").fetchone()[0]) == _TO_SCOUR and scour(sql):
+        sql.execute("PRAGMA application_id = 0")
     sql.execute("PRAGMA foreign_keys = ON")  # not before: a migration that makes a table anew would empty others
     row = sql.execute("SELECT seq FROM sqlite_sequence WHERE name = 'journal'").fetchone()
     return int(row[0]) if row else 0
@@ -251,10 +255,12 @@ def _prepare_reader(keys: KeyRing | None, sql: sqlite3.Connection) -> None:
     sql.execute("PRAGMA query_only = ON")
 
 
-def scour(sql: sqlite3.Connection) -> None:
-    """Leave nothing in free pages and in the WAL of what has just been sealed or deleted."""
+def scour(sql: sqlite3.Connection) -> bool:
+    """Leave nothing in free pages and in the WAL of what has just been sealed or deleted; False when somebody who reads
+    kept the WAL.
+    """
     sql.execute("VACUUM")
-    sql.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return int(sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]) == 0
 
 
 def _migrate(sql: sqlite3.Connection, *, able: bool) -> None:
