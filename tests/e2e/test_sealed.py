@@ -28,6 +28,12 @@ async def test_a_chat_leaves_nothing_readable_and_a_deleted_bot_leaves_nothing(
     daemon: Daemon, sandbox: Sandbox
 ) -> None:
     await linked_bot(daemon, sandbox)
+    await daemon.add_bot("pairing")
+    await daemon.qr("pairing")
+    children = Path(f"/proc/{daemon.program.pid}/task/{daemon.program.pid}/children").read_text().split()
+    assert children
+    assert not any(b"ZAPWIRE_" in Path(f"/proc/{child}/environ").read_bytes() for child in children)
+    await daemon.call("DELETE", "/v1/bots/pairing")
     contact = await sandbox.phone(CONTACT_NUMBER, "Annabell Planted")
     async with daemon.events("message.received") as events:
         for number in range(3):

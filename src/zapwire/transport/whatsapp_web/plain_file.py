@@ -16,6 +16,7 @@ from zapwire.errors import Blocked, Condition
 from zapwire.model import BotId
 from zapwire.transport.whatsapp_web.devices import OPTIONS, QUERY, REST, TABLE, Device, occupied, read_device, unusable
 from zapwire.transport.whatsapp_web.engine import library_path
+from zapwire.transport.whatsapp_web.server_override import for_children
 from zapwire.vault import files, sqlite, upgrade
 from zapwire.vault.files import is_sealed_database
 
@@ -114,6 +115,7 @@ class PlainFile:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-I", "-S", "-c", _CHECK, self._uri, TABLE, QUERY,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            env=for_children(os.environ),
         )  # fmt: skip
         output, errors = await process.communicate()
         if process.returncode != 0:
