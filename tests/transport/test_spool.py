@@ -107,13 +107,18 @@ async def test_the_queue_writes_down_what_is_told_once_and_takes_more_of_it(tmp_
     for number in range(9):
         incoming.put(codes.MESSAGE, b"%d" % number)  # would wait for ever without the spool
     assert left(tmp_path) == [(codes.MESSAGE, b"%d" % number) for number in range(9)]
-    for _ in range(9):
+    for _ in range(10):
         _, _, segment = await incoming.get()
         incoming.done(segment)
+    one.close()
+    assert left(tmp_path) == [], "all is stored"
+    incoming.put(codes.MESSAGE, b"not stored when it was stopped")
+    _, _, segment = await incoming.get()
+    incoming.end_of(segment)(False)  # noqa: FBT003 - as `Taking` calls it
     incoming.close()
     incoming.put(codes.MESSAGE, b"while it is being stopped")
     one.close()
-    assert left(tmp_path)[-2:] == [(codes.MESSAGE, b"8"), (codes.MESSAGE, b"while it is being stopped")]
+    assert [data for _, data in left(tmp_path)] == [b"not stored when it was stopped", b"while it is being stopped"]
 
 
 async def test_what_is_left_is_stored_before_anything_else_however_long_that_takes(
