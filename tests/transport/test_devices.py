@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.keys import KEYS
-from zapwire.errors import Blocked, PairingTimedOut, SettingsError, TransportError
+from zapwire.errors import Blocked, Conflict, InvalidInput, PairingTimedOut, SettingsError, TransportError
 from zapwire.model import BotId, Identity
 from zapwire.transport.whatsapp_web import pairing, sealed_file
 from zapwire.transport.whatsapp_web.devices import AuthFile, read_device
@@ -45,6 +46,57 @@ def both(request: pytest.FixtureRequest, folder: Path) -> tuple[AuthFile, Write]
         return PlainFile(folder, BotId("bot")), in_the_clear
     vfs = sealed_file.start(library_path(), folder, KEYS)
     return SealedFile(folder, BotId("bot"), vfs, KEYS), sealed
+
+
+async def test_a_copy_is_put_elsewhere_and_nothing_else_is(both: tuple[AuthFile, Write]):
+    file, write = both
+    await file.prepare()
+    write(file, SCHEMA)
+    write(file, ROW)
+    copy = await file.copy()
+    await file.destroy()
+    for bad in (b"", b"junk", b"\0" * 8192, b"SQLite format 3", copy[1:]):
+        with pytest.raises(InvalidInput) as error:
+            await file.put(bad)
+        assert error.value.field == "bundle"
+        assert [one.name for one in file.path.parent.iterdir() if not one.name.startswith(".")] == []
+    file.path.with_name("bot.db-wal").write_bytes(b"of an older one")
+    await file.put(copy)
+    device = await file.device()
+    assert device is not None
+    assert device.identity.push_name == "Bot"
+    with pytest.raises(Conflict, match="there is an auth file"):
+        await file.put(copy)
+
+
+async def test_a_copy_that_does_not_fit_on_the_disk_leaves_nothing(both: tuple[AuthFile, Write]):
+    file, write = both
+    await file.prepare()
+    write(file, SCHEMA)
+    copy = await file.copy()
+    await file.destroy()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, before[1]))
+    try:
+        with pytest.raises(TransportError):
+            await file.put(copy)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [one.name for one in file.path.parent.iterdir() if not one.name.startswith(".")] == []
+    await file.put(copy)
+
+
+async def test_a_sealed_file_is_destroyed_key_first_also_where_the_setting_is_plain(folder: Path):
+    vfs = sealed_file.start(library_path(), folder, KEYS)
+    file = SealedFile(folder, BotId("bot"), vfs, KEYS)
+    await file.prepare()
+    file._database.close()
+    second = folder / "second"
+    second.hardlink_to(file.path)
+    salt = second.read_bytes()[4:16]
+    await PlainFile(folder, BotId("bot")).destroy()
+    assert not file.path.exists()
+    assert salt not in second.read_bytes()
 
 
 @pytest.mark.parametrize("in_engine", [False, True])

@@ -61,7 +61,11 @@ def unpack(passphrase: str, bundle: bytes) -> bytes:
         message = "the bundle is damaged"
         raise BundleError(message) from None
     inflater = zlib.decompressobj()
-    content = inflater.decompress(small, LARGEST)
+    try:
+        content = inflater.decompress(small, LARGEST)
+    except zlib.error:
+        message = "the bundle is damaged"
+        raise BundleError(message) from None
     if not inflater.eof:
         message = f"the bundle holds more than {LARGEST >> 20} MiB"
         raise BundleError(message)

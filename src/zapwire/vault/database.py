@@ -87,7 +87,11 @@ class SealedDatabase:
                 raise FileExistsError(self.path)
             files.wal_of(self.path).unlink(missing_ok=True)
             files.write(self.path, image, self._ring.sealing)
-            self.open()
+            try:
+                self.open()
+            except BaseException:
+                files.destroy(self.path)  # what cannot be opened must not stand in the way of another try
+                raise
 
     def open(self) -> None:
         """Check the key, mend what a crash has torn, and let SQLite open the file from now on.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from zapwire.errors import Blocked, Condition, Conflict, TransportError, ZapwireError
+from zapwire.errors import Blocked, Condition, Conflict, InvalidInput, TransportError, ZapwireError
 from zapwire.model import Identity
 from zapwire.transport.whatsapp_web import conditions
 
@@ -60,7 +60,9 @@ class AuthFile(Protocol):
         """All of it as one committed state, in the clear, also while the engine writes. Raises like `device`."""
 
     async def put(self, copy: bytes) -> None:
-        """Make one of what `copy` gave, all of it or nothing. Raises `Conflict` when there is one already."""
+        """Make one of what `copy` gave, all of it or nothing. Raises `Conflict` when there is one already, and
+        `InvalidInput` (bundle) when it is nothing that `copy` gives.
+        """
 
     def for_child(self) -> dict[str, Any]:
         """What the pairing child needs to open it, as JSON; only after `prepare`."""
@@ -94,6 +96,11 @@ def unusable(text: str) -> ZapwireError:
 def occupied(path: Path) -> Conflict:
     """There is an auth database where one is to be put; nobody knows whose, so it is kept."""
     return Conflict(f"there is an auth file {path.parent.name}/{path.name} already: move it away, or take another id")
+
+
+def no_state() -> InvalidInput:
+    """What was to be put into an auth database is none."""
+    return InvalidInput("it holds no auth state of this transport", field="bundle")
 
 
 def read_device(row: tuple[Any, ...] | None) -> Device | None:

@@ -14,13 +14,25 @@ from urllib.parse import quote
 
 from zapwire.errors import Blocked, Condition
 from zapwire.model import BotId
-from zapwire.transport.whatsapp_web.devices import OPTIONS, QUERY, REST, TABLE, Device, occupied, read_device, unusable
+from zapwire.transport.whatsapp_web.devices import (
+    OPTIONS,
+    QUERY,
+    REST,
+    TABLE,
+    Device,
+    no_state,
+    occupied,
+    read_device,
+    unusable,
+)
 from zapwire.transport.whatsapp_web.engine import library_path
 from zapwire.transport.whatsapp_web.server_override import for_children
 from zapwire.vault import files, sqlite, upgrade
 from zapwire.vault.files import is_sealed_database
+from zapwire.vault.pages import is_plain
 
 _SEALED: Final = 'the auth state is sealed, but auth_state is "plain"'
+_NEIGHBOURS: Final = ("-wal", "-shm", "-journal")
 _CHECK: Final = """
 import json, sqlite3, sys
 uri, table, query = sys.argv[1:]
@@ -60,7 +72,14 @@ class PlainFile:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.path.exists():
             raise occupied(self.path)
-        await asyncio.to_thread(files.write_plain, self.path, copy)
+        if not is_plain(copy):
+            raise no_state()
+        for suffix in _NEIGHBOURS:  # SQLite would take an old log for this file's
+            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        try:
+            await asyncio.to_thread(files.write_plain, self.path, copy)
+        except OSError as error:
+            raise unusable(str(error)) from error
 
     def for_child(self) -> dict[str, Any]:
         """See `AuthFile.for_child`."""
@@ -72,7 +91,9 @@ class PlainFile:
 
     async def destroy(self) -> None:
         """See `AuthFile.destroy`."""
-        for suffix in ("", "-wal", "-shm", "-journal", ".lock"):
+        if self._inode() != self._opened and is_sealed_database(self.path):  # made under another setting
+            await asyncio.to_thread(files.destroy, self.path)
+        for suffix in ("", *_NEIGHBOURS, ".lock", ".new", ".plain"):
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
 
     async def device(self) -> Device | None:

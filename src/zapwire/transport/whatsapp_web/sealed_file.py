@@ -19,6 +19,7 @@ from zapwire.transport.whatsapp_web.devices import (
     TABLE,
     Device,
     damaged,
+    no_state,
     occupied,
     read_device,
     unusable,
@@ -27,6 +28,7 @@ from zapwire.vault import selftest, upgrade
 from zapwire.vault.database import SealedDatabase
 from zapwire.vault.files import InUse
 from zapwire.vault.keys import Damaged, KeyRing
+from zapwire.vault.pages import Refused
 from zapwire.vault.sqlite import SqliteError
 from zapwire.vault.vfs import VaultUnavailable, Vfs
 
@@ -67,6 +69,8 @@ class SealedFile:
                 await asyncio.to_thread(self._database.write, copy)
             except FileExistsError:
                 raise occupied(self.path) from None
+            except Refused:
+                raise no_state() from None
 
     def for_child(self) -> dict[str, Any]:
         """See `AuthFile.for_child`. The key of this file, never the master key."""
