@@ -11,6 +11,7 @@ import pytest
 
 from tests.api.conftest import Api
 from tests.api.test_bad_input import refused
+from zapwire.api.moving import LARGEST
 from zapwire.vault import bundle
 
 SECRET = "correct horse battery"
@@ -36,6 +37,49 @@ async def test_out_and_back_in(api: Api):
     assert problem["status"] in {409, 422}
     bot = await api.call("POST", "/v1/bots/import", body)
     assert (bot["id"], bot["name"], bot["code"]) == ("shop", "shop", None)
+
+
+MANIFEST: dict[str, Any] = {
+    "version": 1,
+    "id": "shop",
+    "name": "x",
+    "autostart": True,
+    "phone": "+4915100000001",
+    "lid": None,
+    "push_name": None,
+}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\n",
+        b"{}\n",
+        b"[]\n",
+        b"\xff\n",
+        b"[" * 100_000,
+        *(json.dumps({**MANIFEST, **bad}).encode() + b"\n" for bad in ({"id": 5}, {"name": None}, {"phone": 1})),
+        *(
+            json.dumps({**MANIFEST, **bad}).encode() + b"\n"
+            for bad in ({"version": 2}, {"proxy": 7}, {"name": "\ud800"})
+        ),
+    ],
+)
+async def test_a_bundle_that_somebody_made_up(api: Api, content: bytes, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(bundle, "_derive", lambda *_: (b"k" * 32, b"c" * 16))
+    body = {"bundle": base64.b64encode(bundle.pack(SECRET, content)).decode(), "passphrase": SECRET}
+    problem = await refused(api, "POST", "/v1/bots/import", body)
+    assert (problem["status"], problem["field"]) in {(422, "bundle"), (422, "name")}
+    assert (await api.call("GET", "/v1/bots"))["bots"] == []
+
+
+async def test_a_made_up_id_is_refused_like_any_other(api: Api):
+    for bot in ("../x", "/etc/x", "A", "", "a" * 64, "x\0"):
+        content = json.dumps({**MANIFEST, "id": bot}).encode() + b"\nstate"
+        body = {"bundle": base64.b64encode(bundle.pack(SECRET, content)).decode(), "passphrase": SECRET}
+        assert (await refused(api, "POST", "/v1/bots/import", body))["field"] == "id"
+        assert (await refused(api, "POST", "/v1/bots/import", {**body, "id": bot}))["field"] == "id"
 
 
 @pytest.mark.parametrize(
@@ -71,4 +115,4 @@ async def test_a_bundle_may_be_larger_than_other_bodies_but_not_boundless(api: A
     problem = await refused(api, "POST", "/v1/bots/import", **large(2 << 20))
     assert (problem["status"], problem["field"]) == (422, "bundle")
     problem = await refused(api, "POST", "/v1/bots/import", **large(65 << 20))
-    assert (problem["status"], problem["code"], str(64 << 20) in problem["detail"]) == (413, "body-too-large", True)
+    assert (problem["status"], problem["code"], str(LARGEST) in problem["detail"]) == (413, "body-too-large", True)

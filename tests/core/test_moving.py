@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.core.scripted import CHAT, World, paired, world
+from tests.core.scripted import CHAT, ScriptedTransports, World, paired, world
+from zapwire.core import moving
 from zapwire.errors import Conflict, InvalidInput, NotFound
 from zapwire.model import BotState
 from zapwire.store import bots
@@ -104,6 +105,44 @@ async def test_a_failed_import_leaves_no_bot_and_touches_no_file(tmp_path: Path)
         assert there.transports.forgotten == []
         there.transports.occupied.clear()
         assert (await there.core.moving.bring(content, SECRET, start=False)).state is BotState.STOPPED
+
+
+async def test_one_account_that_is_brought_twice_at_once_arrives_once(tmp_path: Path):
+    async with world(tmp_path / "db") as here:
+        await linked(here)
+        content = await here.core.moving.export("shop", SECRET, move=True)
+    async with world(tmp_path / "there") as there:
+        bring = there.core.moving.bring
+        ends = await asyncio.gather(*(bring(content, SECRET, bot=bot) for bot in "abcd"), return_exceptions=True)
+        assert sorted(type(end).__name__ for end in ends) == ["BotView", "Conflict", "Conflict", "Conflict"]
+        assert len(await there.core.fleet.list()) == 1
+
+
+async def test_the_proxy_travels_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ScriptedTransports, "try_proxy", lambda *_: None, raising=False)
+    url = "socks5://user:password@proxy.example:1080"
+    async with world(tmp_path / "db") as here:
+        await linked(here)
+        await here.core.fleet.update("shop", proxy=url, proxy_check=False)
+        content = await here.core.moving.export("shop", SECRET, move=True)
+    async with world(tmp_path / "there") as there:
+        await there.core.moving.bring(content, SECRET)
+        [row] = await there.database.read(bots.all_bots)
+        assert row.proxy is not None
+        assert row.proxy.url == url
+
+
+async def test_what_no_import_would_take_is_not_given_and_moves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async with world(tmp_path / "db") as here:
+        await linked(here)
+        monkeypatch.setattr(moving, "LARGEST", 100)
+        with pytest.raises(Conflict, match="an import takes 100 at most"):
+            await here.core.moving.export("shop", SECRET, move=True)
+        assert (await here.core.fleet.get("shop")).code is None
+        await here.core.fleet.connect("shop")
+        await here.until("shop", BotState.CONNECTED)
 
 
 async def test_an_order_that_comes_during_a_move_ends_it(tmp_path: Path):

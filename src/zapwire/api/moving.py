@@ -11,12 +11,13 @@ from zapwire.api.answers import answer
 from zapwire.api.inputs import read_body
 from zapwire.api.keys import CORE
 from zapwire.api.schemas import ExportBot, ImportBot
+from zapwire.core import moving
 from zapwire.core.codec import bot_json
 from zapwire.errors import InvalidInput
 
 MEDIA = "application/octet-stream"
-LARGEST = 64 << 20
-"""Bytes of a request with a bundle in it."""
+LARGEST = (moving.LARGEST // 3 * 4) + (64 << 10)
+"""Bytes of a request with a bundle in it, which is base64, and some more."""
 
 
 async def export(request: web.Request) -> web.Response:
@@ -34,8 +35,7 @@ async def bring(request: web.Request) -> web.Response:
         content = base64.b64decode(body.bundle, validate=True)
     except binascii.Error:
         raise InvalidInput("must be base64", field="bundle") from None
-    moving = request.app[CORE].moving
-    bot = await moving.bring(content, body.passphrase, bot=body.id, start=body.start)
+    bot = await request.app[CORE].moving.bring(content, body.passphrase, bot=body.id, start=body.start)
     made = answer(bot_json(bot), 201)
     made.headers["Location"] = f"/v1/bots/{bot.id}"
     return made

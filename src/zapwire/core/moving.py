@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
+from zapwire.core import proxies
 from zapwire.core.fleet import Fleet
+from zapwire.core.keep import Keep
 from zapwire.errors import Condition, Conflict, InvalidInput
 from zapwire.model import BotId, BotState, BotView, Identity
 from zapwire.store import times
@@ -22,7 +24,10 @@ from zapwire.vault import bundle
 from zapwire.vault.bundle import BundleError, WrongPassphrase
 
 PASSPHRASE_SHORTEST: Final = 12
+LARGEST: Final = 48 << 20
+"""Bytes of a bundle that an import takes, and so of one that an export gives."""
 _VERSION: Final = 1
+_PERHAPS: Final = ("phone", "lid", "push_name", "proxy")
 _HALF: Final = Halt(
     BotState.BLOCKED,
     "its import is not finished",
@@ -38,12 +43,14 @@ class Moving:
     def __init__(self, fleet: Fleet, transports: TransportFactory) -> None:
         self._fleet = fleet
         self._transports = transports
+        self._arriving = asyncio.Lock()
+        """Held from the look whether the account is here until it is."""
 
     async def export(self, bot: str, passphrase: str, *, move: bool) -> bytes:
         """The bot's auth state and settings under *passphrase*; with *move* it does not start here any more.
 
-        Raises `NotFound`, `InvalidInput` (passphrase), `Conflict` when no account is linked, and `NeedsPerson` when
-        the auth state cannot be read.
+        Raises `NotFound`, `InvalidInput` (passphrase), `Conflict` when no account is linked or no import would take
+        what comes out, and `NeedsPerson` when the auth state cannot be read.
         """
         if len(passphrase) < PASSPHRASE_SHORTEST:
             raise InvalidInput(f"at least {PASSPHRASE_SHORTEST} characters", field="passphrase")
@@ -53,7 +60,10 @@ class Moving:
 
         async def make() -> bytes:
             state = await self._transports.state(found.standing.bot, at_rest=move)
-            return await asyncio.to_thread(bundle.pack, passphrase, _write(found.standing.row, state))
+            made = await asyncio.to_thread(bundle.pack, passphrase, _write(found.standing.row, state))
+            if len(made) > LARGEST:
+                raise Conflict(f"the bundle would have {len(made)} bytes, of which an import takes {LARGEST} at most")
+            return made
 
         return await found.hand_over(make) if move else await make()
 
@@ -63,16 +73,21 @@ class Moving:
         Raises `InvalidInput` (bundle, passphrase, id), and `Conflict` when the account or the id is here already.
         """
         try:
-            row, state = _read(await asyncio.to_thread(bundle.unpack, passphrase, content))
+            row, state, way = _read(await asyncio.to_thread(bundle.unpack, passphrase, content))
         except WrongPassphrase as error:
             raise InvalidInput(str(error), field="passphrase") from None
         except BundleError as error:
             raise InvalidInput(str(error), field="bundle") from None
-        row = replace(row, id=BotId(bot) if bot is not None else row.id, created_at=times.now())
+        proxy = await proxies.accept(way, self._transports, check=False)
+        row = replace(row, id=row.id if bot is None else BotId(bot), proxy=None if isinstance(proxy, Keep) else proxy)
         return await self._fleet.complete(self._settle(row, state, start=start))
 
     async def _settle(self, row: BotRow, state: bytes, *, start: bool) -> BotView:
-        self._refuse_twice(row)
+        async with self._arriving:
+            self._refuse_twice(row)
+            return await self._place(row, state, start=start)
+
+    async def _place(self, row: BotRow, state: bytes, *, start: bool) -> BotView:
         if self._fleet.has(row.id):
             await self._transports.forget(row.id)  # what it moved away with is behind the bundle
             await self._transports.adopt(row.id, state)
@@ -112,17 +127,36 @@ def _write(row: BotRow, state: bytes) -> bytes:
         "phone": identity.phone,
         "lid": identity.lid,
         "push_name": identity.push_name,
+        "proxy": None if row.proxy is None else row.proxy.url,
         "exported_at": times.to_ms(times.now()),
     }
     return json.dumps(manifest).encode() + b"\n" + state
 
 
-def _read(content: bytes) -> tuple[BotRow, bytes]:
+def _read(content: bytes) -> tuple[BotRow, bytes, str | None]:
+    """The bot, its auth state and its proxy's URL. Raises `BundleError`."""
     line, _, state = content.partition(b"\n")
-    manifest: dict[str, Any] = json.loads(line)
-    if manifest["version"] != _VERSION:
-        message = "the bundle was made by a newer zapwire"
-        raise BundleError(message)
-    identity = Identity(manifest["phone"], manifest["lid"], manifest["push_name"])
-    row = BotRow(BotId(manifest["id"]), manifest["name"], manifest["autostart"], times.now(), identity=identity)
-    return row, state
+    try:
+        manifest = json.loads(line)
+        if manifest["version"] != _VERSION:
+            message = "the bundle was made by a newer zapwire"
+            raise BundleError(message)
+        bot, name = _text(manifest["id"]), _text(manifest["name"])
+        phone, lid, push_name, proxy = (_text_or_none(manifest.get(one)) for one in _PERHAPS)
+        row = BotRow(
+            BotId(bot), name, bool(manifest["autostart"]), times.now(), identity=Identity(phone, lid, push_name)
+        )
+    except (ValueError, LookupError, TypeError, RecursionError):
+        message = "the bundle does not hold what `zapwire bot export` writes"
+        raise BundleError(message) from None
+    return row, state, proxy
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _text_or_none(value: object) -> str | None:
+    return None if value is None else _text(value)
