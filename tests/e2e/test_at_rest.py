@@ -97,6 +97,25 @@ async def test_a_bot_moves_to_another_daemon_and_chats_on(daemon: Daemon, sandbo
         assert b"zapwire bot" not in tokens
 
 
+async def test_a_bundle_that_cannot_be_written_moves_nothing(daemon: Daemon, sandbox: Sandbox, tmp_path: Path):
+    await linked_bot(daemon, sandbox)
+    for out, words in ((tmp_path / "no" / "x", "cannot be written: No such file"), (daemon.folder, "is a directory")):
+        code, _, err = await run("bot", "export", "shop", "--move", "--out", str(out), folder=daemon.folder)
+        assert (code, words in err, "Traceback" in err) == (2, True, False)
+    assert (await daemon.call("GET", "/v1/bots/shop"))["code"] is None
+    code, _, err = await run("bot", "export", "../shop", "--out", str(tmp_path / "x"), folder=daemon.folder)
+    assert (code, "no such bot" in err, (tmp_path / "x").exists()) == (1, True, False)
+    (tmp_path / "words").write_bytes(b"\xff\xfe")
+    (tmp_path / "long").touch()
+    os.truncate(tmp_path / "long", 1 << 40)
+    for arguments, words in (
+        (("export", "shop", "--passphrase-file", str(tmp_path / "words")), "is no text in UTF-8"),
+        (("import", str(tmp_path / "long")), "is no bundle"),
+    ):
+        code, _, err = await run("bot", *arguments, folder=daemon.folder)
+        assert (code, words in err) == (2, True)
+
+
 async def test_a_bundle_opens_where_auth_state_is_plain(daemon: Daemon, sandbox: Sandbox, tmp_path: Path):
     contact = await sandbox.phone(CONTACT_NUMBER)
     await linked_bot(daemon, sandbox)

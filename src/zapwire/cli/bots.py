@@ -7,9 +7,13 @@ import base64
 import io
 import json
 import os
+import stat
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 
@@ -17,6 +21,8 @@ from zapwire.cli.where import FILE, existing, where
 from zapwire.errors import SettingsError, ZapwireError
 from zapwire.settings import PASSPHRASE_VARIABLE, Settings
 
+LARGEST = 48 << 20
+"""Bytes that the API takes as a bundle (`core.moving`, which is slow to import)."""
 _PASSPHRASE_FILE = click.option("--passphrase-file", type=FILE, help="File whose first line is the passphrase.")
 
 
@@ -34,18 +40,9 @@ def bot() -> None:
 def export(bot: str, *, move: bool, out: Path | None, passphrase_file: Path | None, **options: Any) -> None:
     """Write BOT's auth state and settings as one file, sealed under a passphrase."""
     chosen = existing(options)
-    if out is None and sys.stdout.isatty():
-        raise SettingsError("the bundle is no text: send it to a file with `> FILE` or --out FILE", field="out")
-    if out is not None and out.exists():
-        raise SettingsError(f"{out} exists; nothing is overwritten", field="out")
-    passphrase = _passphrase(passphrase_file, twice=True)
-    content = _ask(chosen, f"/v1/bots/{bot}/export", {"passphrase": passphrase, "move": move})
-    if out is None:
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
-        return
-    with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
+    with _destination(out) as write:
+        passphrase = _passphrase(passphrase_file, twice=True)
+        write(_ask(chosen, f"/v1/bots/{quote(bot, safe='')}/export", {"passphrase": passphrase, "move": move}))
 
 
 @bot.command("import")
@@ -58,7 +55,7 @@ def bring(file: Path, name: str | None, *, no_start: bool, passphrase_file: Path
     """Make a bot of FILE, which `zapwire bot export` wrote."""
     chosen = existing(options)
     body = {
-        "bundle": base64.b64encode(file.read_bytes()).decode(),
+        "bundle": base64.b64encode(_read(file)).decode(),
         "passphrase": _passphrase(passphrase_file, twice=False),
         "start": not no_start,
         **({"id": name} if name else {}),
@@ -67,13 +64,62 @@ def bring(file: Path, name: str | None, *, no_start: bool, passphrase_file: Path
     click.echo("imported" if no_start else "imported, connecting")
 
 
+@contextmanager
+def _destination(out: Path | None) -> Iterator[Callable[[bytes], None]]:
+    """Where a bundle goes; made before the daemon is asked, as a bot must not move into what cannot be written."""
+    if out is None:
+        if sys.stdout.isatty():
+            raise SettingsError("the bundle is no text: send it to a file with `> FILE` or --out FILE", field="out")
+        yield lambda content: _write(sys.stdout.fileno(), content)
+        return
+    try:
+        file = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise SettingsError(f"{out} exists; nothing is overwritten", field="out") from None
+    except OSError as error:
+        raise SettingsError(f"{out} cannot be written: {error.strerror}", field="out") from None
+    try:
+        yield lambda content: _write(file, content)
+    except BaseException:
+        out.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(file)
+
+
+def _write(file: int, content: bytes) -> None:
+    """All of it, and onto the disk if it is a file: the bot may be deleted next."""
+    try:
+        while content:
+            content = content[os.write(file, content) :]
+        if stat.S_ISREG(os.fstat(file).st_mode):
+            os.fsync(file)
+    except OSError as error:
+        raise ZapwireError(
+            f"the bundle could not be written: {error.strerror}; export it again, also after a move"
+        ) from None
+
+
+def _read(file: Path) -> bytes:
+    try:
+        with file.open("rb") as content:
+            found = content.read(LARGEST + 1)
+    except OSError as error:
+        raise SettingsError(f"{file} cannot be read: {error.strerror}", field="file") from None
+    if len(found) > LARGEST:
+        raise SettingsError(f"{file} is no bundle: it has more than {LARGEST} bytes", field="file")
+    return found
+
+
 def _passphrase(file: Path | None, *, twice: bool) -> str:
     """Never an argument: those are seen by everybody on the machine."""
     if file is not None:
         try:
-            return file.read_text().split("\n")[0]
+            return file.read_text("utf-8").partition("\n")[0]
         except OSError as error:
             raise SettingsError(f"{file} cannot be read: {error.strerror}", field="passphrase_file") from None
+        except UnicodeDecodeError:
+            raise SettingsError(f"{file} is no text in UTF-8", field="passphrase_file") from None
     given = os.environ.get(PASSPHRASE_VARIABLE)
     if given:
         return given
@@ -110,7 +156,7 @@ def _ask(chosen: Settings, path: str, body: dict[str, Any]) -> bytes:
                     if answer.status >= 300:
                         raise _problem(given)
                     return given
-            except aiohttp.ClientError as error:
+            except (aiohttp.ClientError, TimeoutError) as error:
                 raise ZapwireError(f"the daemon at {url} does not answer: {type(error).__name__}") from None
             finally:
                 await tokens.revoke(token.id)
