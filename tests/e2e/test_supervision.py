@@ -85,3 +85,22 @@ async def test_systemd_is_fed_while_the_daemon_answers_and_not_while_it_stands(t
             finally:
                 daemon.program.interrupt(signal.SIGCONT)
             assert await loop.sock_recv(systemd, 200) == b"WATCHDOG=1"
+
+
+async def test_a_bot_whose_login_ends_the_process_does_so_once(daemon: Daemon, sandbox: Sandbox) -> None:
+    await linked_bot(daemon, sandbox)
+    await linked_bot(daemon, sandbox, "other", "4915100000199")
+    await sandbox.call("POST", "/faults", {"kind": "failure", "reason": 413, "phone": BOT_NUMBER})
+    await daemon.call("POST", "/v1/bots/shop/restart")
+    assert await daemon.program.wait() != 0
+    await daemon.stop()
+    await daemon.start()
+    bot = await daemon.until_state("shop", "blocked")
+    assert "ended the whole daemon (failure 413)" in bot["reason"]
+    await daemon.until_state("other", "connected")
+    await daemon.stop()
+    await daemon.start()
+    assert (await daemon.until_state("shop", "blocked"))["reason"] == bot["reason"]
+    await sandbox.call("POST", "/faults", {"kind": "clear"})
+    await daemon.call("POST", "/v1/bots/shop/connect")
+    await daemon.until_state("shop", "connected")

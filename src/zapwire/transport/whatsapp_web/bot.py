@@ -19,6 +19,7 @@ from zapwire.transport.whatsapp_web.descriptors import warn_if_few_are_left
 from zapwire.transport.whatsapp_web.devices import Device
 from zapwire.transport.whatsapp_web.ending import outcome, take_down
 from zapwire.transport.whatsapp_web.file_watch import FileWatch
+from zapwire.transport.whatsapp_web.last_words import LastWords
 from zapwire.transport.whatsapp_web.messages import jid_bytes, read_message, read_receipt
 from zapwire.transport.whatsapp_web.names import complete
 from zapwire.transport.whatsapp_web.pairing import Pairing
@@ -48,6 +49,7 @@ class WhatsAppWebBot:
         self._shared = shared
         self._bot = bot
         self._file = shared.file(bot)
+        self._last_words = LastWords(self._file.path.parent, bot)
         self.proxy: Proxy | None = None
         """See `UsesProxy.proxy`."""
         self._way = shared.way
@@ -68,6 +70,8 @@ class WhatsAppWebBot:
         self._way = self._shared.way_of(proxy)
         try:
             await self._shared.let_go(self._bot)
+            if (doom := self._last_words.take()) is not None:
+                raise conditions.doomed(doom)
             async with self._shared.starts:
                 device = await self._file.device()
             if (spool := self._shared.spool(self._bot)) is not None:
@@ -175,7 +179,9 @@ class WhatsAppWebBot:
     async def _connect(self, emit: Emit, proxy: Proxy | None) -> None:
         warn_if_few_are_left()
         url, spool = None if proxy is None else proxy.url, self._shared.spool(self._bot)
-        session = Session(self._shared.engine, self._bot, self._file.dsn, spool, url)
+        session = Session(
+            self._shared.engine, self._bot, self._file.dsn, spool=spool, proxy=url, last_words=self._last_words
+        )
         self._file.opened_by_engine(session.fail)
         self._shared.sessions[self._bot] = session
         taking = Taking(self._bot, emit)

@@ -30,7 +30,8 @@ from zapwire.transport.whatsapp_web import codes
 _PAIR_AGAIN: Final = "Connect the bot and scan the new QR code with the phone."
 _SEE_PHONE: Final = "Look at WhatsApp on the phone; when it works there, connect the bot and scan the new QR code."
 
-_FAILURE = re.compile(r"Got (\d+)\b.* connect failure, sending LoggedOut event")
+_DOOM = "refreshing CAT before reconnecting"
+_FAILURE = re.compile(r"Got (\d+)\b.* connect failure, ")
 _BUSY = re.compile(r"Got (\d+)/.* connect failure, assuming automatic reconnect")
 _ATTRIBUTE = re.compile(r"""\b(reason|code|expire)=["']?(\d+)""")
 _BAN_MARGIN: Final = 5
@@ -47,6 +48,20 @@ _BANS: Final = {
 def from_log_line(text: str) -> ZapwireError | None:
     """The end of a connection that a log line announces, or None for all other lines."""
     return next((judge(text) for sign, judge in _SIGNS if sign in text), None)
+
+
+def doom(text: str) -> str | None:
+    """The failure after whose log line the engine ends the process (docs/engine.md's E22); None for all other lines."""
+    return str(_failure_code(text) or "unknown") if _DOOM in text else None
+
+
+def doomed(reason: str) -> Blocked:
+    """Why a bot is not connected whose login ended the last process."""
+    detail = f"WhatsApp refused the connection in a way that ended the whole daemon (failure {reason})"
+    action = (
+        "Log the bot out and pair it anew. To connect it again may end the daemon once more; it starts by itself then."
+    )
+    return Blocked(detail, action=action)
 
 
 def from_event(code: int) -> ZapwireError:

@@ -18,6 +18,7 @@ from zapwire.transport.whatsapp_web import descriptors, proxies, sealed_file, st
 from zapwire.transport.whatsapp_web.bot import WhatsAppWebBot
 from zapwire.transport.whatsapp_web.devices import AuthFile
 from zapwire.transport.whatsapp_web.engine import Engine, library_path
+from zapwire.transport.whatsapp_web.last_words import LastWords
 from zapwire.transport.whatsapp_web.plain_file import PlainFile
 from zapwire.transport.whatsapp_web.server_override import ServerOverride, hide_environment, read_descriptor
 from zapwire.transport.whatsapp_web.shared import Shared
@@ -102,7 +103,9 @@ class WhatsAppWeb:
         # An engine that does not let go keeps the deleted file for itself; nobody finds it again.
         with contextlib.suppress(TransportError):
             await self._entered.let_go(bot)
-        await self._entered.file(bot).destroy()
+        file = self._entered.file(bot)
+        LastWords(file.path.parent, bot).take()
+        await file.destroy()
         if (spool := self._entered.spool(bot)) is not None:
             spool.destroy()
 

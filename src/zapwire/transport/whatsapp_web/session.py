@@ -15,6 +15,7 @@ from zapwire.transport.whatsapp_web import codes, conditions
 from zapwire.transport.whatsapp_web.engine import Engine
 from zapwire.transport.whatsapp_web.gate import Change
 from zapwire.transport.whatsapp_web.incoming import Incoming
+from zapwire.transport.whatsapp_web.last_words import LastWords
 from zapwire.transport.whatsapp_web.library import Library
 from zapwire.transport.whatsapp_web.messages import read_identity
 from zapwire.transport.whatsapp_web.spool import Spool
@@ -39,8 +40,16 @@ class Session:
     """A client in the engine. `start`, use, `stop`; never started again."""
 
     def __init__(
-        self, engine: Engine, bot: str, dsn: str, spool: Spool | None = None, proxy: str | None = None
+        self,
+        engine: Engine,
+        bot: str,
+        dsn: str,
+        *,
+        spool: Spool | None = None,
+        proxy: str | None = None,
+        last_words: LastWords | None = None,
     ) -> None:
+        self._last_words = last_words
         self._engine = engine
         self._bot = bot.encode()
         self._dsn = dsn.encode()
@@ -167,6 +176,8 @@ class Session:
 
     def on_log(self, text: str) -> None:
         """Judge a log line: the most reliable news of the connection's end."""
+        if self._last_words is not None and (doom := conditions.doom(text)) is not None:
+            self._last_words.write(doom)
         error = conditions.from_log_line(text) or conditions.from_store_line(text)
         if error is not None:
             self.fail(error)
