@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from zapwire.core import moving
 from zapwire.errors import Conflict, InvalidInput, NotFound
 from zapwire.model import BotState
 from zapwire.store import bots
+from zapwire.store.bots import Wanted
 
 SECRET = "correct horse battery"
 
@@ -105,6 +107,24 @@ async def test_a_failed_import_leaves_no_bot_and_touches_no_file(tmp_path: Path)
         assert there.transports.forgotten == []
         there.transports.occupied.clear()
         assert (await there.core.moving.bring(content, SECRET, start=False)).state is BotState.STOPPED
+
+
+async def test_after_a_crash_in_an_import_its_action_leads_out_and_the_device_stays_linked(tmp_path: Path):
+    async with world(tmp_path / "db") as here:
+        await linked(here)
+        content = await here.core.moving.export("shop", SECRET, move=True)
+        row = here.core.fleet.find("shop").standing.row
+    async with world(tmp_path / "there") as there:  # what stands in the database until the auth state is there, too
+        await there.core.fleet.admit(replace(row, wanted=Wanted.STOPPED, halt=moving._HALF))
+    async with world(tmp_path / "there", linked=True) as there:
+        bot = await there.core.fleet.get("shop")
+        assert (bot.state, bot.reason) == (BotState.BLOCKED, "its import is not finished")
+        assert bot.action == "delete the bot and import the bundle again"
+        await there.core.fleet.delete("shop")
+        assert there.transports["shop"].runs == 0  # unlinked over a connection, the bundle would be worth nothing
+        assert there.transports.forgotten == ["shop"]
+        await there.core.moving.bring(content, SECRET)
+        await there.until("shop", BotState.CONNECTED)
 
 
 async def test_one_account_that_is_brought_twice_at_once_arrives_once(tmp_path: Path):
