@@ -247,19 +247,29 @@ async def test_a_caller_who_goes_away_leaves_no_message_stored_but_unsent(tmp_pa
 
 
 async def test_a_reply_keeps_its_distance_from_the_message_it_answers(tmp_path: Path):
-    async with world(tmp_path / "db", linked=True, limits=replace(QUICK, reply_after=0.03)) as at:
+    lively = replace(QUICK, reply_after=0.03, reply_at_most=600.0, lively_chat=600.0)
+    async with world(tmp_path / "db", linked=True, limits=lively) as at:
         await connected(at)
         loop = asyncio.get_running_loop()
         times: list[float] = []
         at.transports["bot"].answer = lambda message: times.append(loop.time())
         heard = loop.time()
         await at.tell("bot", text("A"))  # from a LID whose phone number is PHONE
-        first, second = await say(at, "one"), await say(at, "two")
-        other = await say(at, "elsewhere", OTHERS[0])
-        assert (first.state, other.state) == (MessageState.QUEUED, MessageState.SENDING)
-        await end(at, second)
-        assert times[1] - heard >= 0.03
-        assert times[2] - times[1] >= 0.03
+        await say(at, "one")
+        await end(at, await say(at, "two"))
+        assert times[0] - heard >= 0.03
+        assert times[1] - times[0] >= 0.03
+
+
+async def test_only_the_chat_that_wrote_waits(tmp_path: Path):
+    never = replace(QUICK, reply_after=600.0, reply_at_most=600.0, lively_chat=600.0)
+    async with world(tmp_path / "db", linked=True, limits=never) as at:
+        await connected(at)
+        await at.tell("bot", text("A"))
+        answer, other = await say(at, "answer"), await say(at, "elsewhere", OTHERS[0])
+        assert (answer.state, other.state) == (MessageState.QUEUED, MessageState.SENDING)
+        await end(at, other)
+        assert [message.to for message in at.transports["bot"].sent] == [other.to.jid]
 
 
 def test_pacing_never_holds_a_message_for_long():
