@@ -11,8 +11,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.harness.keys import KEYS
 from zapwire.model import BotId, MessageId, MessageState
 from zapwire.store import outbox, times
-from zapwire.store.db import Transaction, prepare
+from zapwire.store.db import Transaction
 from zapwire.store.outbox import NewMessage
+from zapwire.store.preparing import prepare
 
 BOT, ID = BotId("bot"), MessageId("msg_1")
 RANK = {

@@ -11,8 +11,9 @@ import pytest
 
 from tests.harness.keys import KEYS
 from zapwire.errors import StoreError
-from zapwire.store import bots, db, deliveries, journal, outbox, sealing, times, webhooks
-from zapwire.store.db import Database, Transaction, prepare
+from zapwire.store import bots, deliveries, journal, outbox, preparing, sealing, times, webhooks
+from zapwire.store.db import Database, Transaction
+from zapwire.store.preparing import prepare
 from zapwire.vault.columns import Columns
 from zapwire.vault.keys import KeyRing, MasterKey
 
@@ -110,13 +111,13 @@ async def test_a_crash_right_after_the_sealing_leaves_nothing_readable_either(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(db, "scour", die)
+        patch.setattr(preparing, "scour", die)
         with pytest.raises(KeyboardInterrupt), closing(sqlite3.connect(tmp_path / "db", isolation_level=None)) as sql:
             prepare(KEYS, sql)
     assert plain_in(tmp_path) != []
     async with Database.open(tmp_path / "db", KEYS):
         assert plain_in(tmp_path) == []
-    monkeypatch.setattr(db, "scour", die)  # once is enough
+    monkeypatch.setattr(preparing, "scour", die)  # once is enough
     async with Database.open(tmp_path / "db", KEYS) as database:
         await database.read(check_all)
 

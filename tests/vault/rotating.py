@@ -14,7 +14,7 @@ from pathlib import Path
 from zapwire import rotation, unlocking
 from zapwire.settings import Settings
 from zapwire.store import bots, sealing
-from zapwire.store.db import prepare
+from zapwire.store.preparing import prepare
 from zapwire.transport.whatsapp_web.engine import library_path
 from zapwire.vault.database import SealedDatabase
 from zapwire.vault.vfs import Vfs

@@ -1,4 +1,4 @@
-"""The daemon's one SQLite file: one writer with group commit, one reader, numbered migrations.
+"""The daemon's one SQLite file: one writer with group commit, one reader.
 
 A write is a function of a `Transaction`. All writes queue up for one task; it takes whatever waits, runs each function
 under a savepoint of its own inside one `BEGIN IMMEDIATE` transaction, commits once, and only then answers the callers.
@@ -12,14 +12,11 @@ undo its write: a write that has begun is committed.
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
-from importlib import resources
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -28,7 +25,8 @@ import aiosqlite
 from zapwire.errors import StoreError
 from zapwire.events import Event
 from zapwire.measures import Timing
-from zapwire.store import sealing
+from zapwire.store.database_file import errors, files
+from zapwire.store.preparing import prepare, prepare_reader
 from zapwire.store.tail import Tail
 from zapwire.vault.keys import KeyRing
 
@@ -38,10 +36,6 @@ BUSY_TIMEOUT = 5.0
 """Seconds to wait for the command line's short writes (`zapwire token create`) to the same file."""
 BATCH = 256
 """Most writes in one commit: bounds how long the first of them waits for the last."""
-_FIRST_SEALED = 3
-"""Schema from which on columns are sealed."""
-_TO_SCOUR = 0x7363
-"""The `application_id` of a database in whose free pages and WAL something readable may be."""
 QUEUE = 2048
 """Most writes that wait; beyond it callers wait for a place."""
 
@@ -107,7 +101,7 @@ class Database:
         with errors(path), files(path, shared=shared):
             async with _connect(path) as writer, _connect(path) as reader:
                 last_seq = await writer.call(partial(prepare, keys))
-                await reader.call(partial(_prepare_reader, keys))
+                await reader.call(partial(prepare_reader, keys))
                 database = cls(writer, reader, Tail(last_seq))
                 task = asyncio.create_task(database._write_all(), name="store-writer")
                 try:
@@ -230,108 +224,3 @@ async def _connect(path: Path) -> AsyncIterator[_Connection]:
     connection = _Connection(connector, 64)
     async with connection:
         yield connection
-
-
-def prepare(keys: KeyRing | None, sql: sqlite3.Connection) -> int:
-    """Make a new connection fit for writing: durability, sealing, schema. Returns the last number in the journal."""
-    sql.execute("PRAGMA journal_mode = WAL")
-    sql.execute("PRAGMA synchronous = FULL")
-    found = int(sql.execute("PRAGMA user_version").fetchone()[0])
-    if keys is not None:
-        sealing.install(sql, sealing.choose(sql, keys))
-        if 0 < found < _FIRST_SEALED:
-            sql.execute(f"PRAGMA application_id = {_TO_SCOUR}")  # so that it is done even after a crash
-    _migrate(sql, able=keys is not None)
-    if keys is not None and int(sql.execute("PRAGMA application_id").fetchone()[0]) == _TO_SCOUR and scour(sql):
-        sql.execute("PRAGMA application_id = 0")
-    sql.execute("PRAGMA foreign_keys = ON")  # not before: a migration that makes a table anew would empty others
-    row = sql.execute("SELECT seq FROM sqlite_sequence WHERE name = 'journal'").fetchone()
-    return int(row[0]) if row else 0
-
-
-def _prepare_reader(keys: KeyRing | None, sql: sqlite3.Connection) -> None:
-    if keys is not None:
-        sealing.install(sql, sealing.choose(sql, keys))
-    sql.execute("PRAGMA query_only = ON")
-
-
-def scour(sql: sqlite3.Connection) -> bool:
-    """Leave nothing in free pages and in the WAL of what has just been sealed or deleted; False when somebody who reads
-    kept the WAL.
-    """
-    sql.execute("VACUUM")
-    return int(sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]) == 0
-
-
-def _migrate(sql: sqlite3.Connection, *, able: bool) -> None:
-    """Apply the schema files that the database has not seen, each in a transaction of its own, if we are *able* to."""
-    steps = sorted(_migrations())
-    found, newest = int(sql.execute("PRAGMA user_version").fetchone()[0]), steps[-1][0]
-    if found < newest and not able:
-        raise StoreError("the database comes from an older zapwire: start the daemon once, which brings it up to date")
-    for number, script in steps:
-        sql.execute("BEGIN IMMEDIATE")  # another process may be doing the same
-        try:
-            if int(sql.execute("PRAGMA user_version").fetchone()[0]) < number:
-                for statement in _statements(script):
-                    sql.execute(statement)
-                sql.execute(f"PRAGMA user_version = {number}")
-            sql.execute("COMMIT")
-        except BaseException:
-            sql.execute("ROLLBACK")
-            raise
-    if found > newest:
-        raise StoreError(
-            f"the database has schema {found}, but this zapwire knows only up to {newest}: "
-            "start the newer zapwire, or give another database"
-        )
-
-
-def _migrations() -> Iterator[tuple[int, str]]:
-    for file in resources.files("zapwire.store").joinpath("schema").iterdir():
-        if file.name.endswith(".sql"):
-            yield int(file.name.split("-")[0]), file.read_text("utf-8")
-
-
-def _statements(script: str) -> Iterator[str]:
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
-
-
-@contextmanager
-def files(path: Path, *, shared: bool) -> Iterator[None]:
-    """Make the file readable by its owner only, and hold the lock beside it."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    path.chmod(0o600)
-    if shared:
-        yield
-        return
-    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreError(
-                f"another zapwire daemon uses the database {path}: stop it, or give this one another database"
-            ) from None
-        yield
-    finally:
-        os.close(lock)
-
-
-@contextmanager
-def errors(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the system say about the database at *path* into `StoreError`."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise StoreError(f"cannot use the database {path}: {error}") from error
-    except OSError as error:
-        if str(error.filename or "").startswith(str(path)) or error.filename == str(path.parent):
-            raise StoreError(f"cannot use the database {path}: {error.strerror}") from error
-        raise

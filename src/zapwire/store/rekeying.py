@@ -7,7 +7,10 @@ from contextlib import closing
 from pathlib import Path
 
 from zapwire.errors import StoreError
-from zapwire.store import db, sealing
+from zapwire.store import sealing
+from zapwire.store.database_file import errors, files
+from zapwire.store.db import BUSY_TIMEOUT
+from zapwire.store.preparing import prepare, scour
 from zapwire.vault.columns import Columns
 from zapwire.vault.keys import KeyRing
 
@@ -18,17 +21,17 @@ def rekey(path: Path, keys: KeyRing) -> int:
     One transaction, so a crash leaves all of it under one key. Nothing sealed with the old one stays in free pages.
     Raises `StoreError`.
     """
-    with db.errors(path), db.files(path, shared=False), closing(_open(path, keys)) as sql:
+    with errors(path), files(path, shared=False), closing(_open(path, keys)) as sql:
         old, count = sealing.choose(sql, keys), 0
         if old.fingerprint != keys.sealing.fingerprint:
             count = sealing.reseal(sql, old, Columns(keys.sealing, Columns.new_salt()))
-        db.scour(sql)
+        scour(sql)
         return count
 
 
 def verify(path: Path, keys: KeyRing) -> list[str]:
     """What in the database at *path* does not open or is not whole, one line each. Raises `StoreError`."""
-    with db.errors(path), db.files(path, shared=False), closing(_open(path, keys)) as sql:
+    with errors(path), files(path, shared=False), closing(_open(path, keys)) as sql:
         faults = [str(row[0]) for row in sql.execute("PRAGMA integrity_check") if row[0] != "ok"]
         return faults + list(sealing.verify(sql, sealing.choose(sql, keys)))
 
@@ -36,9 +39,9 @@ def verify(path: Path, keys: KeyRing) -> list[str]:
 def _open(path: Path, keys: KeyRing) -> sqlite3.Connection:
     if not path.exists():
         raise StoreError(f"there is no database at {path}")
-    sql = sqlite3.connect(path, timeout=db.BUSY_TIMEOUT, isolation_level=None)
+    sql = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
     try:
-        db.prepare(keys, sql)
+        prepare(keys, sql)
     except BaseException:
         sql.close()
         raise

@@ -1,0 +1,90 @@
+"""What a new connection to the database needs before it is used: durability, the functions that seal, the schema.
+
+The schema comes in numbered files; `user_version` says which of them the database has seen.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from importlib import resources
+
+from zapwire.errors import StoreError
+from zapwire.store import sealing
+from zapwire.vault.keys import KeyRing
+
+_FIRST_SEALED = 3
+"""Schema from which on columns are sealed."""
+_TO_SCOUR = 0x7363
+"""The `application_id` of a database in whose free pages and WAL something readable may be."""
+
+
+def prepare(keys: KeyRing | None, sql: sqlite3.Connection) -> int:
+    """Make a new connection fit for writing: durability, sealing, schema. Returns the last number in the journal."""
+    sql.execute("PRAGMA journal_mode = WAL")
+    sql.execute("PRAGMA synchronous = FULL")
+    found = int(sql.execute("PRAGMA user_version").fetchone()[0])
+    if keys is not None:
+        sealing.install(sql, sealing.choose(sql, keys))
+        if 0 < found < _FIRST_SEALED:
+            sql.execute(f"PRAGMA application_id = {_TO_SCOUR}")  # so that it is done even after a crash
+    _migrate(sql, able=keys is not None)
+    if keys is not None and int(sql.execute("PRAGMA application_id").fetchone()[0]) == _TO_SCOUR and scour(sql):
+        sql.execute("PRAGMA application_id = 0")
+    sql.execute("PRAGMA foreign_keys = ON")  # not before: a migration that makes a table anew would empty others
+    row = sql.execute("SELECT seq FROM sqlite_sequence WHERE name = 'journal'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def prepare_reader(keys: KeyRing | None, sql: sqlite3.Connection) -> None:
+    """Make a new connection fit for reading, and for nothing else."""
+    if keys is not None:
+        sealing.install(sql, sealing.choose(sql, keys))
+    sql.execute("PRAGMA query_only = ON")
+
+
+def scour(sql: sqlite3.Connection) -> bool:
+    """Leave nothing in free pages and in the WAL of what has just been sealed or deleted; False when somebody who reads
+    kept the WAL.
+    """
+    sql.execute("VACUUM")
+    return int(sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]) == 0
+
+
+def _migrate(sql: sqlite3.Connection, *, able: bool) -> None:
+    """Apply the schema files that the database has not seen, each in a transaction of its own, if we are *able* to."""
+    steps = sorted(_migrations())
+    found, newest = int(sql.execute("PRAGMA user_version").fetchone()[0]), steps[-1][0]
+    if found < newest and not able:
+        raise StoreError("the database comes from an older zapwire: start the daemon once, which brings it up to date")
+    for number, script in steps:
+        sql.execute("BEGIN IMMEDIATE")  # another process may be doing the same
+        try:
+            if int(sql.execute("PRAGMA user_version").fetchone()[0]) < number:
+                for statement in _statements(script):
+                    sql.execute(statement)
+                sql.execute(f"PRAGMA user_version = {number}")
+            sql.execute("COMMIT")
+        except BaseException:
+            sql.execute("ROLLBACK")
+            raise
+    if found > newest:
+        raise StoreError(
+            f"the database has schema {found}, but this zapwire knows only up to {newest}: "
+            "start the newer zapwire, or give another database"
+        )
+
+
+def _migrations() -> Iterator[tuple[int, str]]:
+    for file in resources.files("zapwire.store").joinpath("schema").iterdir():
+        if file.name.endswith(".sql"):
+            yield int(file.name.split("-")[0]), file.read_text("utf-8")
+
+
+def _statements(script: str) -> Iterator[str]:
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
