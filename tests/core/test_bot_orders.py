@@ -15,7 +15,7 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, given, settings
 
 from tests.core.scripted import ALICE, PHONE, QUICK, World, eventually, paired, qr, text, world
-from zapwire.core.bot import Order
+from zapwire.core.supervisor import Order
 from zapwire.errors import Blocked, Conflict, LoggedOut, NotFound, PairingTimedOut, TransportError
 from zapwire.model import BotState
 from zapwire.transport.base import Connected, Disconnected
@@ -83,9 +83,9 @@ async def settled(at: World) -> None:
         if bot is None:
             return True
         transport = at.transports["a"]
-        if bot._order is Order.RUN and bot.view.state not in statuses_halted():
+        if bot._supervisor.order is Order.RUN and bot.view.state not in statuses_halted():
             return transport.running == 1 and transport.script.empty()
-        return transport.running == 0 and bot._order in {Order.STOP, Order.RUN}
+        return transport.running == 0 and bot._supervisor.order in {Order.STOP, Order.RUN}
 
     await eventually(quiet)
     await asyncio.sleep(0.01)
@@ -104,7 +104,7 @@ async def check(at: World) -> None:
         return
     bot = at.core.fleet._bots["a"]
     view = bot.view
-    if bot._order is Order.STOP:
+    if bot._supervisor.order is Order.STOP:
         assert view.state in {BotState.STOPPED, BotState.LOGGED_OUT}
     else:
         assert view.state is not BotState.STOPPED

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.core.scripted import PHONE, QUICK, Failing, World, eventually, text, world
-from zapwire.core.bot import Bot
 from zapwire.core.connection import Connection
+from zapwire.core.supervisor import Supervisor
 from zapwire.errors import LoggedOut, StoreError, TooMany, TransportError
 from zapwire.model import BotState, MessageState, Outgoing, Sent
 from zapwire.transport.base import Disconnected, Emit
@@ -159,7 +159,7 @@ async def test_a_logout_is_told_once_the_database_works_again(tmp_path: Path, wa
 async def test_a_mistake_of_ours_costs_one_bot_a_new_beginning_and_no_other_anything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, where: str
 ):
-    owner, name = (Bot, "_new_connection") if where == "supervisor" else (Connection, "_sit_out")
+    owner, name = (Supervisor, "_new_connection") if where == "supervisor" else (Connection, "_sit_out")
     plain, broken = getattr(owner, name), {"first": 2}
 
     def fail(self: Any, *arguments: Any, **more: Any) -> Any:

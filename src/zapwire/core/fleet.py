@@ -14,11 +14,12 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from zapwire.core import intake, proxies
-from zapwire.core.bot import Bot, log_failure
+from zapwire.core.bot import Bot
 from zapwire.core.breaker import Breaker
 from zapwire.core.keep import KEEP, Keep
 from zapwire.core.limits import Limits
 from zapwire.core.sender import Sender
+from zapwire.core.supervisor import log_failure
 from zapwire.errors import Conflict, InvalidInput, NotFound
 from zapwire.jid import parse_phone
 from zapwire.model import BotId, BotView, PairingCode, QrCode
