@@ -11,24 +11,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
-from zapwire.core import intake
+from zapwire.core.ledger import Done, Ledger
 from zapwire.core.limits import Limits
 from zapwire.core.pacing import Pacing, addresses_of
 from zapwire.core.radar import Radar
 from zapwire.errors import NotConnected, Refused, Restricted, StoreError, TransportError
-from zapwire.model import BotId, MessageId, MessageState, Outgoing, OutgoingView, Party, Sent
+from zapwire.model import BotId, MessageState, Outgoing, Party
 from zapwire.store import messages, outbox, times
-from zapwire.store.db import Database, Transaction
+from zapwire.store.db import Database
 from zapwire.store.outbox import Waiting
 from zapwire.transport.base import Transport
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 _SWEEP = 60.0
 """Seconds between two looks for messages that waited too long while the bot is offline."""
@@ -37,8 +36,6 @@ _AGAIN = 1.0
 
 UNLINKED = "the bot was logged out before it was sent"
 """Why messages fail that were meant for an account the bot no longer has."""
-
-Done = Callable[[OutgoingView], None]
 
 
 class Lane:
@@ -51,7 +48,7 @@ class Lane:
         self._transport = transport
         self._database = database
         self._limits = limits
-        self._done = done
+        self._ledger = Ledger(bot, database, limits, done)
         self._radar = radar
         self._pacing = Pacing(limits)
         self._chats: dict[str, deque[Waiting]] = {}
@@ -134,7 +131,7 @@ class Lane:
 
     async def drain(self, seconds: float) -> None:
         """Begin nothing more, and give what is under way *seconds* to end."""
-        self._closed = True
+        self._closed = self._ledger.closing = True
         if self._timer is not None:
             self._timer.cancel()
         until = self._loop.time() + seconds
@@ -172,7 +169,7 @@ class Lane:
             self._start(chat, self._expire(message))
             return now + _SWEEP
         if message.account != self.account:
-            self._start(chat, self._end(message.id, MessageState.FAILED, UNLINKED))
+            self._start(chat, self._ledger.end(message.id, MessageState.FAILED, UNLINKED))
             return now + _SWEEP
         if not self._online:
             return now + _SWEEP
@@ -208,7 +205,7 @@ class Lane:
         why = f"the bot was not connected within {hours:g} hours"
         if self._online and (limit := self._radar.restriction) is not None:
             why = f"{limit.reason}, and did not for {hours:g} hours"
-        await self._end(message.id, MessageState.FAILED, why)
+        await self._ledger.end(message.id, MessageState.FAILED, why)
 
     async def _take(self, message: Waiting) -> None:
         message.known = not self._radar.asks_who() or await self._writes_to_us(message.chat)
@@ -216,7 +213,7 @@ class Lane:
         if until is not None and limit is not None:
             await self._hold(message, until, limit.reason)
             return
-        view = await self._write(lambda transaction: outbox.take(transaction, self._bot, message.id))
+        view = await self._ledger.write(lambda transaction: outbox.take(transaction, self._bot, message.id))
         if view is not None:
             await self._hand_over(message, Outgoing(view.to.jid, view.type, view.content))
 
@@ -230,7 +227,7 @@ class Lane:
     async def _hold(self, message: Waiting, until: datetime, reason: str) -> None:
         """Let a message wait, which nobody has handed over yet."""
         message.due = until
-        await self._write(lambda transaction: outbox.hold(transaction, message.id, until, reason))
+        await self._ledger.write(lambda transaction: outbox.hold(transaction, message.id, until, reason))
         self.put(replace(message, since=0.0), front=True)
 
     async def _hand_over(self, message: Waiting, content: Outgoing) -> None:
@@ -245,70 +242,37 @@ class Lane:
         except TransportError as error:
             await self._try_again(message, error)
         except Refused as error:
-            await self._end(message.id, MessageState.FAILED, error.detail)
+            await self._ledger.end(message.id, MessageState.FAILED, error.detail)
         except TimeoutError:
-            await self._end(message.id, MessageState.UNKNOWN, "WhatsApp did not answer: it may have been sent or not")
+            await self._ledger.end(
+                message.id, MessageState.UNKNOWN, "WhatsApp did not answer: it may have been sent or not"
+            )
         except Exception:
             log.exception("bot %s: sending failed in a way nobody expected", self._bot)
-            await self._end(message.id, MessageState.UNKNOWN, "internal error, see the log: it may have been sent")
+            await self._ledger.end(
+                message.id, MessageState.UNKNOWN, "internal error, see the log: it may have been sent"
+            )
         else:
             self._radar.passed(known=message.known)
             self._pacing.spoken(message.chat, self._loop.time())
             # The next one to this chat need not wait for the disk: its `sending` goes into the same commit.
-            record = asyncio.create_task(self._sent(message.id, sent), name=f"sent-{self._bot}")
+            record = asyncio.create_task(self._ledger.sent(message.id, sent), name=f"sent-{self._bot}")
             self._records.add(record)
             record.add_done_callback(self._records.discard)
 
     async def _try_again(self, message: Waiting, error: TransportError) -> None:
         message.attempts += 1
         if message.attempts >= self._limits.send_attempts:
-            await self._end(message.id, MessageState.FAILED, f"{error.detail} ({message.attempts} attempts)")
+            await self._ledger.end(message.id, MessageState.FAILED, f"{error.detail} ({message.attempts} attempts)")
         else:
             await self._requeue(message, 2.0**message.attempts, error.detail)
 
     async def _requeue(self, message: Waiting, delay: float, reason: str) -> None:
         if message.account != self.account:
-            await self._end(message.id, MessageState.FAILED, UNLINKED)
+            await self._ledger.end(message.id, MessageState.FAILED, UNLINKED)
             return
         message.due = times.now() + timedelta(seconds=delay)
-        await self._write(
+        await self._ledger.write(
             lambda transaction: outbox.requeue(transaction, message.id, message.attempts, message.due, reason)
         )
         self.put(replace(message, since=0.0), front=True)
-
-    async def _sent(self, message: MessageId, sent: Sent) -> None:
-        def work(transaction: Transaction) -> OutgoingView | None:
-            for step in outbox.sent(transaction, self._bot, message, sent.whatsapp_id):
-                if step is MessageState.SENT or outbox.apply_step(transaction, message, step):
-                    intake.tell(transaction, self._bot, message)
-            return outbox.get(transaction.sql, self._bot, message)
-
-        await self._record(work)
-
-    async def _end(self, message: MessageId, state: MessageState, reason: str) -> None:
-        def work(transaction: Transaction) -> OutgoingView | None:
-            if outbox.finish(transaction, message, state, reason):
-                intake.tell(transaction, self._bot, message)
-            return outbox.get(transaction.sql, self._bot, message)
-
-        await self._record(work)
-
-    async def _write(self, work: Callable[[Transaction], T]) -> T:
-        """Store a step, however long the database fails: nobody else would. Raises `StoreError` only when closing."""
-        while True:
-            try:
-                return await self._database.write(work)
-            except StoreError as error:
-                if self._closed:
-                    raise
-                log.error("bot %s: sending waits for the database: %s", self._bot, error)  # noqa: TRY400
-                await asyncio.sleep(self._limits.store_again)
-
-    async def _record(self, work: Callable[[Transaction], OutgoingView | None]) -> None:
-        try:
-            view = await self._write(work)
-        except StoreError as error:  # the row stays `sending` and becomes `unknown` at the next start
-            log.error("bot %s: the end of a message could not be stored: %s", self._bot, error)  # noqa: TRY400
-            return
-        if view is not None:
-            self._done(view)
