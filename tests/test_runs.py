@@ -12,37 +12,37 @@ import pytest
 from zapwire import systemd
 from zapwire.core.process import Process
 from zapwire.recycling import Recycling
-from zapwire.runs import Run
+from zapwire.runs import Run, databases
 
 
 def test_the_marker_tells_how_the_last_run_ended(tmp_path: Path):
-    first = Run.begin(tmp_path)
+    first = Run.begin(tmp_path, tmp_path / "zapwire.db")
     assert first.start.reason == "first-start"
-    crashed = Run.begin(tmp_path)
+    crashed = Run.begin(tmp_path, tmp_path / "zapwire.db")
     assert crashed.start.reason == "crashed"
     assert crashed.start.last_started == first.start.at
     crashed.end("stopped")
-    assert Run.begin(tmp_path).start.reason == "stopped"
-    Run.begin(tmp_path).end("recycled")
-    assert Run.begin(tmp_path).start.reason == "recycled"
+    assert Run.begin(tmp_path, tmp_path / "zapwire.db").start.reason == "stopped"
+    Run.begin(tmp_path, tmp_path / "zapwire.db").end("recycled")
+    assert Run.begin(tmp_path, tmp_path / "zapwire.db").start.reason == "recycled"
 
 
 def test_a_run_before_the_last_boot_was_ended_by_the_machine(tmp_path: Path):
-    Run.begin(tmp_path)
+    Run.begin(tmp_path, tmp_path / "zapwire.db")
     marker = tmp_path / "run.json"
     marker.write_text(json.dumps({**json.loads(marker.read_text()), "boot": "another"}))
-    assert Run.begin(tmp_path).start.reason == "rebooted"
+    assert Run.begin(tmp_path, tmp_path / "zapwire.db").start.reason == "rebooted"
 
 
 def test_the_last_sign_of_life_is_when_the_marker_was_touched(tmp_path: Path):
-    run = Run.begin(tmp_path)
+    run = Run.begin(tmp_path, tmp_path / "zapwire.db")
     os.utime(tmp_path / "run.json", (1_000_000, 1_000_000))
-    start = Run.begin(tmp_path).start
+    start = Run.begin(tmp_path, tmp_path / "zapwire.db").start
     assert start.last_alive is not None
     assert start.last_alive.timestamp() == 1_000_000
     os.utime(tmp_path / "run.json", (1_000_000, 1_000_000))
     run.touch()
-    start = Run.begin(tmp_path).start
+    start = Run.begin(tmp_path, tmp_path / "zapwire.db").start
     assert start.last_alive is not None
     assert start.last_alive.timestamp() > 1_000_000
 
@@ -50,10 +50,10 @@ def test_the_last_sign_of_life_is_when_the_marker_was_touched(tmp_path: Path):
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"started": "x"}'])
 def test_a_damaged_marker_counts_as_a_crash_and_stops_nothing(tmp_path: Path, damage: str):
     (tmp_path / "run.json").write_text(damage)
-    assert Run.begin(tmp_path).start.reason == "crashed"
+    assert Run.begin(tmp_path, tmp_path / "zapwire.db").start.reason == "crashed"
     (tmp_path / "run.json").unlink()
     (tmp_path / "run.json").mkdir()  # nothing can be written there
-    assert Run.begin(tmp_path).start.reason == "crashed"
+    assert Run.begin(tmp_path, tmp_path / "zapwire.db").start.reason == "crashed"
 
 
 def used(resident: int = 0, descriptors: int = 0) -> Process:
@@ -88,3 +88,12 @@ def test_the_watchdog_is_ours_or_nobodys(monkeypatch: pytest.MonkeyPatch, micros
     monkeypatch.setenv("WATCHDOG_USEC", micros)
     monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()) if owner == "own" else owner)
     assert systemd.watchdog_seconds() == seconds
+
+
+def test_every_database_that_is_still_there_is_remembered(tmp_path: Path) -> None:
+    for name in ("one.db", "two.db"):
+        (tmp_path / name).touch()
+        Run.begin(tmp_path, tmp_path / name).end("stopped")
+    assert {path.name for path in databases(tmp_path)} == {"one.db", "two.db"}
+    (tmp_path / "one.db").unlink()
+    assert {path.name for path in databases(tmp_path)} == {"two.db"}

@@ -94,7 +94,7 @@ async def _run(settings: Settings, say: Say, sandbox_process: int | None) -> boo
                 place = stack.enter_context(_bind(Address("127.0.0.1", 0)))
                 relay = _listen(make_relay(sandbox, settings), place, drain=0.1)
                 sandbox.page = await stack.enter_async_context(relay) + "/"
-        run = Run.begin(settings.sessions_dir)
+        run = Run.begin(settings.sessions_dir, settings.database_file)
         await tell_start(database, run.start)
         core = await stack.enter_async_context(
             open_core(database, transports, limits=_limits(settings), webhook_networks=settings.webhook_allow_networks)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from zapwire import folder_lock, unlocking
+from zapwire import folder_lock, runs, unlocking
 from zapwire.errors import SettingsError, StoreError
 from zapwire.settings import BOTS, SPOOLS, Settings
 from zapwire.store import rekeying
@@ -55,6 +55,7 @@ def rotate(settings: Settings, library: Path, step: Step = lambda _: None) -> Re
     """
     with folder_lock.hold(settings.sessions_dir, "key rotate"):
         source = unlocking.for_all(settings)
+        _refuse_other_databases(settings)
         ring = _with_new_key(source)
         step("the new key is there")
         report = Report(ring.sealing.fingerprint)
@@ -70,6 +71,18 @@ def rotate(settings: Settings, library: Path, step: Step = lambda _: None) -> Re
             _drop_old(source, ring, report)
             step("the old key is gone")
         return report
+
+
+def _refuse_other_databases(settings: Settings) -> None:
+    """A daemon that was once started with other settings made another one, which this rotation would lock for ever."""
+    ours = settings.database_file.resolve()
+    others = [str(path) for path in runs.databases(settings.sessions_dir) if path != ours]
+    if others:
+        raise SettingsError(
+            f"database: daemons of this folder used {', '.join(others)} too, which the old key seals as well: give the "
+            "one in use with --database, and move the others away; nothing was changed",
+            field="database",
+        )
 
 
 def sealed_files(settings: Settings) -> list[Path]:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 logger = logging.getLogger(__name__)
 
@@ -50,16 +50,17 @@ class Start:
 class Run:
     """The marker of this run; made by `begin`."""
 
-    def __init__(self, file: Path, start: Start) -> None:
+    def __init__(self, file: Path, start: Start, databases: list[str]) -> None:
         self._file = file
+        self._databases = databases
         self.start = start
 
     @classmethod
-    def begin(cls, folder: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Run:
-        """Read how the last run ended, and note that this one runs. The folder's lock must be held."""
+    def begin(cls, folder: Path, database: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Run:
+        """Read how the last run ended, and note that this one runs, on *database*. The folder's lock must be held."""
         file = folder / NAME
-        run = cls(file, _judge(file, now()))
-        run._write({"started": run.start.at.isoformat(), "pid": os.getpid(), "boot": _boot(), "ended": None})
+        run = cls(file, _judge(file, now()), [*{*map(str, databases(folder)), str(database.resolve())}])
+        run._write(None)
         return run
 
     def touch(self) -> None:
@@ -71,9 +72,16 @@ class Run:
 
     def end(self, how: str) -> None:
         """This run ends in order: `STOPPED` or `RECYCLED`."""
-        self._write({"started": self.start.at.isoformat(), "pid": os.getpid(), "boot": _boot(), "ended": how})
+        self._write(how)
 
-    def _write(self, content: dict[str, Any]) -> None:
+    def _write(self, ended: str | None) -> None:
+        content = {
+            "started": self.start.at.isoformat(),
+            "pid": os.getpid(),
+            "boot": _boot(),
+            "ended": ended,
+            "databases": self._databases,
+        }
         new = self._file.with_suffix(".new")
         try:
             new.write_text(json.dumps(content))
@@ -81,6 +89,15 @@ class Run:
             new.replace(self._file)
         except OSError as error:  # a full disk is no reason not to run
             logger.warning("%s cannot be written, so the next start will not know how this run ended: %s", new, error)
+
+
+def databases(folder: Path) -> list[Path]:
+    """The databases that daemons of this folder ever used and that are still there: its key seals them all."""
+    try:
+        found = json.loads((folder / NAME).read_text()).get("databases", [])
+    except (OSError, ValueError, AttributeError):
+        return []
+    return [path for path in map(Path, found) if path.exists()]
 
 
 def _judge(file: Path, at: datetime) -> Start:

@@ -15,6 +15,7 @@ import pytest
 
 from zapwire import unlocking
 from zapwire.model import BotId
+from zapwire.runs import Run
 from zapwire.settings import Settings
 from zapwire.store import sealing
 from zapwire.transport.whatsapp_web.spool import Spool
@@ -230,3 +231,15 @@ def test_status_and_doctor_change_nothing(folder: Path):
     (folder / "master.key").unlink()
     done = run("zapwire", "doctor", *where, HTTPS_PROXY="http://127.0.0.1:9")
     assert "fault    the master key is missing, without which nothing opens: " in done.stdout
+
+
+def test_another_database_under_the_same_key_is_not_locked_for_ever(folder: Path):
+    shutil.copy(folder / "zapwire.db", folder / "other.db")
+    for name in ("zapwire.db", "other.db"):
+        Run.begin(folder, folder / name).end("stopped")
+    before = (folder / "master.key").read_text()
+    done = run("zapwire", "key", "rotate", "--sessions-dir", str(folder))
+    assert (done.returncode, f"{folder / 'other.db'} too" in done.stderr) == (2, True)
+    assert (folder / "master.key").read_text() == before
+    (folder / "other.db").unlink()
+    assert run("zapwire", "key", "rotate", "--sessions-dir", str(folder)).returncode == 0
