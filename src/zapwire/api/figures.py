@@ -108,7 +108,7 @@ class WebhookStats(_Figures):
 
     deliveries: DeliveryStats
     pending: int = Field(description="Deliveries under way or not begun.")
-    parked: int = Field(description="Deliveries that failed and are tried again.")
+    parked: int = Field(description="Deliveries that are stored and wait for an attempt, their first or another.")
     dead_letters: int = Field(description="Deliveries that were given up.")
 
 
@@ -131,7 +131,7 @@ class Stats(_Figures):
     process: ProcessStats
     engine: EngineStats
     store: StoreStats
-    streams: int = Field(description="WebSockets that follow the events.")
+    streams: int = Field(description="WebSockets and event streams that follow the events.")
     webhooks: WebhookStats
     pairing: PairingStats
     total: TotalStats

@@ -69,7 +69,7 @@ class Exporter(Collector):
         yield _gauge("zapwire_uptime_seconds", "Since the daemon's start.", figures.uptime)
         yield _gauge("process_threads", "Threads, the engine's own included.", figures.process.threads)
         yield _timing("zapwire_event_loop_lag_seconds", "How late the event loop is, twice a second.", self._stats.lag)
-        yield _gauge("zapwire_websocket_clients", "WebSockets that follow the events.", self._streams)
+        yield _gauge("zapwire_websocket_clients", "WebSockets and event streams that follow the events.", self._streams)
         yield _gauge("zapwire_journal_seq", "Number of the newest event.", figures.last_seq)
         yield _timing("zapwire_store_commit_seconds", "Commits of the database.", self._stats.commits)
         yield _counter("zapwire_store_writes", "Writes in all commits.", self._stats.writes)
@@ -97,7 +97,8 @@ class Exporter(Collector):
             family.add_metric((outcome,), _buckets(timing), timing.sum)
         yield family
         yield _gauge("zapwire_webhook_pending", "Deliveries under way or not begun.", figures.pending)
-        yield _gauge("zapwire_webhook_parked", "Deliveries that failed and are tried again.", figures.parked)
+        parked = "Deliveries that are stored and wait for an attempt, their first or another."
+        yield _gauge("zapwire_webhook_parked", parked, figures.parked)
         yield _gauge("zapwire_webhook_dead_letters", "Deliveries that were given up.", figures.dead_letters)
 
     def _pairings(self) -> Iterator[Metric]:

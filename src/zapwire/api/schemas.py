@@ -13,13 +13,13 @@ from zapwire.events import EventType
 from zapwire.model import BotState, MessageState
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
     """Of a request: an unknown field is an error, and "yes" is not a boolean."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class _Answer(BaseModel):
+class Answer(BaseModel):
     """Of an answer: exactly these fields."""
 
     model_config = ConfigDict(extra="forbid")
@@ -28,7 +28,7 @@ class _Answer(BaseModel):
 Timestamp = str
 
 
-class CreateBot(_Body):
+class CreateBot(Body):
     """A new bot."""
 
     id: str | None = Field(None, description="Slug `[a-z0-9][a-z0-9-]{0,62}`; made when absent.")
@@ -40,7 +40,7 @@ class CreateBot(_Body):
     proxy_check: bool = Field(True, description="Refuse a proxy that does not lead to WhatsApp now.")  # noqa: FBT003
 
 
-class UpdateBot(_Body):
+class UpdateBot(Body):
     """What to change of a bot; absent fields stay."""
 
     name: str | None = Field(None, description="For people.")
@@ -52,7 +52,7 @@ class UpdateBot(_Body):
     proxy_check: bool = Field(True, description="Refuse a proxy that does not lead to WhatsApp now.")  # noqa: FBT003
 
 
-class Health(_Answer):
+class Health(Answer):
     """Does WhatsApp answer on the bot's connection."""
 
     healthy: bool = Field(description="Connected, and something came in or was answered lately.")
@@ -62,7 +62,7 @@ class Health(_Answer):
     round_trip: float | None = Field(description="Seconds that this answer took.")
 
 
-class Restriction(_Answer):
+class Restriction(Answer):
     """A limit that WhatsApp put on the account."""
 
     kind: str = Field(description="`first-messages`, `rate`, or the `code` of a blocked bot; docs/api.md lists them.")
@@ -73,7 +73,7 @@ class Restriction(_Answer):
     error: int | None = Field(description="WhatsApp's error number, if it gave one.")
 
 
-class HistoryEntry(_Answer):
+class HistoryEntry(Answer):
     """A state that a bot was in, from `since` until the next entry's."""
 
     n: int = Field(description="Grows with time; for `before`.")
@@ -86,14 +86,14 @@ class HistoryEntry(_Answer):
     last: Timestamp = Field(description="When it was told last.")
 
 
-class History(_Answer):
+class History(Answer):
     """A page of a bot's history, newest first."""
 
     history: list[HistoryEntry]
     next_before: int | None = Field(description="`before` for the next page; null at the end.")
 
 
-class Bot(_Answer):
+class Bot(Answer):
     """A bot and what it is doing."""
 
     id: str
@@ -114,13 +114,13 @@ class Bot(_Answer):
     restriction: Restriction | None
 
 
-class BotList(_Answer):
+class BotList(Answer):
     """All bots, by creation."""
 
     bots: list[Bot]
 
 
-class ExportBot(_Body):
+class ExportBot(Body):
     """What to seal a bot's state with."""
 
     passphrase: str = Field(description="At least 12 characters; the bundle opens with nothing else.")
@@ -131,7 +131,7 @@ class ExportBot(_Body):
     )
 
 
-class ImportBot(_Body):
+class ImportBot(Body):
     """A bundle, made by an export."""
 
     bundle: str = Field(description="The bundle in base64.")
@@ -140,7 +140,7 @@ class ImportBot(_Body):
     start: bool = Field(True, description="Connect it at once.")  # noqa: FBT003 - as above
 
 
-class Qr(_Answer):
+class Qr(Answer):
     """A QR code to scan under Linked devices; it expires after some 20 to 60 seconds and a new one follows."""
 
     code: str = Field(description="The QR code's text.")
@@ -149,20 +149,20 @@ class Qr(_Answer):
     attempt: int = Field(description="1 for the first code since pairing began.")
 
 
-class PairByCode(_Body):
+class PairByCode(Body):
     """The phone to link."""
 
     phone: str = Field(description="Its number with country code, like +4915123456789.")
 
 
-class PairingCode(_Answer):
+class PairingCode(Answer):
     """The code to type on the phone under Linked devices, Link with phone number instead."""
 
     code: str
     expires_at: Timestamp
 
 
-class SendMessage(_Body):
+class SendMessage(Body):
     """A message to send."""
 
     to: str = Field(description="`+E.164`, digits with country code, or a JID.")
@@ -170,7 +170,7 @@ class SendMessage(_Body):
     text: str = Field(description="1 to 65536 characters.")
 
 
-class Party(_Answer):
+class Party(Answer):
     """A person or a group: the address WhatsApp used, and both names as far as known."""
 
     jid: str
@@ -178,7 +178,7 @@ class Party(_Answer):
     lid: str | None
 
 
-class OutgoingMessage(_Answer):
+class OutgoingMessage(Answer):
     """A message handed in for sending, and how far it got."""
 
     id: str
@@ -194,7 +194,7 @@ class OutgoingMessage(_Answer):
     updated_at: Timestamp
 
 
-class ReceivedMessage(_Answer):
+class ReceivedMessage(Answer):
     """A message that came in."""
 
     id: str
@@ -208,7 +208,7 @@ class ReceivedMessage(_Answer):
     push_name: str | None
 
 
-class Event(_Answer):
+class Event(Answer):
     """One line of the journal: also one WebSocket frame, and one webhook body."""
 
     id: str = Field(description="The same over all retries.")
@@ -219,14 +219,14 @@ class Event(_Answer):
     data: dict[str, Any] = Field(description="By type; the document's webhooks describe each.")
 
 
-class EventGap(_Answer):
+class EventGap(Answer):
     """Events that were pruned before the reader came to them; both ends included."""
 
     from_seq: int = Field(alias="from")
     to_seq: int = Field(alias="to")
 
 
-class EventPage(_Answer):
+class EventPage(Answer):
     """Events from the journal, oldest first."""
 
     events: list[Event]
@@ -235,13 +235,13 @@ class EventPage(_Answer):
     gap: EventGap | None = Field(description="What lay between `after` and these events and is no longer kept.")
 
 
-class Live(_Answer):
+class Live(Answer):
     """The process is there."""
 
     status: Literal["ok"]
 
 
-class Ready(_Answer):
+class Ready(Answer):
     """The daemon can do its work."""
 
     status: Literal["ready"]
@@ -253,35 +253,35 @@ class Ready(_Answer):
     alerts: list[str] = Field(description="Kinds of the `daemon.alert` events that are not over.")
 
 
-class SandboxInfo(_Answer):
+class SandboxInfo(Answer):
     """The sandbox that stands in for WhatsApp."""
 
     socket_url: str
     page: str = Field(description="Where the sandbox shows its virtual phones.")
 
 
-class Scan(_Body):
+class Scan(Body):
     """Let a virtual phone scan the bot's present QR code."""
 
     bot: str
     phone: str | None = Field(None, description="Digits of the virtual phone; each bot has one of its own when absent.")
 
 
-class Scanned(_Answer):
+class Scanned(Answer):
     """The virtual phone scanned it."""
 
     phone: str | None
     lid: str | None = None
 
 
-class Fault(_Answer):
+class Fault(Answer):
     """One fault of a body that has several."""
 
     field: str
     detail: str
 
 
-class Problem(_Answer):
+class Problem(Answer):
     """RFC 9457 problem."""
 
     type: str = Field(description="`urn:zapwire:problem:<code>`")

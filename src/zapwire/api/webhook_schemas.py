@@ -6,9 +6,7 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field
 
-from zapwire.api.schemas import Event, Timestamp
-from zapwire.api.schemas import _Answer as Answer
-from zapwire.api.schemas import _Body as Body
+from zapwire.api.schemas import Answer, Body, Event, Timestamp
 from zapwire.store.deliveries import DeliveryState
 
 

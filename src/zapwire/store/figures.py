@@ -25,7 +25,7 @@ class Backlog:
     outbox: dict[str, Waiting]
     """By bot; those without are missing."""
     parked: int
-    """Deliveries that failed and are tried again."""
+    """Deliveries that are stored and wait for an attempt, their first or another."""
     dead_letters: int
     """Deliveries that were given up."""
 
