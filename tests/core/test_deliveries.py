@@ -18,6 +18,7 @@ from tests.core.receiver import Receiver, receiver
 from tests.core.scripted import PHONE, QUICK, Failing, World, eventually, text, world
 from tests.core.test_webhooks import connected, disabled, failing, person
 from zapwire.core import deliverer
+from zapwire.core.deliverer import Deliverer
 from zapwire.errors import Conflict, InvalidInput, NotFound
 from zapwire.model import BotState
 from zapwire.store import times
@@ -343,6 +344,44 @@ async def test_one_that_is_gone_is_disabled_and_not_told_so_itself(tmp_path: Pat
         wanted = {"A", "renamed"}  # the one that was refused, and one that came after the news
         await hook.until(lambda: wanted <= {one["data"].get("name", one["data"]["id"]) for one in hook.taken})
         assert {one["type"] for one in hook.taken} == {"bot.state", "message.received"}
+
+
+async def test_a_change_while_an_endpoint_is_looked_up_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    plain, looking, go = Deliverer._look_up, asyncio.Event(), asyncio.Event()
+
+    async def slow(self: Deliverer, endpoint: str) -> Any:
+        found = await plain(self, endpoint)
+        looking.set()
+        await go.wait()
+        return found
+
+    monkeypatch.setattr(Deliverer, "_look_up", slow)
+    async with receiver() as old, receiver() as new, world(tmp_path / "db", linked=True, limits=FAST) as at:
+        await connected(at)
+        endpoint, _ = await at.core.endpoints.create(old.url, events=["message.received"])
+        await looking.wait()
+        await at.core.endpoints.update(endpoint.id, url=new.url)
+        go.set()
+        await at.tell("bot", text("A"))
+        await new.until(lambda: len(new.taken) == 1)
+        assert old.got == []
+
+
+@pytest.mark.timeout(30)
+async def test_a_stop_while_an_endpoint_is_looked_up_waits_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    plain, looking = Deliverer._look_up, asyncio.Event()
+
+    async def slow(self: Deliverer, endpoint: str) -> Any:
+        found = await plain(self, endpoint)
+        looking.set()
+        while not self._stopping:  # noqa: ASYNC110 - nothing announces it
+            await asyncio.sleep(0)
+        return found
+
+    monkeypatch.setattr(Deliverer, "_look_up", slow)
+    async with world(tmp_path / "db", limits=replace(FAST, webhook_drain=600.0)) as at:
+        await at.core.endpoints.create("http://127.0.0.1:9/hook")
+        await looking.wait()
 
 
 async def test_switched_off_by_hand_it_says_so_and_tells_nobody(tmp_path: Path):

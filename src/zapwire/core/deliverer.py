@@ -143,6 +143,8 @@ class Deliverer:
             over = False
             try:
                 found, target = await self._look_up(endpoint)
+                if self._newest.get(endpoint) is not mine or self._stopping:
+                    return  # there was no courier yet that the change, or the stop, could have ended
                 if found is None or target is None or not found.enabled or found.paused:
                     return
                 await self._run(Courier(found, target, self._means), endpoint)
