@@ -12,20 +12,17 @@ any time. Three rules keep that simple:
 
 from __future__ import annotations
 
-import random
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
 
 from zapwire.core import linking, proxies, statuses
-from zapwire.core.breaker import Breaker
 from zapwire.core.bucket import Bucket
 from zapwire.core.changes import halted
 from zapwire.core.insisting import insist
 from zapwire.core.keep import KEEP, Keep
-from zapwire.core.limits import Limits
+from zapwire.core.means import Means
 from zapwire.core.radar import Radar
-from zapwire.core.sender import Sender
 from zapwire.core.standing import Standing
 from zapwire.core.statuses import HALTED, Status
 from zapwire.core.supervisor import Order, Supervisor
@@ -33,8 +30,7 @@ from zapwire.errors import Conflict
 from zapwire.model import BotState, BotView, PairingCode, QrCode, Restriction
 from zapwire.proxy import Proxy
 from zapwire.store.bots import BotRow, Wanted
-from zapwire.store.db import Database
-from zapwire.transport.base import Transport, TransportFactory
+from zapwire.transport.base import Transport
 
 T = TypeVar("T")
 
@@ -45,23 +41,15 @@ class Bot:
     def __init__(
         self,
         row: BotRow,
-        transports: TransportFactory,
-        database: Database,
-        sender: Sender,
-        *,
-        breaker: Breaker,
-        limits: Limits,
-        chance: random.Random,
+        means: Means,
     ) -> None:
-        self._transport: Transport = transports(row.id)
+        self._transport: Transport = means.transports(row.id)
         proxies.use(self._transport, row.proxy)
-        self._limits = limits
-        self._bucket = Bucket(limits.starts_per_minute)
-        self._supervisor = Supervisor(
-            row, self._transport, transports, database, sender, breaker=breaker, limits=limits, chance=chance
-        )
+        self._limits = means.limits
+        self._bucket = Bucket(means.limits.starts_per_minute)
+        self._supervisor = Supervisor(row, self._transport, means)
         self._standing = self._supervisor.standing
-        self.radar = Radar(row.id, limits, row.restriction, self._note_restriction)
+        self.radar = Radar(row.id, means.limits, row.restriction, self._note_restriction)
         """What the account may not send for the moment."""
 
     @property

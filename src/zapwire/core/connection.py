@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,18 +15,16 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from zapwire.core import changes, codec, intake, statuses
-from zapwire.core.breaker import Breaker
 from zapwire.core.insisting import insist, insist_in_turn
-from zapwire.core.limits import Limits
 from zapwire.core.liveness import Liveness
-from zapwire.core.sender import Sender
+from zapwire.core.means import Means
 from zapwire.core.standing import Also, Change, Standing, same
 from zapwire.core.statuses import Status
 from zapwire.errors import Blocked, Condition, LoggedOut, NeedsPerson, StoreError, TransportError
 from zapwire.events import EventType
 from zapwire.model import BotState, QrCode
 from zapwire.store import journal, times
-from zapwire.store.db import Database, Transaction
+from zapwire.store.db import Transaction
 from zapwire.store.turns import Turn
 from zapwire.transport.base import (
     Connected,
@@ -37,7 +34,6 @@ from zapwire.transport.base import (
     Received,
     Transport,
     TransportEvent,
-    TransportFactory,
     Troubled,
 )
 
@@ -63,29 +59,19 @@ class Connection:
         self,
         standing: Standing,
         transport: Transport,
-        transports: TransportFactory,
-        database: Database,
-        sender: Sender,
+        means: Means,
         *,
-        breaker: Breaker,
-        limits: Limits,
-        chance: random.Random,
         heeded: bool = True,
     ) -> None:
         self._standing = standing
-        self._breaker = breaker
         self._epoch = standing.epoch if heeded else _NEVER
         self._transport = transport
-        self._transports = transports
-        self._database = database
-        self._sender = sender
-        self._limits = limits
-        self._chance = chance
+        self._means = means
         self._online_at: float | None = None
         self._hurry = asyncio.Event()
         self._turn: Turn | None = None
         """Of the newest message or receipt."""
-        self._liveness = Liveness(standing.bot, transport, limits, chance, self._probed)
+        self._liveness = Liveness(standing.bot, transport, means.limits, means.chance, self._probed)
         self._failures = 0
         self._silent = 0
         """Connections in a row that were given up because WhatsApp answered nothing on them."""
@@ -126,7 +112,7 @@ class Connection:
             yield
         finally:
             standing.health = lambda: None
-            self._breaker.left(standing.bot)
+            self._means.breaker.left(standing.bot)
 
     async def _connect(self) -> None:
         """Run the transport, and ask meanwhile whether it hears. Raises what ends it; too much silence is `Blocked`."""
@@ -142,7 +128,7 @@ class Connection:
         except TransportError as error:
             if error.condition is Condition.SILENT and self._online_at is not None:
                 self._silent += 1
-            if self._silent >= self._limits.silent_rounds:
+            if self._silent >= self._means.limits.silent_rounds:
                 self._silent = 0
                 raise self._deaf() from None
             raise
@@ -153,7 +139,7 @@ class Connection:
             await asyncio.gather(*ways, return_exceptions=True)
 
     def _deaf(self) -> Blocked:
-        rest, rounds = self._limits.silent_rest, self._limits.silent_rounds
+        rest, rounds = self._means.limits.silent_rest, self._means.limits.silent_rounds
         return Blocked(
             f"WhatsApp takes the login and then answers nothing, {rounds} times in a row",
             action="Look at WhatsApp on the phone; if it works there, log the bot out and pair it again. "
@@ -165,8 +151,8 @@ class Connection:
     async def _pause(self, error: TransportError) -> None:
         """Between two attempts: for as long as the backoff says, or until another bot has found WhatsApp again."""
         self._failures = 1 if self._was_good() else self._failures + 1
-        limits, chance = self._limits, self._chance
-        elsewhere = self._breaker.failed(self._standing.bot, error, self._standing.row.proxy)
+        limits, chance = self._means.limits, self._means.chance
+        elsewhere = self._means.breaker.failed(self._standing.bot, error, self._standing.row.proxy)
         at_once = error.condition is Condition.SILENT and self._silent == 1 and self._online_at is not None
         delay = 0.0 if at_once else statuses.backoff(self._failures, limits, chance)
         status = statuses.retrying(error, delay)
@@ -197,7 +183,7 @@ class Connection:
 
     async def _probed(self, failures: int) -> None:
         """Tell what a probe found out, when that is news."""
-        standing, limits = self._standing, self._limits
+        standing, limits = self._standing, self._means.limits
         if failures == 0:
             self._silent = 0
             if standing.unhealthy:
@@ -209,21 +195,22 @@ class Connection:
             await standing.report(statuses.unanswered(failures), self._epoch, event=event)
 
     def _was_good(self) -> bool:
-        online_at = self._online_at
-        return online_at is not None and asyncio.get_running_loop().time() - online_at >= self._limits.good_connection
+        if self._online_at is None:
+            return False
+        return asyncio.get_running_loop().time() - self._online_at >= self._means.limits.good_connection
 
     async def _halt(self, error: NeedsPerson) -> bool:
         """Note why only a person can go on. True when the time has come to try again all the same."""
         status, standing = statuses.halted(error), self._standing
-        self._breaker.left(standing.bot)
+        self._means.breaker.left(standing.bot)
         change: Change = partial(changes.halted, status) if error.condition in _LASTING else same
         also: Also | None = None
         if isinstance(error, LoggedOut):
-            await changes.forget(self._transports, standing.bot)
-            change, also = changes.unlinked(status), partial(self._sender.abandon, bot=standing.bot)
+            await changes.forget(self._means.transports, standing.bot)
+            change, also = changes.unlinked(status), partial(self._means.sender.abandon, bot=standing.bot)
         # Nothing else will correct the state: there is no connection any more.
         report = partial(standing.report, status, self._epoch, change, also=also, strict=True)
-        await insist(report, standing.bot, self._limits.store_again)
+        await insist(report, standing.bot, self._means.limits.store_again)
         if error.until is None:
             return False
         await self._sit_out()
@@ -235,7 +222,7 @@ class Connection:
         WhatsApp does not say it twice, so a failing database is tried again: every step can be repeated. News of the
         connection only for a while; messages and receipts for as long as it takes, in the order in which they came.
         """
-        limits, bot = self._limits, self._standing.bot
+        limits, bot = self._means.limits, self._standing.bot
         if not isinstance(event, Received | Receipt):
             await insist(partial(self._take_in, event), bot, limits.store_again, limits.store_patience)
             return
@@ -249,11 +236,11 @@ class Connection:
     async def _store(self, event: Received | Receipt, turn: Turn) -> None:
         bot = self._standing.bot
         if isinstance(event, Receipt):
-            await intake.receipt(self._database, bot, event, turn)
+            await intake.receipt(self._means.database, bot, event, turn)
             return
-        self._sender.heard(bot, event.message)
-        await intake.received(self._database, bot, event.message, turn)
-        self._sender.wrote(bot, event.message)
+        self._means.sender.heard(bot, event.message)
+        await intake.received(self._means.database, bot, event.message, turn)
+        self._means.sender.wrote(bot, event.message)
 
     async def _take_in(self, event: TransportEvent) -> None:
         bot, standing = self._standing.bot, self._standing
@@ -266,7 +253,7 @@ class Connection:
             case Connected():
                 if self._online_at is None:
                     self._online_at = asyncio.get_running_loop().time()
-                self._breaker.left(bot)
+                self._means.breaker.left(bot)
                 self._liveness.online(at_once=standing.unhealthy)
                 status = Status(BotState.CONNECTED)
                 await standing.report(status, self._epoch, partial(changes.known, event.identity), strict=True)
@@ -281,7 +268,7 @@ class Connection:
     async def _show_qr(self, code: QrCode) -> None:
         def told(transaction: Transaction) -> None:
             if lost:
-                self._sender.abandon(transaction, self._standing.bot)
+                self._means.sender.abandon(transaction, self._standing.bot)
             journal.append(transaction, EventType.BOT_QR, self._standing.bot, codec.qr_json(code))
 
         # A linked bot that pairs has lost its auth state, or a crash came between that and the news of it.

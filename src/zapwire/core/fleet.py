@@ -18,6 +18,7 @@ from zapwire.core.bot import Bot
 from zapwire.core.breaker import Breaker
 from zapwire.core.keep import KEEP, Keep
 from zapwire.core.limits import Limits
+from zapwire.core.means import Means
 from zapwire.core.sender import Sender
 from zapwire.core.supervisor import log_failure
 from zapwire.errors import Conflict, InvalidInput, NotFound
@@ -53,9 +54,9 @@ class Fleet:
         self._database = database
         self._transports = transports
         self._sender = sender
-        self._limits = limits or Limits()
-        self._chance = chance or random.Random()  # noqa: S311 - spreads load, keeps no secret
-        self._breaker = Breaker(self._limits)
+        limits = limits or Limits()
+        chance = chance or random.Random()  # noqa: S311 - spreads load, keeps no secret
+        self._means = Means(transports, database, sender, Breaker(limits), limits, chance)
         self._bots: dict[BotId, Bot] = {}
         self._supervisors: dict[BotId, asyncio.Task[None]] = {}
         self._steps: set[asyncio.Task[Any]] = set()
@@ -199,15 +200,7 @@ class Fleet:
         return found
 
     async def _add(self, row: BotRow) -> Bot:
-        bot = Bot(
-            row,
-            self._transports,
-            self._database,
-            self._sender,
-            breaker=self._breaker,
-            limits=self._limits,
-            chance=self._chance,
-        )
+        bot = Bot(row, self._means)
         await self._sender.attach(row.id, bot.transport, bot.radar)
         self._bots[row.id] = bot
         supervisor = asyncio.create_task(bot.run(), name=f"supervisor-{row.id}")

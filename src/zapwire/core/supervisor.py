@@ -9,25 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from dataclasses import replace
 from enum import Enum, auto
 from functools import partial
 
 from zapwire.core import statuses, unlinking
-from zapwire.core.breaker import Breaker
 from zapwire.core.changes import forget, unlinked
 from zapwire.core.connection import Connection
 from zapwire.core.insisting import insist
-from zapwire.core.limits import Limits
-from zapwire.core.sender import Sender
+from zapwire.core.means import Means
 from zapwire.core.standing import Standing
 from zapwire.core.statuses import Status
 from zapwire.errors import Condition, TransportError
 from zapwire.model import BotState, Identity
 from zapwire.store.bots import BotRow
-from zapwire.store.db import Database
-from zapwire.transport.base import Transport, TransportFactory
+from zapwire.transport.base import Transport
 
 log = logging.getLogger(__name__)
 
@@ -49,21 +45,10 @@ class Supervisor:
         self,
         row: BotRow,
         transport: Transport,
-        transports: TransportFactory,
-        database: Database,
-        sender: Sender,
-        *,
-        breaker: Breaker,
-        limits: Limits,
-        chance: random.Random,
+        means: Means,
     ) -> None:
         self._transport = transport
-        self._transports = transports
-        self._database = database
-        self._sender = sender
-        self._breaker = breaker
-        self._limits = limits
-        self._chance = chance
+        self._means = means
         self._unlink_due = row.unlinking  # ordered before the daemon ended
         self._told = True
         """Does WhatsApp know of the last logout?"""
@@ -72,7 +57,7 @@ class Supervisor:
         self.order = Order.RUN if row.starts else Order.LOGOUT if row.unlinking else Order.STOP
         self.idle = asyncio.Event()
         """There is no connection, and none is being ended."""
-        self._standing = self.standing = Standing(row, statuses.at_start(row), database, self.tell_sender)
+        self._standing = self.standing = Standing(row, statuses.at_start(row), means.database, self.tell_sender)
         """What is known of the bot."""
 
     def give(self, order: Order) -> None:
@@ -94,9 +79,9 @@ class Supervisor:
     def tell_sender(self) -> None:
         """Let messages go out, or not, as the state is now."""
         if self._standing.status.state is BotState.CONNECTED and self.order is Order.RUN:
-            self._sender.online(self._standing.bot)
+            self._means.sender.online(self._standing.bot)
         else:
-            self._sender.offline(self._standing.bot)
+            self._means.sender.offline(self._standing.bot)
 
     async def run(self) -> None:
         """Make the connection follow the orders until the bot leaves; never fails, ends early only by cancelling.
@@ -116,7 +101,7 @@ class Supervisor:
             self.idle.set()
 
     async def _pause(self, failures: int) -> None:
-        delay = statuses.backoff(failures, self._limits, self._chance)
+        delay = statuses.backoff(failures, self._means.limits, self._means.chance)
         if self.order is Order.RUN:
             error = TransportError("internal error, see the log", condition=Condition.INTERNAL)
             await self._standing.report(statuses.retrying(error, delay), self._standing.epoch)
@@ -140,8 +125,8 @@ class Supervisor:
                 continue
             if self.order is Order.LEAVE:
                 return
-            await forget(self._transports, self._standing.bot)
-            await insist(self._note_logout, self._standing.bot, self._limits.store_again)
+            await forget(self._means.transports, self._standing.bot)
+            await insist(self._note_logout, self._standing.bot, self._means.limits.store_again)
 
     async def _run_until_ordered(self) -> bool:
         """Keep the connection until the next order. If that is to unlink, do so while connected; then True."""
@@ -165,22 +150,12 @@ class Supervisor:
             await asyncio.wait([task, ordered])
 
     def _new_connection(self, *, heeded: bool = True) -> Connection:
-        return Connection(
-            self._standing,
-            self._transport,
-            self._transports,
-            self._database,
-            self._sender,
-            breaker=self._breaker,
-            limits=self._limits,
-            chance=self._chance,
-            heeded=heeded,
-        )
+        return Connection(self._standing, self._transport, self._means, heeded=heeded)
 
     async def _unlink(self, *, connected: bool) -> None:
         """Remove the device from its account, if WhatsApp can be told."""
         self._unlink_due = False
-        at, patience = self._standing, self._limits.logout_time
+        at, patience = self._standing, self._means.limits.logout_time
         if connected or not at.linked or at.row.halt is not None:  # a halted bot must not connect by itself
             self._told = await unlinking.unlink(self._transport, at.bot, patience=patience)
         else:
@@ -190,7 +165,7 @@ class Supervisor:
     async def _note_logout(self) -> None:
         """Note that the device is unlinked, and what waited to be sent by its account failed."""
         status, at = statuses.logged_out(told=self._told), self._standing
-        abandon = partial(self._sender.abandon, bot=at.bot)
+        abandon = partial(self._means.sender.abandon, bot=at.bot)
         async with at.lock:
             if self.order is Order.LOGOUT:
                 await at.commit(unlinked(status)(at.row), status, also=abandon)
