@@ -20,7 +20,7 @@ demo: setup ## start the daemon against its own sandbox: no phone needed
 	@$(BIN)/zapwire serve --sandbox
 
 test: lint ## check the style, the types and the imports, then run every test
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 lint: setup-dev ## only the style, the types and the imports
 	$(BIN)/ruff format --check .
