@@ -89,7 +89,7 @@ class Limits:
     """The longest `Retry-After` of an endpoint that is obeyed."""
     replayed_at_once: int = 10_000
     """Deliveries that one call queues anew."""
-    cursor_saved: float = 0.25
+    cursor_saved: float = 0.1
     """How far the stored cursor may lag; after a crash these deliveries are repeated with the same ids."""
 
     store_again: float = 1.0
