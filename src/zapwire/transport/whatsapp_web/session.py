@@ -32,7 +32,8 @@ STOP_DIALLING: Final = 1.0
 """The same while a dial is under way, which nothing can cut short."""
 CALLS_PER_BOT: Final = 4
 """So that one bot whose server hangs cannot take all call threads (docs/engine.md's E9)."""
-DRAIN_QUIET: Final = 0.1
+DRAIN_QUIET: Final = 0.2
+"""Seconds of silence after a disconnect that say that the engine has told all it took."""
 DRAIN_DEADLINE: Final = 2.0
 
 
@@ -216,8 +217,11 @@ class Session:
 
     def _drain(self) -> None:
         # These messages are acknowledged to WhatsApp already (E11); what a cancelled bot does not take in now is lost.
-        deadline = time.monotonic() + DRAIN_DEADLINE
-        while self.incoming.quiet_for() < DRAIN_QUIET and time.monotonic() < deadline:
+        # Silence from before the disconnect says nothing: one may be on its way out of the engine in this very moment.
+        began = time.monotonic()
+        while (passed := time.monotonic() - began) < DRAIN_DEADLINE:
+            if min(passed, self.incoming.quiet_for()) >= DRAIN_QUIET:
+                return
             time.sleep(DRAIN_QUIET / 4)
 
 
