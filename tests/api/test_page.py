@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -17,6 +18,9 @@ from tests.api.scripted import LINKED
 from zapwire.api.keys import WARNINGS
 from zapwire.api.sandbox import Sandbox
 from zapwire.errors import Condition
+from zapwire.events import EventType
+from zapwire.store import journal
+from zapwire.store.retention import NO_BOT
 from zapwire.transport.base import Connected, Troubled
 
 
@@ -162,3 +166,19 @@ async def test_auth_state_in_the_clear_is_complained_about(
     monkeypatch.setitem(api.app._state, WARNINGS, ["auth state is stored in the clear"])
     await page.reload()
     await expect(page.locator("#warnings")).to_have_text("Warning: auth state is stored in the clear.")
+
+
+async def test_what_the_daemon_says_of_itself_is_shown_in_words(api: Api, page: Page) -> None:
+    told = (
+        (EventType.DAEMON_STARTED, {"reason": "crashed", "detail": "the last run ended without a stop"}),
+        (EventType.DAEMON_ALERT, {"kind": "database", "state": "raised", "detail": "disk is full"}),
+        (EventType.DAEMON_ALERT, {"kind": "database", "state": "cleared", "detail": "it answers again"}),
+    )
+    for kind, data in told:
+        await api.core.database.write(partial(journal.append, kind=kind, bot=NO_BOT, data=data))
+    await page.goto(f"{api.url}/#token={TOKEN}")
+    await page.locator("#journal summary").click()
+    rows = page.locator("#events tr")
+    await expect(rows.nth(2)).to_contain_text("the last run ended without a stop")
+    await expect(rows.nth(1)).to_contain_text("database: disk is full")
+    await expect(rows.nth(0)).to_contain_text("database: over")

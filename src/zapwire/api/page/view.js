@@ -95,7 +95,11 @@ export function gist(event) {
       return `${data.from_me ? "me" : data.push_name || partyName(data.sender)}: ${data.text ?? `(${data.type})`}`;
     case "message.status":
       return `to ${partyName(data.to)}: ${messageWords(data)}`;
+    case "daemon.alert":
+      return data.state === "raised" ? `${data.kind}: ${data.detail}` : `${data.kind}: over`;
+    case "webhook.gap":
+      return `${data.webhook} missed ${data.count} events`;
     default:
-      return "";
+      return data.detail ?? data.reason ?? "";
   }
 }
