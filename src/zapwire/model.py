@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NewType
+from typing import Any, Final, NewType
 
 BotId = NewType("BotId", str)
 """A slug, `[a-z0-9][a-z0-9-]{0,62}`; never used as a path without that check."""
+
+NO_BOT: Final = BotId("")
+"""Whom an event concerns that is about no bot; outside it is shown as null."""
 
 MessageId = NewType("MessageId", str)
 """Of a received message WhatsApp's id; of a sent one ours (`msg_...`), as WhatsApp's is not known beforehand."""

@@ -12,12 +12,12 @@ from zapwire.core.codec import timestamp, timestamp_or_none
 from zapwire.core.process import Process
 from zapwire.core.vitals import PATIENCE, ROUND, Vitals
 from zapwire.events import EventType
+from zapwire.model import NO_BOT
 from zapwire.recycling import Recycling
 from zapwire.runs import CRASHED, Run, Start
 from zapwire.settings import Settings
 from zapwire.store import journal
 from zapwire.store.db import Database
-from zapwire.store.retention import NO_BOT
 from zapwire.transport.base import TransportFactory
 
 logger = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ from zapwire.api.keys import WARNINGS
 from zapwire.api.sandbox import Sandbox
 from zapwire.errors import Condition
 from zapwire.events import EventType
+from zapwire.model import NO_BOT
 from zapwire.store import journal
-from zapwire.store.retention import NO_BOT
 from zapwire.transport.base import Connected, Troubled
 
 

@@ -25,7 +25,7 @@ from zapwire.core.signing import Signer
 from zapwire.errors import NotFound, StoreError
 from zapwire.events import Event, EventType
 from zapwire.measures import Timing
-from zapwire.model import BotId
+from zapwire.model import NO_BOT
 from zapwire.store import times, webhooks
 from zapwire.store.db import Database
 from zapwire.store.webhooks import Endpoint
@@ -123,7 +123,7 @@ class Deliverer:
         if found is None or target is None:
             raise NotFound("no such webhook", field="webhook")
         event = Event(
-            0, f"evt_{secrets.token_hex(12)}", EventType.WEBHOOK_TEST, times.now(), BotId(""), {"webhook": found.id}
+            0, f"evt_{secrets.token_hex(12)}", EventType.WEBHOOK_TEST, times.now(), NO_BOT, {"webhook": found.id}
         )
         async with self._means.posts:
             session, seconds = self._means.session, self._limits.webhook_time

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zapwire.core import codec
 from zapwire.events import EventType
-from zapwire.model import BotId
+from zapwire.model import NO_BOT
 from zapwire.store import journal, webhooks
 from zapwire.store.db import Transaction
 
@@ -14,4 +14,4 @@ def disable(transaction: Transaction, endpoint: str, reason: str) -> None:
     if webhooks.disable(transaction, endpoint, reason):
         found = webhooks.get(transaction.sql, endpoint)
         assert found is not None  # noqa: S101 - just updated
-        journal.append(transaction, EventType.WEBHOOK_DISABLED, BotId(""), codec.disabled_json(found))
+        journal.append(transaction, EventType.WEBHOOK_DISABLED, NO_BOT, codec.disabled_json(found))

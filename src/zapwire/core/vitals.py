@@ -20,9 +20,9 @@ from typing import Final, Self
 from zapwire.core.process import Process, process
 from zapwire.errors import StoreError, ZapwireError
 from zapwire.events import EventType
+from zapwire.model import NO_BOT
 from zapwire.store import journal
 from zapwire.store.db import Database, Transaction, beat
-from zapwire.store.retention import NO_BOT
 from zapwire.transport.base import TransportFactory, Watched
 
 log = logging.getLogger(__name__)

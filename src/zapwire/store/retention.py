@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from zapwire.events import EventType
-from zapwire.model import BotId
+from zapwire.model import NO_BOT, BotId
 from zapwire.store import deliveries, journal, times, webhooks
 from zapwire.store.db import Transaction
 
@@ -40,9 +40,6 @@ DELETE FROM deliveries WHERE (endpoint, seq) IN (
 )""",
 }
 """Received messages, ended outgoing ones, dead letters and their deliveries, other deliveries that are over."""
-
-NO_BOT = BotId("")
-"""Of an event that is about no bot."""
 
 
 def prune_rows(transaction: Transaction, kind: str, oldest: datetime) -> bool:
