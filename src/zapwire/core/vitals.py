@@ -21,6 +21,7 @@ from zapwire.core.process import Process, process
 from zapwire.errors import StoreError, ZapwireError
 from zapwire.events import EventType
 from zapwire.model import NO_BOT
+from zapwire.same_file import identity
 from zapwire.store import journal
 from zapwire.store.db import Database, Transaction, beat
 from zapwire.transport.base import TransportFactory, Watched
@@ -62,7 +63,7 @@ class Vitals:
         """
         self._database = database
         self._transports = transports
-        self._files = {file: _inode(file) for file in files}
+        self._files = {file: identity(file) for file in files}
         self._well = well
         self._each = each
         self._every = every
@@ -150,7 +151,7 @@ class Vitals:
         yield "leak", open_now if leaks else None
 
     def _looks_at_files(self) -> Iterator[tuple[str, str | None]]:
-        gone = [str(file) for file, inode in self._files.items() if _inode(file) != inode]
+        gone = [str(file) for file, inode in self._files.items() if identity(file) != inode]
         words = f"{', '.join(gone)} was deleted or replaced while in use: what is written from now on is lost"
         yield "files", words if gone else None
 
@@ -219,11 +220,3 @@ class LoopGuard:
                 while not turned.wait(1) and not self._ended.is_set():
                     pass
             self._worst = max(self._worst, time.monotonic() - asked)
-
-
-def _inode(file: Path) -> tuple[int, int] | None:
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino

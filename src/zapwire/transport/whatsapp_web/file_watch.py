@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from zapwire.errors import Condition
+from zapwire.same_file import identity
 from zapwire.transport.base import Troubled
 
 
@@ -16,12 +17,12 @@ class FileWatch:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._place = _place(path)
+        self._place = identity(path)
         self._told = False
 
     def news(self) -> Troubled | None:
         """What is the matter, once."""
-        if self._told or _place(self._path) == self._place:
+        if self._told or identity(self._path) == self._place:
             return None
         self._told = True
         return Troubled(
@@ -29,11 +30,3 @@ class FileWatch:
             "Put the file back with the daemon stopped, or log the bot out and pair it again.",
             Condition.AUTH_DAMAGED,
         )
-
-
-def _place(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
