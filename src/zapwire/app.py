@@ -113,7 +113,7 @@ async def _run(settings: Settings, say: Say, sandbox_process: int | None) -> boo
         logger.info("ready", extra={"url": url})
         await stop.wait()
         notify("STOPPING=1" if stop.recycling is None else "STATUS=renewing itself\nWATCHDOG=1")
-        logger.info("stopping")
+        logger.info("stopping", extra={"signal": stop.signal} if stop.signal else None)
     run.end(STOPPED if stop.recycling is None else RECYCLED)
     logger.info("stopped")
     return stop.recycling is not None

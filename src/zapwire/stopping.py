@@ -3,34 +3,59 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from queue import SimpleQueue
+from types import FrameType
+from typing import Final
 
+from zapwire import logs
 from zapwire.errors import SandboxEnded, ZapwireError
 
 logger = logging.getLogger(__name__)
 
+_STOPS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGALRM)
+"""Every one of them would end the process: it stops in order instead."""
+_INSISTS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
+"""A second one of these leaves at once. A terminal that is closed sends SIGHUP twice and means one stop."""
+_LAST_RESORT: Final = 5.0
+"""Seconds after the limit at which the process is ended without Python."""
+
 
 class Stop:
-    """When to stop: on SIGTERM or SIGINT, or when something without which the daemon is useless has ended.
+    """When to stop: on a signal, or when something without which the daemon is useless has ended.
 
-    A second signal, or *limit* seconds of stopping, end the process the hard way.
+    A second signal, or *limit* seconds of stopping, end the process the hard way. That works also while the event loop
+    or the main thread stands: a thread that waits from the start does it, and it takes no lock that anybody may hold.
     """
 
     def __init__(self, limit: float) -> None:
         self._limit = limit
         self._asked = asyncio.Event()
-        self._signalled = False
+        self._insisted = False
         self._fault: ZapwireError | None = None
         self.recycling: str | None = None
         """Why the program is to be executed again after the stop."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self._on_signal)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, self.recycle, "SIGUSR2 asks for it")
+        self.signal: str | None = None
+        """Name of the signal that asked last."""
+        self._loop = asyncio.get_running_loop()
+        self._begun: SimpleQueue[None] = SimpleQueue()  # its put is safe in a signal handler
+        self._clock_runs = False
+        # where the last resort says where it stood: stderr may be what hangs
+        self._nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        threading.Thread(target=self._leave_in_time, name="hard exit", daemon=True).start()
+        for number in _STOPS:
+            # nohup has it ignored, and means it
+            if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                # not the loop's own handlers: those wait for the loop to turn
+                signal.signal(number, self._on_signal)
+        self._loop.add_signal_handler(signal.SIGUSR2, self.recycle, "SIGUSR2 asks for it")
 
     async def wait(self) -> None:
         """Wait until it is time to stop; raises the fault when there is one."""
@@ -52,26 +77,49 @@ class Stop:
             self.recycling = why
             self._begin()
 
-    def _on_signal(self) -> None:
-        self.recycling = None  # who asks for a stop means it
-        if self._signalled:
-            _leave()
-        self._signalled = True
-        if not self._asked.is_set():
-            self._begin()
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        """In the main thread, between any two steps of Python: no log line here, its lock may be held."""
+        self.recycling, self.signal = None, signal.Signals(number).name  # who asks for a stop means it
+        if number in _INSISTS:
+            if self._insisted:
+                _leave("a stop was asked for twice: leaving at once")
+            self._insisted = True
+        self._start_the_clock()
+        with suppress(RuntimeError):  # the loop is closed: the process ends already
+            self._loop.call_soon_threadsafe(self._asked.set)
 
     def _begin(self) -> None:
+        self._start_the_clock()
         self._asked.set()
-        # a thread, because what hangs may be the event loop or the interpreter's own exit
-        watchdog = threading.Timer(self._limit, _leave)
-        watchdog.daemon = True
-        watchdog.start()
+
+    def _start_the_clock(self) -> None:
+        """Safe in a signal handler."""
+        if self._clock_runs:
+            return
+        self._clock_runs = True
+        self._begun.put(None)
+        with suppress(RuntimeError):  # no thread to be had
+            # Ends the process also when something never gives Python's lock back: needs neither that lock nor Python.
+            faulthandler.dump_traceback_later(self._limit + _LAST_RESORT, exit=True, file=self._nowhere)
+
+    def _leave_in_time(self) -> None:
+        self._begun.get()
+        time.sleep(self._limit)
+        _leave("the stop took too long: leaving at once")
 
 
-def _leave() -> None:
-    logger.critical("the stop took too long or was asked for twice: leaving at once")
-    logging.shutdown()
-    os._exit(1)
+def _leave(why: str) -> None:
+    """End the process now, with a line in the log if that can be written without waiting for anybody."""
+    try:
+        line = logs.line(logger, logging.CRITICAL, why)
+        blocking = os.get_blocking(2)
+        os.set_blocking(2, False)
+        try:
+            os.write(2, line)
+        finally:
+            os.set_blocking(2, blocking)
+    finally:
+        os._exit(1)
 
 
 @contextmanager
