@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web
@@ -23,7 +23,7 @@ from zapwire.core.limits import Limits
 from zapwire.core.live import Live
 from zapwire.core.tokens import Tokens
 from zapwire.errors import SettingsError
-from zapwire.events import EventType
+from zapwire.events import Event, EventType
 from zapwire.recycling import execute_again
 from zapwire.runs import RECYCLED, STOPPED, Run
 from zapwire.settings import BOTS, SPOOLS, Address, Settings, make_sessions_dir
@@ -31,6 +31,7 @@ from zapwire.stopping import Stop, watch
 from zapwire.store.db import Database
 from zapwire.supervision import tell_start, watch_over
 from zapwire.systemd import notify
+from zapwire.tasks import Tasks, supervise
 from zapwire.transport.whatsapp_web.factory import WhatsAppWeb
 from zapwire.transport.whatsapp_web.server_override import read_descriptor
 from zapwire.transport.whatsapp_web.spool import Spools
@@ -192,20 +193,20 @@ async def _listen(app: web.Application, listener: socket.socket, drain: float = 
 @asynccontextmanager
 async def _states_in_log(live: Live) -> AsyncIterator[None]:
     """Log what each bot does from now on: a line for each new state, not for each try."""
-    events = live.follow(None, types=[EventType.BOT_STATE])
+    events = live.follower(types=[EventType.BOT_STATE])
+    known: dict[str, str] = {}
 
     async def write() -> None:
-        known: dict[str, str] = {}
-        async for event in events:
-            state, reason = event.data["state"], event.data["reason"]
-            if known.get(event.bot) != state:
-                known[event.bot] = state
-                logger.info("bot %s: %s%s", event.bot, state, f" ({reason})" if reason else "")
+        while True:
+            for event in await events.batch():
+                if isinstance(event, Event) and known.get(event.bot) != event.data["state"]:
+                    state, reason = event.data["state"], event.data["reason"]
+                    known[event.bot] = state
+                    logger.info("bot %s: %s%s", event.bot, state, f" ({reason})" if reason else "")
 
-    async with aclosing(events):  # type: ignore[type-var]
-        writer = asyncio.create_task(write(), name="states of the bots in the log")
-        try:
-            yield
-        finally:
-            writer.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
+    tasks = Tasks()
+    tasks.spawn(supervise("the bots' states in the log", write), "states of the bots in the log")
+    try:
+        yield
+    finally:
+        await tasks.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from functools import cache
 
 logger = logging.getLogger(__name__)
 
@@ -14,12 +15,16 @@ def notify(state: str) -> None:
     place = os.environ.get("NOTIFY_SOCKET")
     if not place:
         return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
-        try:
-            out.connect("\0" + place[1:] if place.startswith("@") else place)
-            out.sendall(state.encode())
-        except OSError as error:
-            logger.warning("systemd cannot be told %r: %s", state, error)
+    try:
+        _socket().sendto(state.encode(), "\0" + place[1:] if place.startswith("@") else place)
+    except OSError as error:
+        logger.warning("systemd cannot be told %r: %s", state, error)
+
+
+@cache
+def _socket() -> socket.socket:
+    """Kept: a daemon without a descriptor to spare is alive, and has to be able to say so."""
+    return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
 
 
 def watchdog_seconds() -> float | None:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from tests.core.scripted import ALICE, eventually, paired, qr, text, world
 from zapwire.errors import PairingTimedOut, StoreError
+from zapwire.events import EventType
 from zapwire.model import BotState
+from zapwire.store import journal
 from zapwire.transport.base import Connected, Disconnected
 
 
@@ -56,3 +58,13 @@ async def test_it_counts_on_after_the_database_failed(tmp_path: Path, monkeypatc
             await one.tell("shop", text(f"M{number}"))
         await eventually(lambda: tally.all.received.count == 5)
         assert len(failures) == 3
+
+
+async def test_an_event_that_cannot_be_counted_is_named_and_passed_over(tmp_path: Path, caplog) -> None:
+    async with world(tmp_path / "db", linked=True) as one:
+        await one.core.fleet.create("shop")
+        await one.until("shop", BotState.CONNECTED)
+        await one.database.write(lambda transaction: journal.append(transaction, EventType.BOT_STATE, "shop", {}))
+        await one.tell("shop", text("M"))
+        await eventually(lambda: one.core.stats.tally.all.received.count == 1)
+        assert "(bot.state) cannot be counted" in caplog.text

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import resource
+import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.core.scripted import Failing, ScriptedTransports, World, world
+from zapwire import systemd
+from zapwire.core.process import Process
 from zapwire.core.vitals import LoopGuard, Vitals
+from zapwire.errors import StoreError
 
 
 class Engine(ScriptedTransports):
@@ -87,6 +96,73 @@ async def test_a_full_disk_is_an_answer_and_is_told_when_it_can_be(tmp_path: Pat
         disk.broken = False
         await watched.vitals.round()
         assert await watched.told() == [("database", "raised"), ("database", "cleared")]
+
+
+async def test_a_refusal_counts_as_an_answer_whatever_its_words_are(tmp_path: Path):
+    async with world(tmp_path / "db") as at:
+        watched = Watched(at)
+
+        async def refuse(work: Any) -> Any:
+            raise StoreError("the disk does not answer")
+
+        at.database.write = refuse  # type: ignore[method-assign]
+        await watched.vitals.round()
+        assert (watched.fed, watched.vitals.alerts) == (1, {"database": "the disk does not answer"})
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """Every descriptor that this process may have is in use."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = [os.open("/dev/null", os.O_RDONLY)]
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (max(int(one.name) for one in Path("/proc/self/fd").iterdir()) + 8, hard)
+    )
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.open("/dev/null", os.O_RDONLY))
+        yield
+    finally:
+        for one in taken:
+            os.close(one)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_a_daemon_without_a_descriptor_left_says_so_and_is_fed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(0)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        async with world(tmp_path / "db") as at:
+            watched = Watched(at)
+            watched.vitals._well = partial(systemd.notify, "WATCHDOG=1")
+            await watched.vitals.round()
+            assert manager.recv(100) == b"WATCHDOG=1"
+            with no_descriptor_left():
+                await watched.vitals.round()
+                most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+            assert manager.recv(100) == b"WATCHDOG=1"
+            assert watched.vitals.alerts == {"descriptors": f"{most} of {most} descriptors are open"}
+            await watched.vitals.round()
+            assert await watched.told() == [("descriptors", "raised"), ("descriptors", "cleared")]
+
+
+async def test_a_look_that_fails_is_told_and_the_next_one_comes(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    async with world(tmp_path / "db") as at:
+        looks = 0
+        done = asyncio.Event()
+
+        def each(_: Process) -> None:
+            nonlocal looks
+            looks += 1
+            if looks == 1:
+                raise RuntimeError("a mistake of ours")
+            done.set()
+
+        async with Watched(at, each=each).vitals, asyncio.timeout(20):
+            await done.wait()
+    assert "the look at the daemon's health failed" in caplog.text
 
 
 async def test_calls_that_never_return_are_told(tmp_path: Path):

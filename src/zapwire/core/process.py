@@ -9,11 +9,12 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cache
 from types import TracebackType
 from typing import Final, Self
 
 from zapwire.measures import Timing
+from zapwire.tasks import spawn, supervise
 
 _LOOK_EVERY: Final = 0.5
 
@@ -29,26 +30,49 @@ class Process:
     descriptors: int
     descriptors_most: int
     threads: int
+    virtual: int = 0
+    """Bytes of address space."""
 
 
 def process() -> Process:
-    """As it is now."""
+    """As it is now; also when no descriptor is left, which is when it matters most."""
     used = resource.getrusage(resource.RUSAGE_SELF)
-    resident, descriptors, threads = 0, 0, threading.active_count()
-    if sys.platform == "linux":
-        status = dict(
-            line.split(":", 1) for line in Path("/proc/self/status").read_text("ascii", "replace").splitlines()
-        )
-        resident = int(status["VmRSS"].split()[0]) * 1024
-        threads = int(status["Threads"])  # the engine's own are among them
-        descriptors = len(os.listdir("/proc/self/fd")) - 1  # noqa: PTH208 - names are not looked at
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    status = _status()
     return Process(
-        resident=resident,
+        resident=_kilobytes(status.get("VmRSS")),
+        virtual=_kilobytes(status.get("VmSize")),
         cpu=used.ru_utime + used.ru_stime,
-        descriptors=descriptors,
-        descriptors_most=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
-        threads=threads,
+        descriptors=_descriptors(most),
+        descriptors_most=most,
+        threads=int(status.get("Threads", threading.active_count())),  # the engine's own are among them
     )
+
+
+def _descriptors(most: int) -> int:
+    if sys.platform != "linux":
+        return 0
+    try:
+        return len(os.listdir("/proc/self/fd")) - 1  # noqa: PTH208 - names are not looked at
+    except OSError:  # not one more can be opened
+        return most
+
+
+@cache
+def _status_file() -> int:
+    """Opened once and kept: the kernel writes it anew for each read."""
+    return os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _status() -> dict[str, str]:
+    if sys.platform != "linux":
+        return {}
+    lines = os.pread(_status_file(), 1 << 16, 0).decode("ascii", "replace").splitlines()
+    return dict(line.split(":", 1) for line in lines)
+
+
+def _kilobytes(text: str | None) -> int:
+    return int(text.split()[0]) * 1024 if text else 0
 
 
 class LoopLag:
@@ -58,7 +82,7 @@ class LoopLag:
         self.lag = Timing()
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._look(), name="event loop lag")
+        self._task = spawn(supervise("measuring the event loop's lag", self._look), "event loop lag")
         return self
 
     async def __aexit__(

@@ -9,17 +9,18 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Set as AbstractSet
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
-from zapwire.core.live import Live
+from zapwire.core.live import Follower, Live
 from zapwire.errors import StoreError
 from zapwire.events import Event, EventType
 from zapwire.measures import Rate, Timing
 from zapwire.model import BotState, MessageState
+from zapwire.tasks import spawn, supervise
 
 log = logging.getLogger(__name__)
 
@@ -89,8 +90,8 @@ class Tally:
         self._seen: dict[str, _Seen] = {}
 
     async def __aenter__(self) -> Self:
-        events = self._live.follow(None)
-        self._task = asyncio.create_task(self._follow(events), name="tally")
+        events = self._live.follower()
+        self._task = spawn(supervise("the tally", partial(self._follow, events), first=AGAIN), "tally")
         return self
 
     async def __aexit__(
@@ -128,18 +129,23 @@ class Tally:
             case EventType.BOT_STATE:
                 self._state(event, event.data)
 
-    async def _follow(self, events: Any) -> None:
-        cursor: int | None = None
+    async def _follow(self, events: Follower) -> None:
         while True:
             try:
-                async with aclosing(events):
-                    async for event in events:
-                        cursor = event.seq
-                        self.take(event)
+                batch = await events.batch()
             except StoreError as error:
                 log.warning("the tally waits for the database: %s", error)
                 await asyncio.sleep(AGAIN)
-                events = self._live.follow(cursor)
+                continue
+            for event in batch:
+                if isinstance(event, Event):
+                    self._take(event)
+
+    def _take(self, event: Event) -> None:
+        try:
+            self.take(event)
+        except Exception:
+            log.exception("event %d (%s) cannot be counted", event.seq, event.type)
 
     def _of(self, bot: str) -> Messages:
         found = self.bots.get(bot)

@@ -13,6 +13,8 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -24,6 +26,7 @@ from zapwire.model import NO_BOT
 from zapwire.same_file import identity
 from zapwire.store import journal
 from zapwire.store.db import Database, Transaction, beat
+from zapwire.tasks import spawn, supervise
 from zapwire.transport.base import TransportFactory, Watched
 
 log = logging.getLogger(__name__)
@@ -42,6 +45,27 @@ SETTLED: Final = 1800.0
 """Seconds after the start at which memory and descriptors are taken as the measure of growth."""
 GROWN: Final = 2.0
 _MB: Final = 1 << 20
+
+
+class Verdict(Enum):
+    """How something behaved when it was asked."""
+
+    ANSWERED = "answered"
+    REFUSES = "refuses"
+    """It answers, and says that it cannot work: a restart would not help."""
+    NO_ANSWER = "no answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of asking."""
+
+    verdict: Verdict
+    words: str | None = None
+    """What is the matter, for people."""
+
+
+_FINE: Final = Answer(Verdict.ANSWERED)
 
 
 class Vitals:
@@ -77,7 +101,7 @@ class Vitals:
 
     async def __aenter__(self) -> Self:
         self._guard.start()
-        self._task = asyncio.create_task(self._look(), name="vitals")
+        self._task = spawn(supervise("the look at the daemon's health", self._look), "vitals")
         return self
 
     async def __aexit__(
@@ -89,48 +113,49 @@ class Vitals:
 
     async def _look(self) -> None:
         while True:
-            try:
-                await self.round()
-            except Exception:
-                log.exception("a look at the daemon's health failed")
+            await self.round()
             await asyncio.sleep(self._every)
 
     async def round(self) -> None:
         """One look at everything."""
         database, engine = await asyncio.gather(self._ask_database(), self._ask_engine())
         self._judge("loop", self._late())
-        self._judge("database", database)
-        self._judge("engine", engine)
+        self._judge("database", database.words)
+        self._judge("engine", engine.words)
         used = process()
         for kind, words in (*self._uses(used), *self._looks_at_files()):
             self._judge(kind, words)
-        if "does not answer" not in f"{database}{engine}":
+        if Verdict.NO_ANSWER not in {database.verdict, engine.verdict}:
             self._well()
         self._each(used)
         await self._tell()
 
-    async def _ask_database(self) -> str | None:
+    async def _ask_database(self) -> Answer:
         try:
             async with asyncio.timeout(self._patience):
                 await self._database.write(beat)
         except TimeoutError:
-            return f"the database does not answer within {self._patience:g} s"
+            return self._silent("database")
         except StoreError as error:
-            return error.detail
-        return None
+            return Answer(Verdict.REFUSES, error.detail)
+        return _FINE
 
-    async def _ask_engine(self) -> str | None:
+    async def _ask_engine(self) -> Answer:
         if not isinstance(self._transports, Watched):
-            return None
+            return _FINE
         try:
             async with asyncio.timeout(self._patience):
                 await self._transports.answers()
         except TimeoutError:
-            return f"the engine does not answer within {self._patience:g} s"
+            return self._silent("engine")
         except ZapwireError as error:
-            return error.detail
+            return Answer(Verdict.REFUSES, error.detail)
         stuck = self._transports.stuck()
-        return f"{stuck} calls of the engine have not returned for minutes" if stuck else None
+        words = f"{stuck} calls of the engine have not returned for minutes" if stuck else None
+        return Answer(Verdict.ANSWERED, words)
+
+    def _silent(self, what: str) -> Answer:
+        return Answer(Verdict.NO_ANSWER, f"the {what} does not answer within {self._patience:g} s")
 
     def _late(self) -> str | None:
         worst = self._guard.worst()
