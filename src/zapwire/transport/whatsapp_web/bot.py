@@ -10,20 +10,32 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
-from zapwire.errors import Blocked, Condition, Conflict, LoggedOut, NotConnected, NotSupported, TransportError
+from zapwire.errors import (
+    Blocked,
+    Condition,
+    Conflict,
+    LoggedOut,
+    NotConnected,
+    NotSupported,
+    TransportError,
+    ZapwireError,
+)
 from zapwire.model import BotId, Identity, Outgoing, PairingCode, Sent
 from zapwire.proxy import Proxy
 from zapwire.transport.base import Capabilities, Connected, Disconnected, Emit, Paired, Received
-from zapwire.transport.whatsapp_web import codes, conditions, probing
+from zapwire.transport.whatsapp_web import codes, endings, probing
 from zapwire.transport.whatsapp_web.descriptors import warn_if_few_are_left
 from zapwire.transport.whatsapp_web.devices import Device
+from zapwire.transport.whatsapp_web.dial_errors import Unreachable
 from zapwire.transport.whatsapp_web.ending import outcome, take_down
+from zapwire.transport.whatsapp_web.endings import LogoutClaimed
 from zapwire.transport.whatsapp_web.file_watch import FileWatch
 from zapwire.transport.whatsapp_web.last_words import LastWords
 from zapwire.transport.whatsapp_web.messages import jid_bytes, read_message, read_receipt
 from zapwire.transport.whatsapp_web.names import complete
 from zapwire.transport.whatsapp_web.pairing import Pairing
 from zapwire.transport.whatsapp_web.protos import e2e, neonize
+from zapwire.transport.whatsapp_web.send_errors import from_send_error
 from zapwire.transport.whatsapp_web.session import Session
 from zapwire.transport.whatsapp_web.shared import Shared
 from zapwire.transport.whatsapp_web.taking import Stored, Taking, read_back
@@ -71,7 +83,7 @@ class WhatsAppWebBot:
         try:
             await self._shared.let_go(self._bot)
             if (doom := self._last_words.take()) is not None:
-                raise conditions.doomed(doom)
+                raise endings.doomed(doom)
             async with self._shared.starts:
                 device = await self._file.device()
             if (spool := self._shared.spool(self._bot)) is not None:
@@ -83,9 +95,23 @@ class WhatsAppWebBot:
                 device = await self._pair(emit, proxy)
                 await emit(Paired(device.identity))
             self._identity = device.identity
-            await self._connect(emit, proxy)
+            try:
+                await self._connect(emit, proxy)
+            except LogoutClaimed as claim:
+                raise await self._verdict(claim) from None
         finally:
             self._running = False
+
+    async def _verdict(self, claim: LogoutClaimed) -> ZapwireError:
+        """A logout that a log line claims, if the engine confirms it: by the event, or by having deleted the device.
+
+        Otherwise the claim itself, after which the bot is connected again. Raises like `AuthFile.device`.
+        """
+        session = self._shared.sessions.get(self._bot)
+        if session is not None and session.logged_out:
+            return claim.logout
+        await self._shared.let_go(self._bot)  # until then the engine may be about to delete it
+        return claim if await self._file.device() is not None else claim.logout
 
     @property
     def quiet(self) -> float | None:
@@ -120,7 +146,7 @@ class WhatsAppWebBot:
             raise
         answer = neonize.SendMessageReturnFunction.FromString(raw)
         if answer.Error:
-            raise conditions.from_send_error(answer.Error)
+            raise from_send_error(answer.Error)
         session.heard = time.monotonic()
         return Sent(answer.SendResponse.ID, datetime.fromtimestamp(answer.SendResponse.Timestamp, UTC))
 
@@ -204,7 +230,7 @@ class WhatsAppWebBot:
         try:
             async with self._shared.starts:
                 await session.start()
-        except conditions.Unreachable as error:
+        except Unreachable as error:
             self._way.dial_failed(error)
             raise
         self._way.dial_worked()

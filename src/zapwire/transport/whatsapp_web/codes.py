@@ -1,7 +1,7 @@
 """Codes of the engine's events (neonize, goneonize/main.go), and which are asked for.
 
 Not asked for: 8 TemporaryBan and 9 ConnectFailure, as some of their reasons cannot be encoded, which ends the event
-pump (docs/engine.md's E6); `conditions` reads them from log lines.
+pump (docs/engine.md's E6); `log_lines` reads them from the log.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MESSAGE: Final = 17
 RECEIPT: Final = 18
 
 ENDS: Final = (LOGGED_OUT, STREAM_REPLACED, CLIENT_OUTDATED)
-"""Events after which a connection does not come back; `conditions.from_event` says what they mean."""
+"""Events after which a connection does not come back; `endings.from_event` says what they mean."""
 
 KEPT: Final = frozenset((MESSAGE, RECEIPT))
 """Events that WhatsApp tells once."""

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 from zapwire.errors import Blocked, Condition, Conflict, InvalidInput, TransportError, ZapwireError
 from zapwire.model import Identity
-from zapwire.transport.whatsapp_web import conditions
+from zapwire.transport.whatsapp_web.store_errors import from_store_text
 
 OPTIONS: Final = "_foreign_keys=on&_synchronous=FULL&_cache_size=-256&_busy_timeout=5000&_txlock=immediate"
 """go-sqlite3's options. FULL, because a lost commit after a power cut would roll a Signal session back and make
@@ -90,7 +90,7 @@ def damaged(path: Path) -> Blocked:
 def unusable(text: str) -> ZapwireError:
     """The error for what SQLite said of an auth database."""
     fallback = TransportError(f"its auth database cannot be used: {text}", condition=Condition.STORE)
-    return conditions.from_store_text(text) or fallback
+    return from_store_text(text) or fallback
 
 
 def occupied(path: Path) -> Conflict:

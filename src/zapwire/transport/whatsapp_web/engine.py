@@ -14,8 +14,8 @@ from zapwire.protobufs import NEONIZE_FOLDER
 from zapwire.transport.whatsapp_web import event_buffer
 from zapwire.transport.whatsapp_web.gate import Gate
 from zapwire.transport.whatsapp_web.library import EVENT_CALLBACK, LOG_CALLBACK, TEXT_CALLBACK, Library
+from zapwire.transport.whatsapp_web.log_lines import LogLine
 from zapwire.transport.whatsapp_web.noise_root import NoiseRootError
-from zapwire.transport.whatsapp_web.protos import neonize
 from zapwire.transport.whatsapp_web.threads import CallThreads, in_thread, tell_loop
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ class Listener(Protocol):
     def on_event(self, code: int, data: bytes) -> None:
         """An event; may block, which holds up the events behind it."""
 
-    def on_log(self, text: str) -> None:
+    def on_log(self, line: LogLine) -> None:
         """A log line; must not block."""
 
     def on_qr(self) -> None:
@@ -64,10 +64,10 @@ class Callbacks:
             listener.on_event(code, ctypes.string_at(data, size) if data else b"")
 
     def _log(self, data: int, size: int) -> None:
-        entry = neonize.LogEntry.FromString(ctypes.string_at(data, size))
-        log.debug("engine: %s %s: %s", entry.Level, entry.Name, entry.Message)
+        line = LogLine.read(ctypes.string_at(data, size))
+        log.debug("engine: %s %s: %s", line.level, line.logger, line.text)
         if (listener := self.listener) is not None:
-            listener.on_log(entry.Message)
+            listener.on_log(line)
 
 
 class Engine:

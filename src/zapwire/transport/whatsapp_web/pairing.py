@@ -16,9 +16,11 @@ from typing import Any, Final
 from zapwire.errors import Blocked, Condition, Conflict, PairingTimedOut, TransportError, ZapwireError
 from zapwire.model import PairingCode, QrCode
 from zapwire.transport.base import Emit
-from zapwire.transport.whatsapp_web import conditions
+from zapwire.transport.whatsapp_web import endings, log_lines
+from zapwire.transport.whatsapp_web.dial_errors import from_start_error, unreachable
 from zapwire.transport.whatsapp_web.engine import library_path
 from zapwire.transport.whatsapp_web.protos import companion, neonize
+from zapwire.transport.whatsapp_web.send_errors import from_pair_phone_error
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,12 @@ _REFUSALS: Final = {
     ),
 }
 """By the status that ends a login: what it means, what to do, the code (whatsmeow, qrchan.go)."""
+
+
+def _refusal(line: log_lines.LogLine) -> ZapwireError | None:
+    # There is no auth state yet that a wrong one could destroy.
+    end = log_lines.end_of_connection(line)
+    return end.logout if isinstance(end, endings.LogoutClaimed) else end
 
 
 def _device_props() -> bytes:
@@ -122,7 +130,7 @@ class Pairing:
                 message = "WhatsApp gave no pairing code in time"
                 raise TransportError(message) from None
         if answer.Error:
-            raise conditions.from_pair_phone_error(answer.Error)
+            raise from_pair_phone_error(answer.Error)
         return PairingCode(answer.Code, self._ends_at)
 
     async def _ask(self, phone: str) -> bytes:
@@ -158,7 +166,7 @@ class Pairing:
             async with asyncio.timeout(None if self._attempt else FIRST_QR_DEADLINE):
                 return await lines.readline()
         except TimeoutError:
-            raise conditions.unreachable("timeout") from None
+            raise unreachable("timeout") from None
 
     async def _take(self, answer: dict[str, Any], emit: Emit) -> None:
         if "qr" in answer:
@@ -167,11 +175,11 @@ class Pairing:
             if self._code is not None and not self._code.done():
                 self._code.set_result(base64.b64decode(answer["pair_phone"]))
         elif "log" in answer:
-            entry = neonize.LogEntry.FromString(base64.b64decode(answer["log"]))
-            log.debug("pairing engine: %s %s: %s", entry.Level, entry.Name, entry.Message)
-            self._refusal = self._refusal or conditions.from_log_line(entry.Message)
+            line = log_lines.LogLine.read(base64.b64decode(answer["log"]))
+            log.debug("pairing engine: %s %s: %s", line.level, line.logger, line.text)
+            self._refusal = self._refusal or _refusal(line)
         elif "error" in answer:
-            raise self._refusal or conditions.from_start_error(answer["error"])
+            raise self._refusal or from_start_error(answer["error"])
         elif answer.get("status") != "success":
             raise self._ended(answer.get("status", ""))
 

@@ -32,7 +32,9 @@ from zapwire.transport.whatsapp_web.library import EVENT_CALLBACK, LOG_CALLBACK,
 from zapwire.transport.whatsapp_web.noise_root import NoiseRootError
 
 PR_SET_PDEATHSIG = 1
-CONFIRMED = b"Got 515 code, reconnecting"
+_CONFIRMED = b"Got 515 code, reconnecting..."
+CONFIRMED = b"\x0a" + bytes((len(_CONFIRMED),)) + _CONFIRMED + b"\x12\x04INFO\x1a\x06Client"
+"""How that line is told: a `Neonize.LogEntry`, of which Go writes the fields in order."""
 CONFIRMATION_DEADLINE = 10.0
 """Seconds after the device was stored in which the confirmation should come; without it the daemon tries the login
 anyway.
@@ -71,7 +73,7 @@ class Child:
 
     def _on_log(self, data: int, size: int) -> None:
         entry = ctypes.string_at(data, size)
-        if CONFIRMED in entry:
+        if entry == CONFIRMED:
             self._finish()
         self.answer({"log": base64.b64encode(entry).decode()})
 

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from zapwire.errors import Condition, TransportError
-from zapwire.transport.whatsapp_web import conditions
+from zapwire.transport.whatsapp_web.dial_errors import Unreachable, unreachable
 
 HOST: Final = "web.whatsapp.com"
 PORT: Final = 443
@@ -49,7 +49,7 @@ class Way:
         """Raise `TransportError` in plain words when there is no way to WhatsApp."""
         now = time.monotonic()
         if now < self._closed_until:
-            raise conditions.Unreachable(self._why)
+            raise Unreachable(self._why)
         if self._failures:  # this bot tries for all; the others are told the old failure until it knows
             self._closed_until = now + DEADLINE
         look = self._look
@@ -109,14 +109,14 @@ async def check(proxy: str | None, what: str = "WhatsApp") -> None:
         async with asyncio.timeout(DEADLINE):
             _, writer = await asyncio.open_connection(host, port)
     except TimeoutError:
-        raise conditions.unreachable("timeout", what) from None
+        raise unreachable("timeout", what) from None
     except socket.gaierror:
-        raise conditions.unreachable("no such host", what) from None
+        raise unreachable("no such host", what) from None
     except OSError as error:
         if error.errno in {errno.EMFILE, errno.ENFILE}:
             message = "no file descriptors are left: renew the daemon (kill -USR2), or raise the limit"
             raise TransportError(message, condition=Condition.STORE) from None
-        raise conditions.unreachable(_words(error), what) from None
+        raise unreachable(_words(error), what) from None
     writer.close()
 
 

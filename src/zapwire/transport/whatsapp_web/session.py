@@ -11,12 +11,14 @@ from typing import Any, Final, TypeVar
 
 from zapwire.errors import LoggedOut, NotConnected, TransportError, ZapwireError
 from zapwire.model import Identity
-from zapwire.transport.whatsapp_web import codes, conditions
+from zapwire.transport.whatsapp_web import codes, endings, log_lines
+from zapwire.transport.whatsapp_web.dial_errors import from_start_error, unreachable
 from zapwire.transport.whatsapp_web.engine import Engine
 from zapwire.transport.whatsapp_web.gate import Change
 from zapwire.transport.whatsapp_web.incoming import Incoming
 from zapwire.transport.whatsapp_web.last_words import LastWords
 from zapwire.transport.whatsapp_web.library import Library
+from zapwire.transport.whatsapp_web.log_lines import LogLine
 from zapwire.transport.whatsapp_web.messages import read_identity
 from zapwire.transport.whatsapp_web.spool import Spool
 from zapwire.transport.whatsapp_web.threads import in_thread, tell_loop
@@ -79,6 +81,8 @@ class Session:
         """When something last came in, by `time.monotonic`."""
         self.problem: TransportError | None = None
         """Why the engine's latest own attempt to reconnect failed; None after it worked."""
+        self.logged_out = False
+        """The engine told the event that WhatsApp logged this device out; it then deletes the device."""
         self.logged_in = False
         """WhatsApp took the login at least once; kept by who takes the events."""
         self.news = asyncio.Event()
@@ -97,7 +101,7 @@ class Session:
         if self.failed in done:
             raise self.failed.result()
         if not done:
-            raise conditions.unreachable("timeout")
+            raise unreachable("timeout")
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """Run a method of the library for this client. Raises `NotConnected` unless the client runs."""
@@ -158,7 +162,7 @@ class Session:
         if started:
             self.fail(TransportError(f"the engine stopped telling events ({error or 'without a reason'})"))
         else:
-            self.fail(conditions.from_start_error(error))
+            self.fail(from_start_error(error))
 
     def on_event(self, code: int, data: bytes) -> None:
         """Take an event; the first one says that the client runs."""
@@ -171,19 +175,20 @@ class Session:
             tell_loop(self._loop, _finish, self.running, None)
             return
         if code in codes.ENDS:
-            self.fail(conditions.from_event(code))
+            self.logged_out = self.logged_out or code == codes.LOGGED_OUT
+            self.fail(endings.from_event(code))
             return
         self.incoming.put(code, data)
 
-    def on_log(self, text: str) -> None:
+    def on_log(self, line: LogLine) -> None:
         """Judge a log line: the most reliable news of the connection's end."""
-        if self._last_words is not None and (doom := conditions.doom(text)) is not None:
+        if self._last_words is not None and (doom := log_lines.doom(line)) is not None:
             self._last_words.write(doom)
-        error = conditions.from_log_line(text) or conditions.from_store_line(text)
+        error = log_lines.end_of_connection(line) or log_lines.store_problem(line)
         if error is not None:
             self.fail(error)
             return
-        problem = conditions.reconnect_problem(text)
+        problem = log_lines.reconnect_problem(line)
         if problem is not None:
             tell_loop(self._loop, self._have_problem, problem)
 
