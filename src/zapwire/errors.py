@@ -41,6 +41,8 @@ class Condition(StrEnum):
     """WhatsApp wants a passkey for the pairing, which the engine cannot give."""
     AUTH_DAMAGED = "auth-damaged"
     """The bot's auth database is damaged or gone."""
+    ROW_DAMAGED = "row-damaged"
+    """The bot's row in the daemon's database is damaged."""
     LOGGED_OUT = "logged-out"
     """The device was removed from the account."""
     REFUSED = "refused"

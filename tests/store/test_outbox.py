@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.harness.keys import KEYS
 from zapwire.model import BotId, MessageId, MessageState
-from zapwire.store import outbox, times
+from zapwire.store import bots, outbox, times
+from zapwire.store.bots import BotRow
 from zapwire.store.db import Transaction
 from zapwire.store.outbox import NewMessage
 from zapwire.store.preparing import prepare
+from zapwire.store.values import connect
 
 BOT, ID = BotId("bot"), MessageId("msg_1")
 RANK = {
@@ -34,10 +34,10 @@ class OneMessage(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        sql = sqlite3.connect(":memory:", isolation_level=None)
+        sql = connect(":memory:")
         prepare(KEYS, sql)
-        sql.execute("INSERT INTO bots (id, autostart, created_at) VALUES ('bot', 1, 0)")
         self.transaction, now = Transaction(sql), times.now()
+        bots.insert(self.transaction, BotRow(BOT, "bot", autostart=True, created_at=now))
         message = NewMessage(ID, BOT, "1@lid", "text", {"text": "hi"}, b"", now, now)
         outbox.insert(self.transaction, message, MessageState.QUEUED)
         self.before = MessageState.QUEUED

@@ -91,7 +91,7 @@ class Bot:
         at = self._standing
         async with at.lock:
             at.refuse_when_leaving()
-            _refuse_moved(at.row)
+            _refuse_unfit(at.row)
             running = self._supervisor.order is Order.RUN and at.status.state not in HALTED
             if running and at.row.wanted is Wanted.CONNECTED and at.status.next_try is None:
                 return at.view
@@ -114,7 +114,7 @@ class Bot:
         at = self._standing
         async with at.lock:
             at.refuse_when_leaving()
-            stays = at.row.moved or at.status.state is BotState.LOGGED_OUT
+            stays = at.row.moved or at.row.damaged or at.status.state is BotState.LOGGED_OUT
             status = at.status if stays else Status(BotState.STOPPED)
             await at.commit(replace(at.row, wanted=Wanted.STOPPED), status)
             if self._supervisor.order is not Order.LOGOUT:  # a logout is finished, then it is disconnected anyway
@@ -129,7 +129,7 @@ class Bot:
         at = self._standing
         async with at.lock:
             at.refuse_when_leaving()
-            _refuse_moved(at.row)
+            _refuse_unfit(at.row)
             if pairing and at.linked:
                 raise Conflict("the bot is linked already: log it out first to link another account")
             self._bucket.spend()
@@ -145,7 +145,7 @@ class Bot:
         at = self._standing
         async with at.lock:
             at.refuse_when_leaving()
-            _refuse_moved(at.row)
+            _refuse_unfit(at.row)
             if at.status.state is not BotState.LOGGED_OUT:
                 row = replace(at.row, wanted=Wanted.STOPPED, unlinking=True)
                 await at.commit(row, replace(at.status, reason=statuses.LOGGING_OUT))
@@ -209,6 +209,8 @@ class Bot:
         at = self._standing
         async with at.lock:
             at.refuse_when_leaving()
+            if at.row.damaged:
+                _refuse_unfit(at.row)
             row = at.row if name is None else replace(at.row, name=name)
             if autostart is not None:
                 row = replace(row, autostart=autostart, wanted=None)
@@ -236,7 +238,9 @@ class Bot:
         at.soon(insist(note, at.bot, self._limits.store_again, self._limits.store_patience))
 
 
-def _refuse_moved(row: BotRow) -> None:
+def _refuse_unfit(row: BotRow) -> None:
+    if row.damaged and row.halt is not None:
+        raise Conflict(f"{row.halt.reason}; {row.halt.action}")
     if row.moved:
         raise Conflict(
             "the bot has moved to another installation: delete it here, or import its bundle to have it back"

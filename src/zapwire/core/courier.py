@@ -16,7 +16,7 @@ Replays are lanes of their own beside those of new events: in order among themse
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -30,8 +30,9 @@ from zapwire.core.posting import Outcome, Target
 from zapwire.core.recorder import Recorder
 from zapwire.errors import StoreError
 from zapwire.events import Event, EventType
-from zapwire.store import deliveries, journal, times
+from zapwire.store import deliveries, journal, retention, times
 from zapwire.store.deliveries import DeliveryState, Record
+from zapwire.store.journal import Lost
 from zapwire.store.webhooks import Endpoint
 
 _READ_AT_ONCE = 200
@@ -111,8 +112,9 @@ class Courier:
         while True:
             wake = tail.wake
             events, read_to = await self._next_events()
+            await self._miss([one for one in events if isinstance(one, Lost)])
             for event in events:
-                if self._wants(event):
+                if isinstance(event, Event) and self._wants(event):
                     await self._take_in(event)
             await self._store_behind()
             if events or read_to > self._recorder.read_to:
@@ -120,13 +122,19 @@ class Courier:
             else:
                 await wake.wait()
 
-    async def _next_events(self) -> tuple[list[Event], int]:
+    async def _next_events(self) -> tuple[Sequence[Event | Lost], int]:
         after = self._recorder.read_to
         events = self._database.tail.after(after)
         if events is not None:
             return events, events[-1].seq if events else after
         upto = self._database.tail.last_seq
         return await self._database.read(lambda sql: journal.read(sql, after, _READ_AT_ONCE, upto=upto))
+
+    async def _miss(self, lost: list[Lost]) -> None:
+        """Move past events that cannot be read, and tell the endpoint of those that it would have got."""
+        missed = [one for one in lost if self._endpoint.wants(one.type, one.bot) and one.seq not in self._known]
+        if missed:
+            await self._database.write(partial(retention.miss, endpoint=self._endpoint.id, lost=missed))
 
     def _wants(self, event: Event) -> bool:
         if event.seq in self._known:

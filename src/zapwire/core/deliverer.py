@@ -8,21 +8,24 @@ import random
 import secrets
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
 from zapwire.core import posting
 from zapwire.core.courier import Courier
+from zapwire.core.disabling import disable
 from zapwire.core.guard import Guard
 from zapwire.core.handover import EndpointDisabled, Means
 from zapwire.core.limits import Limits
 from zapwire.core.posting import Outcome, Target
 from zapwire.core.replies import Replies
 from zapwire.core.signing import Signer
-from zapwire.errors import NotFound, StoreError
+from zapwire.errors import Conflict, NotFound, StoreError
 from zapwire.events import Event, EventType
 from zapwire.measures import Timing
 from zapwire.model import NO_BOT
@@ -120,8 +123,10 @@ class Deliverer:
     async def test(self, endpoint: str) -> tuple[str, Outcome]:
         """Send a `webhook.test` now, whatever state the endpoint is in; returns its id too. Raises `NotFound`."""
         found, target = await self._look_up(endpoint)
-        if found is None or target is None:
+        if found is None:
             raise NotFound("no such webhook", field="webhook")
+        if target is None:
+            raise Conflict(_damage(found))
         event = Event(
             0, f"evt_{secrets.token_hex(12)}", EventType.WEBHOOK_TEST, times.now(), NO_BOT, {"webhook": found.id}
         )
@@ -145,8 +150,11 @@ class Deliverer:
                 found, target = await self._look_up(endpoint)
                 if self._newest.get(endpoint) is not mine or self._stopping:
                     return  # there was no courier yet that the change, or the stop, could have ended
-                if found is None or target is None or not found.enabled or found.paused:
+                if found is None or not found.enabled or found.paused:
                     return
+                if target is None:
+                    await self._database.write(partial(disable, endpoint=endpoint, reason=_damage(found)))
+                    raise EndpointDisabled(_damage(found))
                 await self._run(Courier(found, target, self._means), endpoint)
                 over = True
             except* EndpointDisabled as reasons:
@@ -186,8 +194,26 @@ class Deliverer:
             del self._couriers[endpoint]
 
     async def _look_up(self, endpoint: str) -> tuple[Endpoint | None, Target | None]:
+        """The endpoint, and where its deliveries go; no target when that cannot be read."""
         found = await self._database.read(lambda sql: webhooks.get(sql, endpoint))
         keys = await self._database.read(lambda sql: webhooks.keys(sql, endpoint))
         if found is None or keys is None:
             return None, None
+        damaged = (*found.damaged, *(one for one in keys.damaged if one != "retired"))  # those only sign besides
+        if damaged:
+            return replace(found, damaged=damaged), None
         return found, Target(found.url, Signer(keys), found.headers)
+
+
+_MEND: Final = {
+    "url": "set `url` anew",
+    "headers": "set `headers` anew",
+    "secret": "rotate the secret",
+    "private_key": "rotate the secret",
+}
+
+
+def _damage(endpoint: Endpoint) -> str:
+    """Why nothing can be delivered, and what to do."""
+    ways = ", ".join(dict.fromkeys(_MEND[column] for column in endpoint.damaged))
+    return f"its row in the database is damaged: {', '.join(endpoint.damaged)} cannot be read; {ways}, then enable it"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -21,6 +20,7 @@ from zapwire.store import deliveries, delivery_log, journal, webhooks
 from zapwire.store.db import Database, Transaction
 from zapwire.store.deliveries import Delivery, DeliveryState
 from zapwire.store.delivery_log import Wanted
+from zapwire.store.values import Connection
 from zapwire.store.webhooks import Endpoint
 
 PAGE_LARGEST = 100
@@ -99,7 +99,7 @@ class Deliveries:
         wanted = Wanted(state=_state(state), chat=_chat(chat))
         await self._refresh(endpoint)
 
-        def work(sql: sqlite3.Connection) -> list[Delivery]:
+        def work(sql: Connection) -> list[Delivery]:
             _check(sql, endpoint)
             if event is None:
                 return delivery_log.page(sql, endpoint, wanted, after, limit)
@@ -115,7 +115,7 @@ class Deliveries:
         """One delivery with its event. Raises `NotFound`."""
         await self._refresh(endpoint)
 
-        def work(sql: sqlite3.Connection) -> Look:
+        def work(sql: Connection) -> Look:
             _check(sql, endpoint)
             seq = delivery_log.find(sql, endpoint, event)
             found = None if seq is None else delivery_log.get(sql, endpoint, seq)
@@ -215,7 +215,7 @@ def _replay_unknown(transaction: Transaction, endpoint: Endpoint, event: str) ->
     return lane
 
 
-def _check(sql: sqlite3.Connection, endpoint: str) -> None:
+def _check(sql: Connection, endpoint: str) -> None:
     if not webhooks.exists(sql, endpoint):
         raise NotFound("no such webhook", field="webhook")
 

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from zapwire.core import endpoint_input as checked
 from zapwire.core import signing
-from zapwire.errors import InvalidInput, NotFound
+from zapwire.errors import Conflict, InvalidInput, NotFound
 from zapwire.store import deliveries, times, webhooks
 from zapwire.store.db import Database, Transaction
 from zapwire.store.webhooks import Endpoint, Retired
@@ -153,8 +153,9 @@ class Endpoints:
         def work(transaction: Transaction) -> tuple[Endpoint, str]:
             old = _found(webhooks.keys(transaction.sql, endpoint))
             now = times.now()
-            retired = (Retired(old.secret, old.private, now + timedelta(seconds=grace)), *old.retired)
-            keys = signing.new_keys(secret, ed25519=old.private is not None)
+            before = Retired(old.secret, old.private, now + timedelta(seconds=grace))
+            retired = old.retired if old.damaged else (before, *old.retired)
+            keys = signing.new_keys(secret, ed25519=old.public is not None)
             still = tuple(one for one in retired if one.until > now)[:_RETIRED_MOST]
             webhooks.set_keys(transaction, endpoint, replace(keys, retired=still))
             return _found(webhooks.get(transaction.sql, endpoint)), keys.secret
@@ -180,6 +181,8 @@ class Endpoints:
                 deliveries.make_due(transaction, endpoint)
             if ed25519 is not None and ed25519 != (old.public_key is not None):
                 keys = _found(webhooks.keys(transaction.sql, endpoint))
+                if keys.damaged:
+                    raise Conflict("its keys cannot be read, as the database is damaged: rotate the secret first")
                 fresh = signing.new_keys(keys.secret, ed25519=ed25519)
                 webhooks.set_keys(transaction, endpoint, replace(fresh, retired=keys.retired))
             return _found(webhooks.get(transaction.sql, endpoint))

@@ -23,7 +23,7 @@ from zapwire.core.sender import Sender
 from zapwire.core.supervisor import log_failure
 from zapwire.errors import Conflict, InvalidInput, NotFound
 from zapwire.jid import parse_phone
-from zapwire.model import BotId, BotView, PairingCode, QrCode
+from zapwire.model import BotId, BotView, MessageId, MessageState, PairingCode, QrCode
 from zapwire.store import bots, figures, history, outbox, times
 from zapwire.store.bots import BotRow
 from zapwire.store.db import Database, Transaction
@@ -63,7 +63,8 @@ class Fleet:
 
     async def __aenter__(self) -> Self:
         rows = await self._database.read(bots.all_bots)
-        await self._database.write(lambda transaction: _settle(transaction, rows))
+        unreadable = await self._database.read(outbox.unreadable)
+        await self._database.write(lambda transaction: _settle(transaction, rows, unreadable))
         waiting = (await self._database.read(figures.backlog)).outbox
         for row in sorted(rows, key=lambda row: row.id not in waiting):  # those first for which messages wait
             await self._add(row)
@@ -243,11 +244,16 @@ class Fleet:
         del self._bots[bot], self._supervisors[bot]
 
 
-def _settle(transaction: Transaction, rows: builtins.list[BotRow]) -> None:
-    """After a crash: tell of each message that was being sent that nobody knows."""
+def _settle(
+    transaction: Transaction, rows: builtins.list[BotRow], unreadable: builtins.list[tuple[BotId, MessageId]]
+) -> None:
+    """After a crash: tell of each message that was being sent that nobody knows; and fail what cannot be read."""
     for row in rows:
         for message in outbox.interrupted(transaction, row.id, _CRASHED):
             intake.tell(transaction, row.id, message)
+    for bot, message in unreadable:
+        if outbox.finish(transaction, message, MessageState.FAILED, outbox.UNREADABLE):
+            intake.tell(transaction, bot, message)
 
 
 def _slug(bot: str | None) -> BotId:

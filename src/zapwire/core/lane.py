@@ -213,7 +213,7 @@ class Lane:
         if until is not None and limit is not None:
             await self._hold(message, until, limit.reason)
             return
-        view = await self._ledger.write(lambda transaction: outbox.take(transaction, self._bot, message.id))
+        view = await self._ledger.take(message.id)
         if view is not None:
             await self._hand_over(message, Outgoing(view.to.jid, view.type, view.content))
 

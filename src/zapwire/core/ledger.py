@@ -31,6 +31,21 @@ class Ledger:
         self.closing = False
         """A failing database is waited for no longer."""
 
+    async def take(self, message: MessageId) -> OutgoingView | None:
+        """It is to be sent now; None when there is nothing to send (any more)."""
+
+        def work(transaction: Transaction) -> OutgoingView | None:
+            view = outbox.take(transaction, self._bot, message)
+            if view is not None and view.state is MessageState.FAILED:
+                intake.tell(transaction, self._bot, message)
+            return view
+
+        view = await self.write(work)
+        if view is not None and view.state is MessageState.FAILED:
+            self._done(view)
+            return None
+        return view
+
     async def sent(self, message: MessageId, sent: Sent) -> None:
         """It was sent, and may have been received already."""
 

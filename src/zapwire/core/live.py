@@ -2,20 +2,21 @@
 
 A reader is a cursor. It is given what comes after the cursor, from memory when it keeps up and from the database when
 it does not, and it is woken by commits. A slow reader delays itself only: nothing is kept for it. What was pruned
-before a reader came to it is told as a `Gap`.
+before a reader came to it, or cannot be read because its row is damaged, is told as a `Gap`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from zapwire.errors import InvalidInput
 from zapwire.events import Event, EventType
 from zapwire.store import journal
 from zapwire.store.db import Database
+from zapwire.store.journal import Lost
+from zapwire.store.values import Connection
 
 PAGE_LARGEST = 1000
 _READ_AT_ONCE = 100
@@ -23,7 +24,7 @@ _READ_AT_ONCE = 100
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Events that the journal no longer has, between a reader's cursor and the first one left; both ends included."""
+    """Events that are gone, between a reader's cursor and the next one that is there; both ends included."""
 
     from_seq: int
     to_seq: int
@@ -170,14 +171,30 @@ async def _events(follower: Follower) -> AsyncIterator[Event]:
 async def _read(database: Database, after: int | None, wanted: Filter, limit: int) -> Page:
     upto = database.tail.last_seq
 
-    def work(sql: sqlite3.Connection) -> Page:
+    def work(sql: Connection) -> Page:
         floor = journal.floor(sql)
         start = floor if after is None else max(after, floor)
-        events, cursor = journal.read(sql, start, limit, upto=upto, bots=wanted.bots, types=wanted.types)
-        gap = Gap(after + 1, floor) if after is not None and after < floor else None
-        return Page(events, cursor, gap)
+        found, cursor = journal.read(sql, start, limit, upto=upto, bots=wanted.bots, types=wanted.types)
+        page = _page(found, cursor)
+        if after is None or after >= floor:
+            return page
+        return replace(page, gap=Gap(after + 1, floor if page.gap is None else page.gap.to_seq))
 
     return await database.read(work)
+
+
+def _page(found: list[Event | Lost], cursor: int) -> Page:
+    """What can be told of *found* at once: the gap it may begin with, and the events up to the next one."""
+    gap: Gap | None = None
+    events: list[Event] = []
+    for one in found:
+        if isinstance(one, Event):
+            events.append(one)
+        elif events:
+            return Page(events, events[-1].seq, gap)
+        else:
+            gap = Gap(one.seq if gap is None else gap.from_seq, one.seq)
+    return Page(events, cursor, gap)
 
 
 def _expand(types: Collection[str]) -> frozenset[str]:

@@ -44,6 +44,8 @@ DESCRIPTORS: Final = 0.8
 SETTLED: Final = 1800.0
 """Seconds after the start at which memory and descriptors are taken as the measure of growth."""
 GROWN: Final = 2.0
+_NAMED: Final = 20
+"""Damaged values that one alert names."""
 _MB: Final = 1 << 20
 
 
@@ -125,6 +127,7 @@ class Vitals:
         used = process()
         for kind, words in (*self._uses(used), *self._looks_at_files()):
             self._judge(kind, words)
+        self._note_damages()
         if Verdict.NO_ANSWER not in {database.verdict, engine.verdict}:
             self._well()
         self._each(used)
@@ -179,6 +182,19 @@ class Vitals:
         gone = [str(file) for file, inode in self._files.items() if identity(file) != inode]
         words = f"{', '.join(gone)} was deleted or replaced while in use: what is written from now on is lost"
         yield "files", words if gone else None
+
+    def _note_damages(self) -> None:
+        """What does not open is told once; it is over when it was deleted, or with the daemon."""
+        news, words = self._database.damages.news(), self._database.damages.words
+        if news:
+            more = f", and {len(news) - _NAMED} more" if len(news) > _NAMED else ""
+            detail = f"the database is damaged: {'; '.join(news[:_NAMED])}{more}"
+            self._untold.append({"kind": "damaged", "state": "raised", "detail": detail})
+            self.alerts["damaged"] = detail
+        if words is not None:
+            self.alerts["damaged"] = words
+        elif (before := self.alerts.pop("damaged", None)) is not None:
+            self._untold.append({"kind": "damaged", "state": "cleared", "detail": before})
 
     def _judge(self, kind: str, words: str | None) -> None:
         if words is None and kind in self.alerts:

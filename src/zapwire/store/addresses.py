@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import replace
 
 from zapwire.jid import LID_SERVER, PHONE_SERVER
 from zapwire.model import BotId, Party
 from zapwire.store.db import Transaction
+from zapwire.store.values import Connection, DamagedValue
 
 
 def learn(transaction: Transaction, bot: BotId, party: Party) -> Party:
@@ -16,25 +16,31 @@ def learn(transaction: Transaction, bot: BotId, party: Party) -> Party:
     if party.phone is None or party.lid is None:
         return complete(transaction.sql, bot, party)
     transaction.sql.execute(
-        "INSERT INTO addresses (bot, lid, phone) VALUES (?, ?, veil('addresses.phone', ?)) "
+        "INSERT INTO addresses (bot, lid, phone) VALUES (?, ?, ?) "
         "ON CONFLICT DO UPDATE SET phone = excluded.phone WHERE phone <> excluded.phone",
-        (bot, party.lid, party.phone),
+        (bot, party.lid, transaction.sql.values.veil("addresses.phone", party.phone)),
     )
     return party
 
 
-def complete(sql: sqlite3.Connection, bot: BotId, party: Party) -> Party:
+def complete(sql: Connection, bot: BotId, party: Party) -> Party:
     """*party* with its other address, if that is known."""
     party = _named(party)
     if party.lid is not None and party.phone is None:
-        query = "SELECT unveil('addresses.phone', phone) FROM addresses WHERE bot = ? AND lid = ?"
-        row = sql.execute(query, (bot, party.lid)).fetchone()
-        return replace(party, phone=row[0]) if row else party
+        return replace(party, phone=_phone(sql, bot, party.lid))
     if party.phone is not None and party.lid is None:
-        query = "SELECT lid FROM addresses WHERE bot = ? AND phone = veil('addresses.phone', ?)"
-        row = sql.execute(query, (bot, party.phone)).fetchone()
+        query = "SELECT lid FROM addresses WHERE bot = ? AND phone = ?"
+        row = sql.execute(query, (bot, sql.values.veil("addresses.phone", party.phone))).fetchone()
         return replace(party, lid=row[0]) if row else party
     return party
+
+
+def _phone(sql: Connection, bot: BotId, lid: str) -> str | None:
+    row = sql.execute("SELECT phone FROM addresses WHERE bot = ? AND lid = ?", (bot, lid)).fetchone()
+    try:
+        return None if row is None else sql.values.unveil("addresses.phone", f"{bot}/{lid}", row[0])
+    except DamagedValue:
+        return None  # as if it were not known yet; the next message from there tells it again
 
 
 def _named(party: Party) -> Party:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from zapwire.errors import Condition
+from zapwire.errors import Condition, InvalidInput
 from zapwire.model import BotId, BotState, Identity, Restriction
 from zapwire.proxy import Proxy
 from zapwire.store import deliveries, journal, times
 from zapwire.store.db import Transaction
+from zapwire.store.values import Connection, Row, Values
 
 _COLUMNS = (
-    "id, unseal('bots.name', id, name), autostart, wanted, unseal('bots.phone', id, phone), lid, "
-    "unseal('bots.push_name', id, push_name), "
+    "id, name, autostart, wanted, phone, lid, push_name, "
     "halt_state, halt_reason, halt_action, halt_at, unlinking, created_at, halt_code, halt_until, "
-    "restriction_kind, restriction_reason, restriction_since, restriction_until, restriction_error, "
-    "unseal('bots.proxy', id, proxy)"
+    "restriction_kind, restriction_reason, restriction_since, restriction_until, restriction_error, proxy"
 )
 
 
@@ -60,6 +61,8 @@ class BotRow:
     """The limit on its sending that WhatsApp told last, until it is over."""
     proxy: Proxy | None = None
     """What it connects through; None: the way that all bots take."""
+    damaged: tuple[str, ...] = ()
+    """Columns of its row that do not open. Such a bot is halted: without its proxy, say, it must not connect."""
 
     @property
     def moved(self) -> bool:
@@ -76,37 +79,48 @@ class BotRow:
 
 def insert(transaction: Transaction, row: BotRow) -> bool:
     """Store a new bot; False when its id is taken."""
+    values = transaction.sql.values
     done = transaction.sql.execute(
-        "INSERT INTO bots (id, name, autostart, wanted, created_at, proxy) "
-        "VALUES (?1, seal('bots.name', ?1, ?2), ?3, ?4, ?5, seal('bots.proxy', ?1, ?6)) ON CONFLICT DO NOTHING",
-        (row.id, row.name, row.autostart, row.wanted, times.to_ms(row.created_at), _url(row.proxy)),
+        "INSERT INTO bots (id, name, autostart, wanted, created_at, proxy) VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT DO NOTHING",
+        (
+            *(row.id, values.seal("bots.name", row.id, row.name), row.autostart, row.wanted),
+            *(times.to_ms(row.created_at), values.seal("bots.proxy", row.id, _url(row.proxy))),
+        ),
     )
     return done.rowcount == 1
 
 
 def update(transaction: Transaction, row: BotRow) -> None:
-    """Store all that can change of a bot."""
-    halt, identity, limit = row.halt, row.identity, row.restriction
+    """Store all that can change of a bot; of a damaged row only what is wanted of it: the rest may be mended."""
+    if row.damaged:
+        transaction.sql.execute(
+            "UPDATE bots SET autostart = ?, wanted = ?, unlinking = ? WHERE id = ?",
+            (row.autostart, row.wanted, row.unlinking, row.id),
+        )
+        return
+    halt, identity, limit, values = row.halt, row.identity, row.restriction, transaction.sql.values
     transaction.sql.execute(
-        "UPDATE bots SET name = seal('bots.name', id, ?), autostart = ?, wanted = ?, "
-        "phone = seal('bots.phone', id, ?), lid = ?, push_name = seal('bots.push_name', id, ?), "
+        "UPDATE bots SET name = ?, autostart = ?, wanted = ?, phone = ?, lid = ?, push_name = ?, "
         "halt_state = ?, halt_reason = ?, halt_action = ?, halt_at = ?, halt_code = ?, halt_until = ?, "
         "restriction_kind = ?, restriction_reason = ?, restriction_since = ?, restriction_until = ?, "
-        "restriction_error = ?, unlinking = ?, proxy = seal('bots.proxy', id, ?) WHERE id = ?",
+        "restriction_error = ?, unlinking = ?, proxy = ? WHERE id = ?",
         (
-            *(row.name, row.autostart, row.wanted, identity.phone, identity.lid, identity.push_name),
+            *(values.seal("bots.name", row.id, row.name), row.autostart, row.wanted),
+            *(values.seal("bots.phone", row.id, identity.phone), identity.lid),
+            values.seal("bots.push_name", row.id, identity.push_name),
             *((halt.state, halt.reason, halt.action, times.to_ms(halt.since)) if halt else (None,) * 4),
             *((halt.code, _ms(halt.until)) if halt else (None,) * 2),
             *((limit.kind, limit.reason, _ms(limit.since), _ms(limit.until), limit.error) if limit else (None,) * 5),
-            *(row.unlinking, _url(row.proxy), row.id),
+            *(row.unlinking, values.seal("bots.proxy", row.id, _url(row.proxy)), row.id),
         ),
     )
 
 
-def all_bots(sql: sqlite3.Connection) -> list[BotRow]:
+def all_bots(sql: Connection) -> list[BotRow]:
     """All bots, oldest first."""
     rows = sql.execute(f"SELECT {_COLUMNS} FROM bots ORDER BY created_at, rowid")  # noqa: S608 - constant
-    return [_row(row) for row in rows]
+    return [_row(sql.values, row) for row in rows]
 
 
 def exists(sql: sqlite3.Connection, bot: str) -> bool:
@@ -117,20 +131,22 @@ def exists(sql: sqlite3.Connection, bot: str) -> bool:
 def delete(transaction: Transaction, bot: BotId) -> None:
     """Delete a bot with its messages, its outbox and its events."""
     transaction.sql.execute("DELETE FROM bots WHERE id = ?", (bot,))
+    transaction.sql.values.damages.forget("bots", bot)
     deliveries.forget(transaction, bot)
     journal.forget(transaction, bot)
 
 
-def _row(row: sqlite3.Row) -> BotRow:
+def _row(values: Values, row: Sequence[Any]) -> BotRow:
     bot, name, autostart, wanted, phone, lid, push_name, state, reason, action, since, unlinking, created = row[:13]
     code, until, kind, limit, limit_since, limit_until, error, proxy = row[13:]
-    return BotRow(
+    opened = values.row("bots", bot)
+    found = BotRow(
         id=BotId(bot),
-        name=name,
+        name=opened.open("name", name) or bot,
         autostart=bool(autostart),
         created_at=times.from_ms(created),
         wanted=None if wanted is None else Wanted(wanted),
-        identity=Identity(phone, lid, push_name),
+        identity=Identity(opened.open("phone", phone), lid, opened.open("push_name", push_name)),
         halt=None
         if state is None
         else Halt(BotState(state), reason, action, times.from_ms(since), code, _moment(until)),
@@ -138,8 +154,30 @@ def _row(row: sqlite3.Row) -> BotRow:
         restriction=None
         if kind is None
         else Restriction(kind, limit, times.from_ms(limit_since), _moment(limit_until), error),
-        proxy=None if proxy is None else Proxy.parse(proxy),
+        proxy=_proxy(opened, proxy),
     )
+    return _damaged(found, tuple(opened.damaged)) if opened.damaged else found
+
+
+def _damaged(row: BotRow, columns: tuple[str, ...]) -> BotRow:
+    """*row* as that of a bot that does nothing until a person has mended it."""
+    halt = Halt(
+        BotState.BLOCKED,
+        f"its row in the database is damaged: {', '.join(columns)} cannot be read",
+        "restore the database from a backup, or delete the bot and link it again",
+        times.now(),
+        Condition.ROW_DAMAGED,
+    )
+    return replace(row, identity=Identity(), unlinking=False, halt=halt, damaged=columns)
+
+
+def _proxy(opened: Row, sealed: bytes | None) -> Proxy | None:
+    url = opened.open("proxy", sealed)
+    try:
+        return None if url is None else Proxy.parse(url)
+    except InvalidInput:
+        opened.spoiled("proxy")
+        return None
 
 
 def _url(proxy: Proxy | None) -> str | None:

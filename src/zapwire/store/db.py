@@ -28,6 +28,7 @@ from zapwire.measures import Timing
 from zapwire.store.database_file import errors, files
 from zapwire.store.preparing import prepare, prepare_reader
 from zapwire.store.tail import Tail
+from zapwire.store.values import Connection, Damages, connect
 from zapwire.vault.keys import KeyRing
 
 T = TypeVar("T")
@@ -45,7 +46,7 @@ class Transaction:
 
     __slots__ = ("sql", "then", "told")
 
-    def __init__(self, sql: sqlite3.Connection) -> None:
+    def __init__(self, sql: Connection) -> None:
         self.sql = sql
         self.told: list[Event] = []
         """Journal entries to publish once this is committed."""
@@ -62,7 +63,7 @@ def beat(transaction: Transaction) -> None:
 class _Connection(aiosqlite.Connection):
     """aiosqlite's connection thread, entered once per function instead of once per statement."""
 
-    async def call(self, function: Callable[[sqlite3.Connection], T]) -> T:
+    async def call(self, function: Callable[[Connection], T]) -> T:
         result: T = await self._execute(function, self._conn)  # type: ignore[no-untyped-call]
         return result
 
@@ -78,7 +79,7 @@ class _Job(Generic[T]):
 class Database:
     """The open database; made by `open`."""
 
-    def __init__(self, writer: _Connection, reader: _Connection, tail: Tail) -> None:
+    def __init__(self, writer: _Connection, reader: _Connection, tail: Tail, damages: Damages) -> None:
         self._writer = writer
         self._reader = reader
         self._queue: asyncio.Queue[_Job[Any] | None] = asyncio.Queue(QUEUE)
@@ -87,6 +88,8 @@ class Database:
         """Each with all writes that it held."""
         self.writes = 0
         self.tail = tail
+        self.damages = damages
+        """Values that did not open."""
 
     @classmethod
     @asynccontextmanager
@@ -100,9 +103,10 @@ class Database:
         """
         with errors(path), files(path, shared=shared):
             async with _connect(path) as writer, _connect(path) as reader:
-                last_seq = await writer.call(partial(prepare, keys))
-                await reader.call(partial(prepare_reader, keys))
-                database = cls(writer, reader, Tail(last_seq))
+                damages = Damages()
+                last_seq = await writer.call(partial(prepare, keys, damages=damages))
+                await reader.call(partial(prepare_reader, keys, damages=damages))
+                database = cls(writer, reader, Tail(last_seq), damages)
                 task = asyncio.create_task(database._write_all(), name="store-writer")
                 try:
                     yield database
@@ -122,7 +126,7 @@ class Database:
         await self._queue.put(_Job(work, future))
         return await future
 
-    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def read(self, work: Callable[[Connection], T]) -> T:
         """Run *work* on the reading connection, which sees all that is committed."""
         try:
             return await self._reader.call(work)
@@ -168,7 +172,7 @@ class _Failure:
         self.error = error
 
 
-def _run(jobs: list[_Job[Any]], sql: sqlite3.Connection) -> tuple[list[Any], Transaction]:
+def _run(jobs: list[_Job[Any]], sql: Connection) -> tuple[list[Any], Transaction]:
     """Run *jobs* in one transaction; in the connection's thread."""
     transaction = Transaction(sql)
     sql.execute("BEGIN IMMEDIATE")
@@ -218,9 +222,6 @@ def _refuse(jobs: list[_Job[Any]], error: StoreError) -> None:
 
 @asynccontextmanager
 async def _connect(path: Path) -> AsyncIterator[_Connection]:
-    def connector() -> sqlite3.Connection:
-        return sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, cached_statements=256)
-
-    connection = _Connection(connector, 64)
+    connection = _Connection(partial(connect, path, BUSY_TIMEOUT), 64)
     async with connection:
         yield connection

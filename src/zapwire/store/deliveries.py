@@ -7,7 +7,6 @@ condition `state != 'delivered'` is that of the index, which it does not see in 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,9 +17,13 @@ from zapwire.events import Event
 from zapwire.model import BotId
 from zapwire.store import journal, times, webhooks
 from zapwire.store.db import Transaction
+from zapwire.store.journal import Lost
+from zapwire.store.values import Connection, DamagedValue, Values
 
 ATTEMPTS_KEPT = 32
 """Of one delivery; replays could add to them for ever."""
+_UNNAMED = "?"
+"""What the name of a lane begins with that cannot be read; no bot is called so."""
 
 
 class DeliveryState(StrEnum):
@@ -102,8 +105,7 @@ class Delivery:
 _STORE = f"""
 INSERT INTO deliveries
     (endpoint, seq, event, type, bot, lane, happened, state, replay, tries, since, due, at, attempts, reply, answer)
-VALUES (?1, ?2, ?3, ?4, ?5, veil('deliveries.lane', ?6), ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
-    seal('deliveries.answer', ?1 || '/' || ?2, ?16))
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET state = excluded.state, replay = excluded.replay, tries = excluded.tries,
     since = excluded.since, due = excluded.due, at = excluded.at, reply = coalesce(excluded.reply, reply),
     answer = excluded.answer,
@@ -114,7 +116,7 @@ ON CONFLICT DO UPDATE SET state = excluded.state, replay = excluded.replay, trie
 """  # noqa: S608 - a constant
 _WAIT = """
 INSERT INTO deliveries (endpoint, seq, event, type, bot, lane, happened, state, replay, tries, since, due, at, attempts)
-VALUES (?1, ?2, ?3, ?4, ?5, veil('deliveries.lane', ?6), ?7, ?8, 0, 0, ?9, ?9, ?9, '[]')
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, ?9, ?9, ?9, '[]')
 ON CONFLICT DO NOTHING
 """
 
@@ -123,9 +125,11 @@ def store(transaction: Transaction, endpoint: str, records: Sequence[Record]) ->
     """Store how deliveries stand after an attempt, or with one without an attempt that it waits from now on."""
     if not records or not webhooks.exists(transaction.sql, endpoint):
         return  # deleted meanwhile
-    tried = [one for one in records if one.attempt is not None]
-    transaction.sql.executemany(_STORE, [_row(endpoint, one) for one in tried])
-    waiting = [(endpoint, *_what(one), one.state, times.to_ms(one.since)) for one in records if one.attempt is None]
+    values, tried = transaction.sql.values, [one for one in records if one.attempt is not None]
+    transaction.sql.executemany(_STORE, [_row(values, endpoint, one) for one in tried])
+    waiting = [
+        (endpoint, *_what(values, one), one.state, times.to_ms(one.since)) for one in records if one.attempt is None
+    ]
     transaction.sql.executemany(_WAIT, waiting)
     over = [(endpoint, one.seq) for one in tried if one.replay and one.state is DeliveryState.DELIVERED]
     transaction.sql.executemany("DELETE FROM dead_letters WHERE endpoint = ? AND seq = ?", over)
@@ -136,13 +140,31 @@ def bury(transaction: Transaction, endpoint: str, record: Record, body: str) -> 
     store(transaction, endpoint, [record])
     if webhooks.exists(transaction.sql, endpoint):
         transaction.sql.execute(
-            "INSERT OR REPLACE INTO dead_letters (endpoint, seq, event, attempts, error, at) "
-            "VALUES (?1, ?2, seal('dead_letters.event', ?1 || '/' || ?2, ?3), ?4, ?5, ?6)",
+            "INSERT OR REPLACE INTO dead_letters (endpoint, seq, event, attempts, error, at) VALUES (?, ?, ?, ?, ?, ?)",
             (
-                *(endpoint, record.seq, body, record.tries),
+                *(endpoint, record.seq),
+                transaction.sql.values.seal("dead_letters.event", f"{endpoint}/{record.seq}", body),
+                record.tries,
                 *((record.attempt.error if record.attempt else None) or "", times.to_ms(times.now())),
             ),
         )
+
+
+def lose(transaction: Transaction, endpoint: str, event: Lost) -> bool:
+    """Record as given up what cannot be read and so cannot be delivered; False when that was known."""
+    if not webhooks.exists(transaction.sql, endpoint):
+        return False
+    now, lane = times.to_ms(times.now()), transaction.sql.values.veil("deliveries.lane", event.bot or "-")
+    done = transaction.sql.execute(
+        "INSERT INTO deliveries "
+        "(endpoint, seq, event, type, bot, lane, happened, state, replay, tries, since, due, at, attempts) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, 'dead', 0, 0, ?, NULL, ?, ?) ON CONFLICT DO NOTHING",
+        (
+            *(endpoint, event.seq, event.id, event.type, event.bot, lane, times.to_ms(event.timestamp), now, now),
+            json.dumps([[now, None, 0, "its row in the database is damaged"]]),
+        ),
+    )
+    return done.rowcount == 1
 
 
 def drop(transaction: Transaction, endpoint: str, seqs: Iterable[int]) -> None:
@@ -167,7 +189,7 @@ def forget(transaction: Transaction, bot: BotId) -> None:
     )
 
 
-def needing_events(sql: sqlite3.Connection, endpoint: str, upto: int) -> set[int]:
+def needing_events(sql: Connection, endpoint: str, upto: int) -> set[int]:
     """What waits of the events up to *upto* and has its event only in the journal: not a dead letter's replay."""
     rows = sql.execute(
         "SELECT seq FROM deliveries INDEXED BY deliveries_trouble "
@@ -178,39 +200,52 @@ def needing_events(sql: sqlite3.Connection, endpoint: str, upto: int) -> set[int
     return {row[0] for row in rows}
 
 
-def letter(sql: sqlite3.Connection, endpoint: str, seq: int) -> str | None:
-    """The body of a dead letter."""
-    row = sql.execute(
-        "SELECT unseal('dead_letters.event', endpoint || '/' || seq, event) FROM dead_letters "
-        "WHERE endpoint = ? AND seq = ?",
-        (endpoint, seq),
-    ).fetchone()
-    return None if row is None else str(row[0])
+def letter(sql: Connection, endpoint: str, seq: int) -> str | None:
+    """The body of a dead letter; None when there is none, or it cannot be read."""
+    row = sql.execute("SELECT event FROM dead_letters WHERE endpoint = ? AND seq = ?", (endpoint, seq)).fetchone()
+    return None if row is None else sql.values.row("dead_letters", f"{endpoint}/{seq}").open("event", row[0])
 
 
-def lanes(sql: sqlite3.Connection, endpoint: str) -> list[tuple[str, bool, datetime]]:
+def lane_key(values: Values, name: str) -> bytes:
+    """How the lane called *name* is stored."""
+    return bytes.fromhex(name[1:]) if name.startswith(_UNNAMED) else values.veil("deliveries.lane", name)
+
+
+def lane_name(values: Values, row: str, key: bytes) -> str:
+    """The reverse; *row* is one in which it stands.
+
+    A damaged lane gets a name that says nothing but keeps it apart: what is in it can be delivered all the same.
+    """
+    try:
+        return values.unveil("deliveries.lane", row, key)
+    except DamagedValue:
+        return f"{_UNNAMED}{key.hex()}"
+
+
+def lanes(sql: Connection, endpoint: str) -> list[tuple[str, bool, datetime]]:
     """The lanes in which something waits: name, whether of replays, and when its first delivery is due."""
     rows = sql.execute(
-        "WITH heads AS MATERIALIZED (SELECT lane, replay, due, min(seq) FROM deliveries INDEXED BY deliveries_waiting "
-        "WHERE endpoint = ? AND due IS NOT NULL GROUP BY replay, lane) "
-        "SELECT unveil('deliveries.lane', lane), replay, due FROM heads",
+        "SELECT lane, replay, due, min(seq) FROM deliveries INDEXED BY deliveries_waiting "
+        "WHERE endpoint = ? AND due IS NOT NULL GROUP BY replay, lane",
         (endpoint,),
     )
-    return [(row[0], bool(row[1]), times.from_ms(row[2])) for row in rows]
+    return [
+        (lane_name(sql.values, f"{endpoint}/{seq}", lane), bool(replay), times.from_ms(due))
+        for lane, replay, due, seq in rows
+    ]
 
 
-def waiting(sql: sqlite3.Connection, endpoint: str, lane: str, *, replay: bool, limit: int) -> list[Waiting]:
+def waiting(sql: Connection, endpoint: str, lane: str, *, replay: bool, limit: int) -> list[Waiting]:
     """What has to go out next in a lane, in order."""
     rows = sql.execute(
         "SELECT seq, event, type, bot, happened, tries, since, due FROM deliveries INDEXED BY deliveries_waiting "
-        "WHERE endpoint = ? AND replay = ? AND lane = veil('deliveries.lane', ?) AND due IS NOT NULL "
-        "ORDER BY seq LIMIT ?",
-        (endpoint, replay, lane, limit),
+        "WHERE endpoint = ? AND replay = ? AND lane = ? AND due IS NOT NULL ORDER BY seq LIMIT ?",
+        (endpoint, replay, lane_key(sql.values, lane), limit),
     ).fetchall()
     return [_waiting(sql, endpoint, row) for row in rows]
 
 
-def recorded_after(sql: sqlite3.Connection, endpoint: str, cursor: int) -> set[int]:
+def recorded_after(sql: Connection, endpoint: str, cursor: int) -> set[int]:
     """The numbers of those events after *cursor* that are taken care of already."""
     return {
         row[0] for row in sql.execute("SELECT seq FROM deliveries WHERE endpoint = ? AND seq > ?", (endpoint, cursor))
@@ -226,7 +261,7 @@ def make_due(transaction: Transaction, endpoint: str) -> None:
     )
 
 
-def _waiting(sql: sqlite3.Connection, endpoint: str, row: sqlite3.Row) -> Waiting:
+def _waiting(sql: Connection, endpoint: str, row: Sequence[Any]) -> Waiting:
     seq, event_id, kind, bot, happened, tries, since, due = row
     event = journal.by_seq(sql, seq)
     return Waiting(
@@ -235,16 +270,18 @@ def _waiting(sql: sqlite3.Connection, endpoint: str, row: sqlite3.Row) -> Waitin
     )
 
 
-def _what(record: Record) -> tuple[Any, ...]:
-    return (record.seq, record.event, record.type, record.bot, record.lane, times.to_ms(record.happened))
+def _what(values: Values, record: Record) -> tuple[Any, ...]:
+    lane = lane_key(values, record.lane)
+    return (record.seq, record.event, record.type, record.bot, lane, times.to_ms(record.happened))
 
 
-def _row(endpoint: str, record: Record) -> tuple[Any, ...]:
+def _row(values: Values, endpoint: str, record: Record) -> tuple[Any, ...]:
     attempt = record.attempt
     assert attempt is not None  # noqa: S101 - chosen by that
     tried = [[times.to_ms(attempt.at), attempt.status, attempt.duration_ms, attempt.error]]
     return (
-        *(endpoint, *_what(record), record.state, record.replay, record.tries, times.to_ms(record.since)),
+        *(endpoint, *_what(values, record), record.state, record.replay, record.tries, times.to_ms(record.since)),
         *(None if record.due is None else times.to_ms(record.due), times.to_ms(attempt.at), json.dumps(tried)),
-        *(None if record.reply is None else json.dumps(record.reply), record.answer or None),
+        None if record.reply is None else json.dumps(record.reply),
+        values.seal("deliveries.answer", f"{endpoint}/{record.seq}", record.answer or None),
     )

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from zapwire.events import Event
-from zapwire.store import journal, times
+from zapwire.model import BotId, Party
+from zapwire.store import addresses, journal, times
 from zapwire.store.db import Transaction
-from zapwire.store.deliveries import Attempt, Delivery, DeliveryState
+from zapwire.store.deliveries import Attempt, Delivery, DeliveryState, lane_key, lane_name
+from zapwire.store.values import Connection, Values
 
-_COLUMNS = (
-    "event, seq, type, bot, unveil('deliveries.lane', lane), state, happened, due, attempts, "
-    "unseal('deliveries.answer', endpoint || '/' || seq, answer), reply"
-)
+_COLUMNS = "endpoint, event, seq, type, bot, lane, state, happened, due, attempts, answer, reply"
 _EVENT_LEFT = (
     "(EXISTS (SELECT 1 FROM journal WHERE journal.seq = deliveries.seq) OR EXISTS (SELECT 1 FROM dead_letters "
     "WHERE dead_letters.endpoint = deliveries.endpoint AND dead_letters.seq = deliveries.seq))"
@@ -37,7 +35,7 @@ class Wanted:
     """Events before then."""
 
 
-def find(sql: sqlite3.Connection, endpoint: str, event: str) -> int | None:
+def find(sql: Connection, endpoint: str, event: str) -> int | None:
     """The number of the delivery of this event; None when there is none."""
     seq = journal.seq_of(sql, event)
     query, value = ("seq = ?", seq) if seq is not None else ("state != 'delivered' AND event = ?", event)
@@ -45,31 +43,31 @@ def find(sql: sqlite3.Connection, endpoint: str, event: str) -> int | None:
     return None if row is None else int(row[0])
 
 
-def get(sql: sqlite3.Connection, endpoint: str, seq: int) -> Delivery | None:
+def get(sql: Connection, endpoint: str, seq: int) -> Delivery | None:
     """One delivery."""
     row = sql.execute(
         f"SELECT {_COLUMNS} FROM deliveries WHERE endpoint = ? AND seq = ?",  # noqa: S608 - a constant
         (endpoint, seq),
     ).fetchone()
-    return None if row is None else _delivery(row)
+    return None if row is None else _delivery(sql.values, row)
 
 
-def page(sql: sqlite3.Connection, endpoint: str, wanted: Wanted, before: int | None, limit: int) -> list[Delivery]:
+def page(sql: Connection, endpoint: str, wanted: Wanted, before: int | None, limit: int) -> list[Delivery]:
     """Up to *limit* deliveries, the newest events first, older than the event *before*."""
     source, arguments = _matching(sql, endpoint, wanted)
     if before is not None:
         source += " AND seq < ?"
         arguments.append(before)
     query = f"SELECT {_COLUMNS} {source} ORDER BY seq DESC LIMIT ?"
-    return [_delivery(row) for row in sql.execute(query, (*arguments, limit))]
+    return [_delivery(sql.values, row) for row in sql.execute(query, (*arguments, limit))]
 
 
-def replayable(sql: sqlite3.Connection, endpoint: str, wanted: Wanted, after: int, limit: int) -> list[tuple[int, str]]:
+def replayable(sql: Connection, endpoint: str, wanted: Wanted, after: int, limit: int) -> list[tuple[int, str]]:
     """Number and lane of up to *limit* deliveries that are over and whose event is still there, oldest first."""
     source, arguments = _matching(sql, endpoint, wanted)
     source += f" AND seq > ? AND due IS NULL AND {_EVENT_LEFT}"
-    query = f"SELECT seq, unveil('deliveries.lane', lane) {source} ORDER BY seq LIMIT ?"
-    return [(row[0], row[1]) for row in sql.execute(query, (*arguments, after, limit))]
+    rows = sql.execute(f"SELECT seq, lane {source} ORDER BY seq LIMIT ?", (*arguments, after, limit))
+    return [(seq, lane_name(sql.values, f"{endpoint}/{seq}", lane)) for seq, lane in rows]
 
 
 def replay(transaction: Transaction, endpoint: str, seqs: Sequence[int]) -> int:
@@ -90,9 +88,9 @@ def insert_replay(transaction: Transaction, endpoint: str, event: Event, lane: s
     transaction.sql.execute(
         "INSERT INTO deliveries "
         "(endpoint, seq, event, type, bot, lane, happened, state, replay, tries, since, due, at, attempts) "
-        "VALUES (?1, ?2, ?3, ?4, ?5, veil('deliveries.lane', ?6), ?7, 'pending', 1, 0, ?8, ?8, ?8, '[]')",
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'pending', 1, 0, ?8, ?8, ?8, '[]')",
         (
-            *(endpoint, event.seq, event.id, event.type.value, event.bot, lane),
+            *(endpoint, event.seq, event.id, event.type.value, event.bot, lane_key(transaction.sql.values, lane)),
             *(times.to_ms(event.timestamp), times.to_ms(times.now())),
         ),
     )
@@ -106,9 +104,10 @@ def hurry(transaction: Transaction, endpoint: str, seq: int) -> None:
     )
 
 
-def _matching(sql: sqlite3.Connection, endpoint: str, wanted: Wanted) -> tuple[str, list[Any]]:
+def _matching(sql: Connection, endpoint: str, wanted: Wanted) -> tuple[str, list[Any]]:
     """`FROM ... WHERE ...` and its arguments, by the index that leaves fewest to look at."""
-    where, index, arguments = "endpoint = ?", "", [endpoint]
+    where, index = "endpoint = ?", ""
+    arguments: list[Any] = [endpoint]
     if wanted.state is not None:
         where += " AND state = ?"
         arguments.append(wanted.state)
@@ -117,35 +116,35 @@ def _matching(sql: sqlite3.Connection, endpoint: str, wanted: Wanted) -> tuple[s
     if wanted.chat is not None:
         lanes = _lanes_of(sql, wanted.chat)
         index = index or " INDEXED BY deliveries_lane"
-        marks = ", ".join(["veil('deliveries.lane', ?)"] * len(lanes))
-        where += f" AND lane IN ({marks})"
-        arguments += lanes
+        where += f" AND lane IN ({', '.join('?' * len(lanes))})"
+        arguments += [lane_key(sql.values, lane) for lane in lanes]
     for moment, comparison in ((wanted.since, ">="), (wanted.until, "<")):
         if moment is not None:
             where += f" AND happened {comparison} ?"
-            arguments.append(times.to_ms(moment))  # type: ignore[arg-type]
+            arguments.append(times.to_ms(moment))
     return f"FROM deliveries{index} WHERE {where}", arguments
 
 
-def _lanes_of(sql: sqlite3.Connection, chat: str) -> list[str]:
+def _lanes_of(sql: Connection, chat: str) -> list[str]:
     """The lanes of a chat, one for each bot; of a hidden identity also that of the phone number it belongs to."""
-    bots = [row[0] for row in sql.execute("SELECT id FROM bots")]
-    phones = sql.execute("SELECT bot, unveil('addresses.phone', phone) FROM addresses WHERE lid = ?", (chat,))
-    return [*(f"{bot}/{chat}" for bot in bots), *(f"{bot}/{phone}" for bot, phone in phones)]
+    bots = [BotId(row[0]) for row in sql.execute("SELECT id FROM bots")]
+    known = [(bot, addresses.complete(sql, bot, Party(chat, lid=chat)).phone) for bot in bots]
+    return [*(f"{bot}/{chat}" for bot in bots), *(f"{bot}/{phone}" for bot, phone in known if phone is not None)]
 
 
-def _delivery(row: sqlite3.Row) -> Delivery:
-    event, seq, kind, bot, lane, state, happened, due, attempts, answer, reply = row
+def _delivery(values: Values, row: Sequence[Any]) -> Delivery:
+    endpoint, event, seq, kind, bot, lane, state, happened, due, attempts, answer, reply = row
+    opened = values.row("deliveries", f"{endpoint}/{seq}")
     return Delivery(
         event=event,
         seq=seq,
         type=kind,
         bot=bot,
-        chat=lane.partition("/")[2] or None,
+        chat=(opened.unveil("lane", lane) or "").partition("/")[2] or None,
         state=DeliveryState(state),
         happened=times.from_ms(happened),
         due=times.from_ms_or_none(due),
         attempts=tuple(Attempt(times.from_ms(one[0]), *one[1:]) for one in json.loads(attempts)),
-        answer=answer,
+        answer=opened.open("answer", answer),
         reply=None if reply is None else json.loads(reply),
     )

@@ -9,23 +9,41 @@ import json
 import secrets
 import sqlite3
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from zapwire.events import Event, EventType
+from zapwire.json_encoder import encode
 from zapwire.model import BotId
 from zapwire.store import times
 from zapwire.store.db import Transaction
+from zapwire.store.values import Connection, Values
 
-_COLUMNS = "seq, id, type, timestamp, bot, unseal('journal.data', id, data)"
+_TYPES = frozenset(EventType)
+_COLUMNS = "seq, id, type, timestamp, bot, data"
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """An event that is in the journal but cannot be read: its row is damaged."""
+
+    seq: int
+    id: str
+    type: str
+    timestamp: datetime
+    bot: BotId
 
 
 def append(transaction: Transaction, kind: EventType, bot: BotId, data: dict[str, Any]) -> Event:
     """Write an event; it is published when the transaction is committed."""
     moment, event_id = times.now(), f"evt_{secrets.token_hex(12)}"
     cursor = transaction.sql.execute(
-        "INSERT INTO journal (id, type, timestamp, bot, data) VALUES (?1, ?2, ?3, ?4, seal('journal.data', ?1, ?5))",
-        (event_id, kind, times.to_ms(moment), bot, json.dumps(data, ensure_ascii=False, separators=(",", ":"))),
+        "INSERT INTO journal (id, type, timestamp, bot, data) VALUES (?, ?, ?, ?, ?)",
+        (
+            *(event_id, kind, times.to_ms(moment), bot),
+            transaction.sql.values.seal("journal.data", event_id, encode(data)),
+        ),
     )
     assert cursor.lastrowid is not None  # noqa: S101 - an INSERT always has one
     event = Event(cursor.lastrowid, event_id, kind, moment, bot, data)
@@ -34,15 +52,17 @@ def append(transaction: Transaction, kind: EventType, bot: BotId, data: dict[str
 
 
 def read(
-    sql: sqlite3.Connection,
+    sql: Connection,
     after: int,
     limit: int,
     *,
     upto: int | None = None,
     bots: Collection[str] | None = None,
     types: Collection[str] | None = None,
-) -> tuple[list[Event], int]:
-    """Up to *limit* events after *after* that match, and the cursor from which to read on.
+) -> tuple[list[Event | Lost], int]:
+    """Up to *limit* events after *after* that match, in order, and the cursor from which to read on.
+
+    One whose row is damaged is `Lost`; its type and bot are not sealed, so filters hold for it too.
 
     The cursor also moves past what does not match, but never past what was not yet committed, nor past *upto*: the
     newest event that was published, so that nobody learns from the table what memory does not know yet.
@@ -54,16 +74,17 @@ def read(
     if types is not None:
         where += f" AND type IN ({_marks(types)})"
     query = f"SELECT {_COLUMNS} FROM journal WHERE {where} ORDER BY seq LIMIT ?"  # noqa: S608 - only question marks
-    events = [_event(row) for row in sql.execute(query, (*arguments, limit))]
+    events = [_event_or_lost(sql.values, row) for row in sql.execute(query, (*arguments, limit))]
     if len(events) < limit:
         return events, max(after, last)
     return events, events[-1].seq if events else after
 
 
-def by_seq(sql: sqlite3.Connection, seq: int) -> Event | None:
-    """One event, or None when the journal no longer has it."""
+def by_seq(sql: Connection, seq: int) -> Event | None:
+    """One event, or None when the journal no longer has it, or cannot read it."""
     row = sql.execute(f"SELECT {_COLUMNS} FROM journal WHERE seq = ?", (seq,)).fetchone()  # noqa: S608 - constant
-    return None if row is None else _event(row)
+    found = None if row is None else _event_or_lost(sql.values, row)
+    return found if isinstance(found, Event) else None
 
 
 def floor(sql: sqlite3.Connection) -> int:
@@ -121,6 +142,12 @@ def _marks(values: Collection[str]) -> str:
     return ", ".join("?" * len(values))
 
 
-def _event(row: tuple[int, str, str, int, str, str]) -> Event:
-    seq, event_id, kind, timestamp, bot, data = row
+def _event_or_lost(values: Values, row: tuple[int, str, str, int, str, bytes]) -> Event | Lost:
+    seq, event_id, kind, timestamp, bot, sealed = row
+    opened = values.row("journal", event_id)
+    data = opened.open("data", sealed)
+    if data is None or kind not in _TYPES:
+        if data is not None:  # told by a newer zapwire
+            opened.spoiled("type")
+        return Lost(seq, event_id, kind, times.from_ms(timestamp), BotId(bot))
     return Event(seq, event_id, EventType(kind), times.from_ms(timestamp), BotId(bot), json.loads(data))

@@ -7,20 +7,20 @@ two. Only queued <-> sending goes back and forth; from `sent` on a state never g
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from zapwire.json_encoder import encode
 from zapwire.model import BotId, MessageId, MessageState, OutgoingView, Party
 from zapwire.store import addresses, times
 from zapwire.store.db import Transaction
+from zapwire.store.values import Connection
 
-_COLUMNS = (
-    "id, bot, unveil('outbox.chat', chat), type, unseal('outbox.content', id, content), "
-    "state, reason, whatsapp_id, created_at, updated_at"
-)
+_COLUMNS = "id, bot, chat, type, content, state, reason, whatsapp_id, created_at, updated_at"
+UNREADABLE = "its row in the database is damaged"
+"""Why a message fails that cannot be read any more."""
 _PROGRESS = (MessageState.SENT, MessageState.DELIVERED, MessageState.READ, MessageState.PLAYED)
 _EARLY_KEPT_MS = 600_000
 """How long a receipt may wait for the message it belongs to; the answer to a send takes 75 s at the very most."""
@@ -63,65 +63,86 @@ class Waiting:
 
 def insert(transaction: Transaction, message: NewMessage, state: MessageState) -> None:
     """Store a new message."""
-    created = times.to_ms(message.created_at)
+    created, values = times.to_ms(message.created_at), transaction.sql.values
     transaction.sql.execute(
         "INSERT INTO outbox (id, bot, chat, type, content, key, digest, state, attempts, due, deadline, "
-        "created_at, updated_at) VALUES (?1, ?2, veil('outbox.chat', ?3), ?4, seal('outbox.content', ?1, ?5), ?6, "
-        "seal('outbox.digest', ?1, ?7), ?8, 0, ?9, ?10, ?11, ?12)",
+        "created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?)",
         (
-            *(message.id, message.bot, message.chat, message.type, json.dumps(message.content, ensure_ascii=False)),
-            *(message.key, message.digest.hex(), state, created, times.to_ms(message.deadline), created, created),
+            *(message.id, message.bot, values.veil("outbox.chat", message.chat), message.type),
+            *(values.seal("outbox.content", message.id, encode(message.content)), message.key),
+            *(values.seal("outbox.digest", message.id, message.digest.hex()), state, created),
+            *(times.to_ms(message.deadline), created, created),
         ),
     )
 
 
-def by_key(sql: sqlite3.Connection, bot: BotId, key: str) -> tuple[OutgoingView, bytes] | None:
-    """The message submitted under an idempotency key, and the digest of its request."""
-    query = "SELECT id, unseal('outbox.digest', id, digest) FROM outbox WHERE bot = ? AND key = ?"
-    row = sql.execute(query, (bot, key)).fetchone()
+def by_key(sql: Connection, bot: BotId, key: str) -> tuple[OutgoingView, bytes] | None:
+    """The message submitted under an idempotency key, and the digest of its request (empty when that is damaged)."""
+    row = sql.execute("SELECT id, digest FROM outbox WHERE bot = ? AND key = ?", (bot, key)).fetchone()
     if row is None:
         return None
     view = get(sql, bot, row[0])
     assert view is not None  # noqa: S101 - same connection, same snapshot
-    return view, bytes.fromhex(row[1])
+    return view, bytes.fromhex(sql.values.row("outbox", row[0]).open("digest", row[1]) or "")
 
 
-def get(sql: sqlite3.Connection, bot: str, message: str) -> OutgoingView | None:
-    """One message as the API shows it."""
+def get(sql: Connection, bot: str, message: str) -> OutgoingView | None:
+    """One message as the API shows it; of a damaged row without what cannot be read."""
+    found = _read(sql, bot, message)
+    return None if found is None else found[0]
+
+
+def _read(sql: Connection, bot: str, message: str) -> tuple[OutgoingView, bool] | None:
+    """The message. Also: is its row damaged?"""
     query = f"SELECT {_COLUMNS} FROM outbox WHERE id = ? AND bot = ?"  # noqa: S608 - constant
     row = sql.execute(query, (message, bot)).fetchone()
     if row is None:
         return None
     ours, owner, chat, kind, content, state, reason, whatsapp_id, created, updated = row
-    return OutgoingView(
+    opened = sql.values.row("outbox", ours)
+    to = opened.unveil("chat", chat)
+    view = OutgoingView(
         id=MessageId(ours),
         bot=BotId(owner),
-        to=addresses.complete(sql, BotId(owner), Party(chat)),
+        to=Party("") if to is None else addresses.complete(sql, BotId(owner), Party(to)),
         type=kind,
-        content=json.loads(content),
+        content=json.loads(opened.open("content", content) or "{}"),
         state=MessageState(state),
         reason=reason,
         whatsapp_id=whatsapp_id,
         created_at=times.from_ms(created),
         updated_at=times.from_ms(updated),
     )
+    return view, bool(opened.damaged)
 
 
-def waiting(sql: sqlite3.Connection, bot: BotId) -> list[Waiting]:
-    """The queued messages of a bot in the order of their submission."""
+def waiting(sql: Connection, bot: BotId) -> list[Waiting]:
+    """The queued messages of a bot in the order of their submission; without those whose chat cannot be read."""
     rows = sql.execute(
-        "SELECT id, unveil('outbox.chat', chat), deadline, due, attempts FROM outbox "
+        "SELECT id, chat, deadline, due, attempts FROM outbox "
         "WHERE bot = ? AND state IN ('queued', 'sending') AND state = 'queued' ORDER BY n",
         (bot,),
     )
-    return [Waiting(MessageId(i), c, times.from_ms(deadline), times.from_ms(d), a) for i, c, deadline, d, a in rows]
+    found = []
+    for ours, veiled, deadline, due, attempts in rows:
+        chat = sql.values.row("outbox", ours).unveil("chat", veiled)
+        if chat is not None:
+            found.append(Waiting(MessageId(ours), chat, times.from_ms(deadline), times.from_ms(due), attempts))
+    return found
 
 
 def take(transaction: Transaction, bot: BotId, message: MessageId) -> OutgoingView | None:
-    """Mark a queued message as being sent; None when it is not queued (any more)."""
+    """Mark a queued message as being sent; None when it is not queued (any more).
+
+    One whose row is damaged comes back as `failed`: that is to be told, and nothing is to be sent.
+    """
     if not _move(transaction, message, MessageState.SENDING, (MessageState.QUEUED,)):
         return None
-    return get(transaction.sql, bot, message)
+    found = _read(transaction.sql, bot, message)
+    if found is not None and found[1]:
+        _move(transaction, message, MessageState.FAILED, (MessageState.SENDING,), reason=UNREADABLE)
+        return get(transaction.sql, bot, message)
+    return found and found[0]
 
 
 def requeue(transaction: Transaction, message: MessageId, attempts: int, due: datetime, reason: str) -> None:
@@ -170,6 +191,16 @@ def advance(transaction: Transaction, bot: BotId, whatsapp_id: str, state: Messa
         return None
     message = MessageId(row[0])
     return message if _move(transaction, message, state, _PROGRESS[: _PROGRESS.index(state)]) else None
+
+
+def unreadable(sql: Connection) -> list[tuple[BotId, MessageId]]:
+    """What is queued but whose chat cannot be read, of all bots: it is never `waiting`, and has to be failed."""
+    rows = sql.execute("SELECT bot, id, chat FROM outbox WHERE state IN ('queued', 'sending') AND state = 'queued'")
+    return [
+        (BotId(bot), MessageId(ours))
+        for bot, ours, veiled in rows
+        if sql.values.row("outbox", ours).unveil("chat", veiled) is None
+    ]
 
 
 def apply_step(transaction: Transaction, message: MessageId, state: MessageState) -> bool:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import nullcontext
 from importlib import resources
 
 from zapwire.errors import StoreError
 from zapwire.store import sealing
+from zapwire.store.values import Connection, Damages, Values
 from zapwire.vault.keys import KeyRing
 
 _FIRST_SEALED = 3
@@ -19,16 +21,20 @@ _TO_SCOUR = 0x7363
 """The `application_id` of a database in whose free pages and WAL something readable may be."""
 
 
-def prepare(keys: KeyRing | None, sql: sqlite3.Connection) -> int:
-    """Make a new connection fit for writing: durability, sealing, schema. Returns the last number in the journal."""
+def prepare(keys: KeyRing | None, sql: Connection, damages: Damages | None = None) -> int:
+    """Make a new connection fit for writing: durability, sealing, schema. Returns the last number in the journal.
+
+    What does not open is reported to *damages*.
+    """
     sql.execute("PRAGMA journal_mode = WAL")
     sql.execute("PRAGMA synchronous = FULL")
     found = int(sql.execute("PRAGMA user_version").fetchone()[0])
-    if keys is not None:
-        sealing.install(sql, sealing.choose(sql, keys))
-        if 0 < found < _FIRST_SEALED:
-            sql.execute(f"PRAGMA application_id = {_TO_SCOUR}")  # so that it is done even after a crash
-    _migrate(sql, able=keys is not None)
+    columns = None if keys is None else sealing.choose(sql, keys)
+    sql.values = Values(columns, damages or Damages())
+    if columns is not None and 0 < found < _FIRST_SEALED:
+        sql.execute(f"PRAGMA application_id = {_TO_SCOUR}")  # so that it is done even after a crash
+    with nullcontext() if columns is None else sealing.functions(sql, columns):
+        _migrate(sql, able=columns is not None)
     if keys is not None and int(sql.execute("PRAGMA application_id").fetchone()[0]) == _TO_SCOUR and scour(sql):
         sql.execute("PRAGMA application_id = 0")
     sql.execute("PRAGMA foreign_keys = ON")  # not before: a migration that makes a table anew would empty others
@@ -36,10 +42,9 @@ def prepare(keys: KeyRing | None, sql: sqlite3.Connection) -> int:
     return int(row[0]) if row else 0
 
 
-def prepare_reader(keys: KeyRing | None, sql: sqlite3.Connection) -> None:
+def prepare_reader(keys: KeyRing | None, sql: Connection, damages: Damages) -> None:
     """Make a new connection fit for reading, and for nothing else."""
-    if keys is not None:
-        sealing.install(sql, sealing.choose(sql, keys))
+    sql.values = Values(None if keys is None else sealing.choose(sql, keys), damages)
     sql.execute("PRAGMA query_only = ON")
 
 
@@ -88,3 +93,5 @@ def _statements(script: str) -> Iterator[str]:
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""
+    if statement.strip():
+        yield statement  # the last one, without its semicolon, or a comment

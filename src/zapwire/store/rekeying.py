@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from zapwire.store import sealing
 from zapwire.store.database_file import errors, files
 from zapwire.store.db import BUSY_TIMEOUT
 from zapwire.store.preparing import prepare, scour
+from zapwire.store.values import Connection, connect
 from zapwire.vault.columns import Columns
 from zapwire.vault.keys import KeyRing
 
@@ -36,10 +36,10 @@ def verify(path: Path, keys: KeyRing) -> list[str]:
         return faults + list(sealing.verify(sql, sealing.choose(sql, keys)))
 
 
-def _open(path: Path, keys: KeyRing) -> sqlite3.Connection:
+def _open(path: Path, keys: KeyRing) -> Connection:
     if not path.exists():
         raise StoreError(f"there is no database at {path}")
-    sql = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
+    sql = connect(path, BUSY_TIMEOUT)
     try:
         prepare(keys, sql)
     except BaseException:

@@ -13,6 +13,7 @@ from zapwire.events import EventType
 from zapwire.model import NO_BOT, BotId
 from zapwire.store import deliveries, journal, times, webhooks
 from zapwire.store.db import Transaction
+from zapwire.store.journal import Lost
 
 CHUNK = 500
 """Most rows of one table in one step."""
@@ -60,6 +61,14 @@ def prune_events(transaction: Transaction, upto: int) -> bool:
             _let_miss(transaction, endpoint, rows, waiting, gone)
     journal.prune(transaction, gone)
     return more
+
+
+def miss(transaction: Transaction, endpoint: str, lost: Sequence[Lost]) -> None:
+    """Record that an endpoint cannot get these events, whose rows are damaged, and tell it."""
+    new = [one.seq for one in lost if deliveries.lose(transaction, endpoint, one)]
+    if new:
+        _widen(transaction, endpoint, min(new), max(new), len(new))
+        tell_gaps(transaction)
 
 
 def tell_gaps(transaction: Transaction) -> None:

@@ -1,11 +1,12 @@
-"""Which columns are sealed, and the SQL functions by which the store seals and opens them.
+"""Which columns are sealed, under which key, and all of them at once: sealed anew, or looked at whether they open.
 
-Every connection has them, so a statement that writes or reads a sealed column says so itself; all map NULL to NULL:
+* A *sealed* value is bound to its place (`table.column`) and its row, named by a text (its id); the same text sealed
+  twice is not the same.
+* A *veiled* one can be found again: the same text gives the same value, so it can be compared and indexed.
 
-* `seal('table.column', row, text)` and `unseal('table.column', row, sealed)`: bound to the place and to *row*, a text
-  that names the row (its id); the same text sealed twice is not the same.
-* `veil('table.column', text)` and `unveil('table.column', veiled)`: for what has to be found again; the same text gives
-  the same value, so it can be compared and indexed.
+`store/values.py` seals and opens single values. Only the schema's files, which sealed what older versions had in the
+clear, do so in SQL: `seal('table.column', row, text)`, `unseal`, `veil('table.column', text)` and `unveil`; all map
+NULL to NULL.
 
 A database is sealed under one key at a time: `reseal` changes that in one transaction.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -68,16 +69,25 @@ COLUMNS: Final = (
 """Every one of them is sealed anew when the master key changes."""
 
 
-def install(sql: sqlite3.Connection, columns: Columns) -> None:
-    """Give *sql* the four functions, and those with which the schema notes the key in the table `vault`."""
-    pure = {"deterministic": True}
-    sql.create_function("seal", 3, _null_stays(columns.seal))
-    sql.create_function("unseal", 3, _null_stays(columns.unseal), **pure)
-    sql.create_function("veil", 2, _null_stays(columns.veil), **pure)
-    sql.create_function("unveil", 2, _null_stays(columns.unveil), **pure)
-    sql.create_function("vault_salt", 0, lambda: columns.salt)
-    sql.create_function("vault_verifier", 0, columns.verifier)
-    sql.create_function("vault_fingerprint", 0, lambda: columns.fingerprint)
+@contextmanager
+def functions(sql: sqlite3.Connection, columns: Columns) -> Iterator[None]:
+    """For the schema's files: the functions that seal, and those that note the key in the table `vault`."""
+    made: dict[str, tuple[int, Callable[..., Any]]] = {
+        "seal": (3, _null_stays(columns.seal)),
+        "unseal": (3, _null_stays(columns.unseal)),
+        "veil": (2, _null_stays(columns.veil)),
+        "unveil": (2, _null_stays(columns.unveil)),
+        "vault_salt": (0, lambda: columns.salt),
+        "vault_verifier": (0, columns.verifier),
+        "vault_fingerprint": (0, lambda: columns.fingerprint),
+    }
+    for name, (arguments, function) in made.items():
+        sql.create_function(name, arguments, function)
+    try:
+        yield
+    finally:
+        for name, (arguments, _) in made.items():
+            sql.create_function(name, arguments, None)
 
 
 def choose(sql: sqlite3.Connection, keys: KeyRing) -> Columns:

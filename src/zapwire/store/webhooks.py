@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from zapwire.store import journal, times
 from zapwire.store.db import Transaction
+from zapwire.store.values import Connection, Values
 
 _COLUMNS = (
-    "id, unseal('endpoints.url', id, url), events, bots, enabled, cursor, failing_since, last_error, created_at, "
-    "description, unseal('endpoints.headers', id, headers), concurrency, public_key, reply, paused, "
-    "disabled_reason, resumed_at"
+    "id, url, events, bots, enabled, cursor, failing_since, last_error, created_at, description, headers, "
+    "concurrency, public_key, reply, paused, disabled_reason, resumed_at"
 )
 
 
@@ -49,6 +49,8 @@ class Endpoint:
     disabled_reason: str | None = None
     resumed_at: datetime | None = None
     """When it was last enabled or resumed: waiting before that does not count against an event."""
+    damaged: tuple[str, ...] = ()
+    """Columns of its row that do not open; they are empty here, and stay as they are until they get a new value."""
 
     def wants(self, kind: str, bot: str) -> bool:
         """Are events of type *kind* about *bot* (empty: about none) for this endpoint?"""
@@ -77,6 +79,8 @@ class Keys:
     public: str | None = None
     """`whpk_...`."""
     retired: tuple[Retired, ...] = ()
+    damaged: tuple[str, ...] = ()
+    """Columns that do not open, and are empty here."""
 
 
 def insert(transaction: Transaction, endpoint: Endpoint, keys: Keys) -> Endpoint:
@@ -96,65 +100,85 @@ def insert(transaction: Transaction, endpoint: Endpoint, keys: Keys) -> Endpoint
 
 def update(transaction: Transaction, endpoint: Endpoint) -> None:
     """Store what a person can change of an endpoint."""
+    values, keep = transaction.sql.values, endpoint.damaged
+    headers = json.dumps(dict(endpoint.headers)) if endpoint.headers else None
     transaction.sql.execute(
-        "UPDATE endpoints SET url = seal('endpoints.url', id, ?), events = ?, bots = ?, enabled = ?, description = ?, "
-        "headers = seal('endpoints.headers', id, ?), concurrency = ?, reply = ?, paused = ?, disabled_reason = ?, "
+        "UPDATE endpoints SET url = iif(?, url, ?), events = ?, bots = ?, enabled = ?, description = ?, "
+        "headers = iif(?, headers, ?), concurrency = ?, reply = ?, paused = ?, disabled_reason = ?, "
         "resumed_at = ?, failing_since = ? WHERE id = ?",
         (
-            *(endpoint.url, json.dumps(endpoint.events), None if endpoint.bots is None else json.dumps(endpoint.bots)),
-            *(endpoint.enabled, endpoint.description, json.dumps(dict(endpoint.headers)) if endpoint.headers else None),
+            *("url" in keep and not endpoint.url, values.seal("endpoints.url", endpoint.id, endpoint.url)),
+            *(json.dumps(endpoint.events), None if endpoint.bots is None else json.dumps(endpoint.bots)),
+            *(endpoint.enabled, endpoint.description),
+            *("headers" in keep and headers is None, values.seal("endpoints.headers", endpoint.id, headers)),
             *(endpoint.concurrency, endpoint.reply, endpoint.paused, endpoint.disabled_reason),
             None if endpoint.resumed_at is None else times.to_ms(endpoint.resumed_at),
             None if endpoint.failing_since is None else times.to_ms(endpoint.failing_since),
             endpoint.id,
         ),
     )
+    if keep:
+        values.damages.forget("endpoints", endpoint.id)  # what is damaged still is reported anew
 
 
 def delete(transaction: Transaction, endpoint: str) -> bool:
     """Delete an endpoint and all that waits for it; False when there is none."""
+    transaction.sql.values.damages.forget("endpoints", endpoint)
     return transaction.sql.execute("DELETE FROM endpoints WHERE id = ?", (endpoint,)).rowcount == 1
 
 
-def all_endpoints(sql: sqlite3.Connection) -> list[Endpoint]:
+def all_endpoints(sql: Connection) -> list[Endpoint]:
     """All endpoints, oldest first."""
     rows = sql.execute(f"SELECT {_COLUMNS} FROM endpoints ORDER BY created_at, rowid")  # noqa: S608 - constant
-    return [_endpoint(row) for row in rows]
+    return [_endpoint(sql.values, row) for row in rows]
 
 
-def get(sql: sqlite3.Connection, endpoint: str) -> Endpoint | None:
+def get(sql: Connection, endpoint: str) -> Endpoint | None:
     """One endpoint."""
     row = sql.execute(f"SELECT {_COLUMNS} FROM endpoints WHERE id = ?", (endpoint,)).fetchone()  # noqa: S608 - constant
-    return None if row is None else _endpoint(row)
+    return None if row is None else _endpoint(sql.values, row)
 
 
-def exists(sql: sqlite3.Connection, endpoint: str) -> bool:
+def exists(sql: Connection, endpoint: str) -> bool:
     """Is there this endpoint?"""
     return sql.execute("SELECT 1 FROM endpoints WHERE id = ?", (endpoint,)).fetchone() is not None
 
 
-def keys(sql: sqlite3.Connection, endpoint: str) -> Keys | None:
+def keys(sql: Connection, endpoint: str) -> Keys | None:
     """What its deliveries are signed with; None when there is no such endpoint."""
-    row = sql.execute(
-        "SELECT unseal('endpoints.secret', id, secret), unseal('endpoints.private_key', id, private_key), public_key, "
-        "unseal('endpoints.retired', id, retired) FROM endpoints WHERE id = ?",
-        (endpoint,),
-    ).fetchone()
+    query = "SELECT secret, private_key, public_key, retired FROM endpoints WHERE id = ?"
+    row = sql.execute(query, (endpoint,)).fetchone()
     if row is None:
         return None
-    retired = tuple(Retired(one[0], one[1], times.from_ms(one[2])) for one in json.loads(row[3] or "[]"))
-    return Keys(row[0], row[1], row[2], retired)
+    secret, private, public, retired = row
+    opened = sql.values.row("endpoints", endpoint)
+    return Keys(
+        opened.open("secret", secret) or "",
+        opened.open("private_key", private),
+        public,
+        tuple(
+            Retired(one[0], one[1], times.from_ms(one[2]))
+            for one in json.loads(opened.open("retired", retired) or "[]")
+        ),
+        tuple(opened.damaged),
+    )
 
 
 def set_keys(transaction: Transaction, endpoint: str, new: Keys) -> None:
     """Replace what deliveries are signed with."""
+    values = transaction.sql.values
     retired = [[one.secret, one.private, times.to_ms(one.until)] for one in new.retired]
     transaction.sql.execute(
-        "UPDATE endpoints SET secret = seal('endpoints.secret', id, ?), "
-        "private_key = seal('endpoints.private_key', id, ?), public_key = ?, "
-        "retired = seal('endpoints.retired', id, ?) WHERE id = ?",
-        (new.secret, new.private, new.public, json.dumps(retired) if retired else None, endpoint),
+        "UPDATE endpoints SET secret = ?, private_key = ?, public_key = ?, retired = ? WHERE id = ?",
+        (
+            values.seal("endpoints.secret", endpoint, new.secret),
+            values.seal("endpoints.private_key", endpoint, new.private),
+            new.public,
+            values.seal("endpoints.retired", endpoint, json.dumps(retired) if retired else None),
+            endpoint,
+        ),
     )
+    values.damages.forget("endpoints", endpoint)  # what is damaged still is reported anew
 
 
 def save_cursor(transaction: Transaction, endpoint: str, cursor: int) -> None:
@@ -180,12 +204,13 @@ def disable(transaction: Transaction, endpoint: str, reason: str) -> bool:
     return done.rowcount == 1
 
 
-def _endpoint(row: sqlite3.Row) -> Endpoint:
+def _endpoint(values: Values, row: Sequence[Any]) -> Endpoint:
     endpoint, url, events, bots, enabled, cursor, failing, error, created, *rest = row
     description, headers, concurrency, public_key, reply, paused, reason, resumed = rest
+    opened = values.row("endpoints", endpoint)
     return Endpoint(
         id=endpoint,
-        url=url,
+        url=opened.open("url", url) or "",
         events=tuple(json.loads(events)),
         bots=None if bots is None else tuple(json.loads(bots)),
         enabled=bool(enabled),
@@ -194,11 +219,12 @@ def _endpoint(row: sqlite3.Row) -> Endpoint:
         failing_since=times.from_ms_or_none(failing),
         last_error=error,
         description=description,
-        headers=json.loads(headers or "{}"),
+        headers=json.loads(opened.open("headers", headers) or "{}"),
         concurrency=concurrency,
         public_key=public_key,
         reply=bool(reply),
         paused=bool(paused),
         disabled_reason=reason,
         resumed_at=times.from_ms_or_none(resumed),
+        damaged=tuple(opened.damaged),
     )
