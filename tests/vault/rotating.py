@@ -6,15 +6,18 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import sys
 from contextlib import closing
 from pathlib import Path
 
 from zapwire import rotation, unlocking
+from zapwire.model import BotId
 from zapwire.settings import Settings
-from zapwire.store import bots, sealing
+from zapwire.store import bots, sealing, times
+from zapwire.store.bots import BotRow
+from zapwire.store.db import Transaction
 from zapwire.store.preparing import prepare
+from zapwire.store.values import connect
 from zapwire.transport.whatsapp_web.engine import library_path
 from zapwire.vault.database import SealedDatabase
 from zapwire.vault.vfs import Vfs
@@ -33,13 +36,10 @@ def make(settings: Settings) -> None:
             for number in range(50):
                 connection.run("INSERT INTO t VALUES (?)", f"{bot} {number} " + "x" * 500)
         database.close()
-    with closing(sqlite3.connect(settings.database_file, isolation_level=None)) as sql:
+    with closing(connect(settings.database_file)) as sql:
         prepare(keys, sql)
         for bot in BOTS:
-            sql.execute(
-                "INSERT INTO bots (id, name, autostart, created_at) VALUES (?1, seal('bots.name', ?1, ?1), 1, 0)",
-                (bot,),
-            )
+            bots.insert(Transaction(sql), BotRow(BotId(bot), bot, autostart=True, created_at=times.now()))
 
 
 def rotate(settings: Settings, die_at: int) -> None:
@@ -61,7 +61,7 @@ def check(settings: Settings) -> None:
         rows = database.query("SELECT text FROM t ORDER BY rowid")
         assert [str(row[0])[:4].strip() for row in rows] == [f"{bot} {number}"[:4].strip() for number in range(50)]
         database.close()
-    with closing(sqlite3.connect(settings.database_file, isolation_level=None)) as sql:
+    with closing(connect(settings.database_file)) as sql:
         prepare(source.keys, sql)
         assert [row.name for row in bots.all_bots(sql)] == list(BOTS)
         assert list(sealing.verify(sql, sealing.choose(sql, source.keys))) == []
