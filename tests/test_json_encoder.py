@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zapwire.json_encoder import encode, valid_text
+from zapwire.json_encoder import encode, valid, valid_text
 
 _TEXTS = st.text(st.characters(codec=None, exclude_categories=()))
 _VALUES = st.recursive(
@@ -35,6 +35,10 @@ def test_whatever_is_encoded_is_valid_json_in_valid_utf_8(value: object) -> None
 )
 def test_what_json_does_not_know(value: object, text: str) -> None:
     assert encode(value) == text
+
+
+def test_bytes_that_protobuf_gives_for_a_string_become_text() -> None:
+    assert valid({"name": b"Jo\xc3", b"\xff": [b"ok"]}) == {"name": "Jo\ufffd", "\ufffd": ["ok"]}
 
 
 def test_whole_pairs_of_surrogates_become_their_character() -> None:

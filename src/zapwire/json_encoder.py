@@ -32,8 +32,10 @@ def valid(value: Any) -> Any:
         return valid_text(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, bytes):  # protobuf gives a string that is no UTF-8 as its bytes
+        return value.decode(errors="replace")
     if isinstance(value, dict):
-        return {valid_text(key): valid(one) for key, one in value.items()}
+        return {valid(key): valid(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [valid(one) for one in value]
     return value

@@ -12,6 +12,11 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+import zapwire.protobufs  # noqa: F401  enters neonize without its client
+
+# isort: split
+from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message
+
 from zapwire.sandbox.running import RunningSandbox, running_sandbox
 
 ANA, BOB = "4915100000001", "4915100000002"
@@ -77,6 +82,26 @@ async def test_a_reader_waits_for_the_next_message(admin: Admin, two: None):
     assert await admin.call("POST", f"/phones/{BOB}/read") == {"marked": 1}
     log = await admin.call("GET", f"/phones/{ANA}/log", params={"kinds": "receipt", "after": 3, "wait": 10})
     assert log["entries"][-1]["receipt"] in {"delivered", "read"}
+
+
+async def test_a_protobuf_without_its_required_fields_is_refused(admin: Admin, two: None):
+    message = Message(extendedTextMessage={"text": "look", "endCardTiles": [{}]})
+    broken = message.SerializePartialToString()
+    status, problem = await admin.ask(
+        "POST", f"/phones/{ANA}/send", {"to": BOB, "protobuf": base64.b64encode(broken).decode()}
+    )
+    assert (status, problem["detail"][:32]) == (422, "protobuf lacks required fields: ")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [b"\x0a\x03\xff\xfe\xfd", Message(locationMessage={"degreesLatitude": float("nan")}).SerializeToString()],
+    ids=["a text that is no UTF-8", "a number that JSON does not know"],
+)
+async def test_an_odd_message_does_not_end_the_reading(admin: Admin, two: None, message: bytes):
+    await admin.call("POST", f"/phones/{ANA}/send", {"to": BOB, "protobuf": base64.b64encode(message).decode()})
+    page = await admin.call("GET", f"/phones/{BOB}/inbox", params={"wait": 10})
+    assert len(page["messages"]) == 1
 
 
 async def test_a_group_through_the_api(admin: Admin, two: None):

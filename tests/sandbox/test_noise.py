@@ -12,8 +12,18 @@ import zapwire.protobufs  # noqa: F401  enters neonize without its client
 from neonize.proto.waCert import WACert_pb2 as cert
 
 from zapwire.sandbox.chain import Identity
-from zapwire.sandbox.frames import FrameError, FrameReader, frame
-from zapwire.sandbox.noise import HEADER, Cipher, Initiator, NoiseError, Responder, ServerHello, SymmetricState
+from zapwire.sandbox.frames import FrameError, FrameReader, OtherDictionary, frame
+from zapwire.sandbox.noise import (
+    HEADER,
+    Cipher,
+    Initiator,
+    NoiseError,
+    Responder,
+    ResumedInitiator,
+    ResumedResponder,
+    ServerHello,
+    SymmetricState,
+)
 from zapwire.sandbox.signal.curve import KeyPair, verify
 
 
@@ -63,6 +73,41 @@ def test_a_changed_client_finish_is_refused(which: int) -> None:
     parts[which] = flipped(parts[which], 3)
     with pytest.raises(NoiseError):
         server.finish(*parts)
+
+
+def test_a_client_that_knows_the_servers_key_resumes_in_one_round_trip() -> None:
+    mine, theirs = KeyPair.generate(), KeyPair.generate()
+    client, server = ResumedInitiator(mine, theirs.public), ResumedResponder(theirs, b"certificate")
+    assert server.read(*client.hello(b"who I am")) == (mine.public, b"who I am")
+    ephemeral, payload, server_read, server_write = server.answer()
+    opened, client_read, client_write = client.finish(ephemeral, payload)
+    assert opened == b"certificate"
+    assert server_read.open(client_write.seal(b"up")) == b"up"
+    assert client_read.open(server_write.seal(b"down")) == b"down"
+
+
+def test_who_resumes_with_another_key_falls_back_to_a_full_handshake() -> None:
+    mine, theirs = KeyPair.generate(), KeyPair.generate()
+    attempt = ResumedInitiator(mine, KeyPair.generate().public)
+    first = attempt.hello(b"who I am")
+    with pytest.raises(NoiseError):
+        ResumedResponder(theirs, b"").read(*first)
+    client, server = Initiator(mine, attempt), Responder(theirs, b"certificate", fallback=True)
+    assert client.answer(server.hello(client.hello())) == (theirs.public, b"certificate")
+    static, payload, read, write = client.finish(b"who I am")
+    client_static, opened, server_read, server_write = server.finish(static, payload)
+    assert (client_static, opened) == (mine.public, b"who I am")
+    assert server_read.open(write.seal(b"up")) == b"up"
+    assert read.open(server_write.seal(b"down")) == b"down"
+
+
+@pytest.mark.parametrize("field", [0, 1, 2])
+def test_a_changed_first_message_of_a_resumption_is_refused(field: int) -> None:
+    theirs = KeyPair.generate()
+    parts = list(ResumedInitiator(KeyPair.generate(), theirs.public).hello(b"who I am"))
+    parts[field] = flipped(parts[field], 3)
+    with pytest.raises(NoiseError):
+        ResumedResponder(theirs, b"").read(*parts)
 
 
 def test_changed_repeated_and_swapped_messages_are_refused() -> None:
@@ -166,6 +211,12 @@ def test_frames_come_whole_however_the_stream_is_cut(pieces: list[bytes], step: 
 def test_another_header_is_refused() -> None:
     with pytest.raises(FrameError):
         list(FrameReader().feed(b"GET / HTTP/1.1"))
+
+
+@pytest.mark.parametrize(("version", "advice"), [(2, "too old"), (4, "newer")])
+def test_a_client_with_another_dictionary_is_told_apart(version: int, advice: str) -> None:
+    with pytest.raises(OtherDictionary, match=f"version {version} .* not 3; it is {advice}"):
+        list(FrameReader().feed(HEADER[:-1] + bytes([version])))
 
 
 def test_a_frame_has_a_largest_size() -> None:

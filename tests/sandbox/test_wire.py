@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import ssl
 
 import aiohttp
@@ -34,6 +36,44 @@ async def test_pairing_login_and_delivery(server: SandboxServer) -> None:
         await phone.send(fan_out(alice(server).lid_jid, "m2", device))
         assert (await client.until("message")).text("id") == "m2"
     assert server.world.statistics.to_json()["pairings"] == 1
+
+
+@pytest.mark.parametrize("outdated", [False, True])
+async def test_a_client_that_kept_the_servers_key_resumes_or_falls_back(server: SandboxServer, outdated: bool) -> None:
+    client, number = await pair(server)
+    client.known_static = KeyPair.generate().public if outdated else server.state.identity.static.public
+    async with await client.connect(client.login(PHONE, number)):
+        assert (await client.next()).tag == "success"
+        assert client.resumed is not outdated
+        assert (await client.ask("set", "passive", Node("active"))).text("type") == "result"
+
+
+async def test_a_client_that_is_too_old_is_named_in_the_log(
+    server: SandboxServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    context = ssl.create_default_context(cafile=server.descriptor["ca"])
+    async with (
+        aiohttp.ClientSession() as http,
+        http.ws_connect(server.descriptor["socket_url"], ssl=context) as socket,
+    ):
+        await socket.send_bytes(b"WA\x06\x02")
+        assert (await socket.receive()).type in {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED}
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "zapwire.sandbox.connection"]
+    assert "too old: use a newer release of the library" in line
+
+
+async def test_libraries_that_ask_for_the_clients_revision_get_one(server: SandboxServer) -> None:
+    context = ssl.create_default_context(cafile=server.descriptor["ca"])
+    async with (
+        aiohttp.ClientSession() as http,
+        http.get(f"{server.base_url}/sw.js", ssl=context) as answer,
+    ):
+        assert (answer.status, answer.content_type) == (200, "text/javascript")
+        script = await answer.text()
+    written = re.fullmatch(r'self\.__swData=JSON\.parse\(("(?:[^"\\]|\\.)*")\);\n', script)
+    assert written is not None
+    assert json.loads(json.loads(written[1]))["dynamic_data"]["SiteData"]["client_revision"] > 0
+    assert re.search(r'\\?"client_revision\\?":\s*(\d+)', script)  # as Baileys reads it
 
 
 async def test_a_reference_pairs_once(server: SandboxServer) -> None:

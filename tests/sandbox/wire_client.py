@@ -17,7 +17,7 @@ from neonize.proto.waWa6 import WAWebProtobufsWa6_pb2 as wa6
 from zapwire.sandbox import binary
 from zapwire.sandbox.frames import FrameReader, frame
 from zapwire.sandbox.node import Jid, Node
-from zapwire.sandbox.noise import HEADER, Initiator, ServerHello
+from zapwire.sandbox.noise import HEADER, Initiator, ResumedInitiator, ServerHello
 from zapwire.sandbox.signal.curve import KeyPair
 
 SERVER = Jid("", "s.whatsapp.net")
@@ -34,6 +34,9 @@ class WireClient:
         self.descriptor = descriptor
         self.noise, self.identity, self.secret = KeyPair.generate(), KeyPair.generate(), b"s" * 32
         self.server_static = b""
+        self.known_static: bytes | None = None
+        """The server's key as it was kept; `connect` resumes with it."""
+        self.resumed = False
         self._numbers = itertools.count(1)
 
     def registration(self) -> bytes:
@@ -73,10 +76,30 @@ class WireClient:
         await self._http.close()
 
     async def _handshake(self, payload: bytes) -> None:
+        if self.known_static is not None:
+            await self._resume(payload, self.known_static)
+            return
         side = Initiator(self.noise)
-        hello = wa6.HandshakeMessage(clientHello=wa6.HandshakeMessage.ClientHello(ephemeral=side.hello()))
+        await self._full(side, payload, await self._hello(ephemeral=side.hello()))
+
+    async def _hello(self, **parts: bytes) -> Any:
+        hello = wa6.HandshakeMessage(clientHello=wa6.HandshakeMessage.ClientHello(**parts))
         await self._socket.send_bytes(HEADER + frame(hello.SerializeToString()))
-        answer = wa6.HandshakeMessage.FromString(await self._frame()).serverHello
+        return wa6.HandshakeMessage.FromString(await self._frame()).serverHello
+
+    async def _resume(self, payload: bytes, known: bytes) -> None:
+        side = ResumedInitiator(self.noise, known)
+        ephemeral, static, sealed = side.hello(payload)
+        answer = await self._hello(ephemeral=ephemeral, static=static, payload=sealed)
+        if answer.static:
+            fallback = Initiator(self.noise, side)
+            fallback.hello()
+            await self._full(fallback, payload, answer)
+            return
+        self.resumed = True
+        _, self._read, self._write = side.finish(answer.ephemeral, answer.payload)
+
+    async def _full(self, side: Initiator, payload: bytes, answer: Any) -> None:
         self.server_static, _ = side.answer(ServerHello(answer.ephemeral, answer.static, answer.payload))
         static, sealed, self._read, self._write = side.finish(payload)
         last = wa6.HandshakeMessage.ClientFinish(static=static, payload=sealed)

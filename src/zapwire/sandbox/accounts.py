@@ -80,6 +80,9 @@ class Account:
     privacy: dict[str, str] = field(default_factory=dict)
     last_seen: int = 0
     last_device: int = 0
+    key_indexes: bytes = b""
+    """The phone's signed list of the key indexes of its companions (ADVSignedKeyIndexList); empty before the first."""
+    key_indexes_time: int = 0
     seen_by: set[str] = field(default_factory=set)
     """LIDs of the accounts that asked for this one's devices, and have them cached."""
     presence_to: dict[str, Jid] = field(default_factory=dict)

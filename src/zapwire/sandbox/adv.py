@@ -1,6 +1,7 @@
 """The phone's signatures that make a device a companion of an account (WhatsApp calls them ADV).
 
-Protocol source: whatsmeow's pair.go, which holds the companion's half.
+Protocol source: whatsmeow's pair.go, which holds the companion's half; the list of key indexes: WhatsApp Web's modules
+`WAWebAdvSignatureConstants` and `WAWebAdvKeyIndexSignatureVerify`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import zapwire.protobufs  # noqa: F401  enters neonize without its client
@@ -16,14 +18,17 @@ import zapwire.protobufs  # noqa: F401  enters neonize without its client
 # isort: split
 from neonize.proto.waAdv.WAAdv_pb2 import (
     ADVDeviceIdentity,
+    ADVKeyIndexList,
     ADVSignedDeviceIdentity,
     ADVSignedDeviceIdentityHMAC,
+    ADVSignedKeyIndexList,
 )
 
 from zapwire.sandbox.signal.curve import KeyPair, verify
 
 ACCOUNT_SIGNATURE = b"\x06\x00"
 DEVICE_SIGNATURE = b"\x06\x01"
+KEY_INDEX_LIST_SIGNATURE = b"\x06\x02"
 
 _KEY_SIZE = 32
 
@@ -84,6 +89,16 @@ def identity_container(
     """`sign_device` and `seal_identity` in one step: all that a phone does to pair."""
     signed = sign_device(account, companion_identity, raw_id=raw_id, key_index=key_index, timestamp=timestamp)
     return seal_identity(signed, adv_secret)
+
+
+def sign_key_indexes(account: KeyPair, indexes: Iterable[int], *, raw_id: int, timestamp: int) -> bytes:
+    """The phone's ADVSignedKeyIndexList: the companions with these key indexes are of this account, older ones not."""
+    valid = sorted(indexes)
+    details = ADVKeyIndexList(
+        rawID=raw_id, timestamp=timestamp, currentIndex=max(valid, default=0), validIndexes=valid
+    ).SerializeToString()
+    signature = account.sign(KEY_INDEX_LIST_SIGNATURE + details)
+    return bytes(ADVSignedKeyIndexList(details=details, accountSignature=signature).SerializeToString())
 
 
 def account_key_of(container: bytes) -> bytes:

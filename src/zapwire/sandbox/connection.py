@@ -6,6 +6,7 @@ Sealing counts frames, so exactly one task seals and writes; everything else put
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Coroutine
 from typing import Any, Final, TypeAlias
@@ -20,9 +21,9 @@ from neonize.proto.waWa6 import WAWebProtobufsWa6_pb2 as wa6
 
 from zapwire.sandbox import binary, login
 from zapwire.sandbox.chain import Identity
-from zapwire.sandbox.frames import FrameError, FrameReader, frame
+from zapwire.sandbox.frames import FrameError, FrameReader, OtherDictionary, frame
 from zapwire.sandbox.node import Node
-from zapwire.sandbox.noise import Cipher, NoiseError, Responder
+from zapwire.sandbox.noise import Cipher, NoiseError, Responder, ResumedResponder
 from zapwire.sandbox.statistics import kind_of
 from zapwire.sandbox.world import World
 
@@ -138,6 +139,8 @@ class Connection:
             self._spawn(self._write_all(), "sandbox write")
             await asyncio.sleep(SETTLE_SECONDS)
             await login.enter(self, client_static, payload, read, registration_seconds)
+        except OtherDictionary as error:
+            log.warning("a client was turned away: %s", error)
         except (Closed, NoiseError, FrameError, binary.BinaryError, DecodeError, ConnectionError) as error:
             log.debug("connection ended: %s", error)
         finally:
@@ -148,14 +151,26 @@ class Connection:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _handshake(self, identity: Identity) -> tuple[bytes, wa6.ClientPayload, Cipher]:
-        responder = Responder(identity.static, identity.chain())
-        first = wa6.HandshakeMessage.FromString(await self._next_frame())
-        hello = responder.hello(first.clientHello.ephemeral)
-        answer = wa6.HandshakeMessage.ServerHello(ephemeral=hello.ephemeral, static=hello.static, payload=hello.payload)
-        await self._socket.send_bytes(frame(wa6.HandshakeMessage(serverHello=answer).SerializeToString()))
+        first = wa6.HandshakeMessage.FromString(await self._next_frame()).clientHello
+        resumes = bool(first.static and first.payload)
+        if resumes:
+            resumed = ResumedResponder(identity.static, identity.chain())
+            with contextlib.suppress(NoiseError):  # made for another key: go on as XXfallback
+                static, payload = resumed.read(first.ephemeral, first.static, first.payload)
+                ephemeral, sealed, read, self._write = resumed.answer()
+                await self._say_hello(wa6.HandshakeMessage.ServerHello(ephemeral=ephemeral, payload=sealed))
+                return static, wa6.ClientPayload.FromString(payload), read
+        responder = Responder(identity.static, identity.chain(), fallback=resumes)
+        hello = responder.hello(first.ephemeral)
+        await self._say_hello(
+            wa6.HandshakeMessage.ServerHello(ephemeral=hello.ephemeral, static=hello.static, payload=hello.payload)
+        )
         last = wa6.HandshakeMessage.FromString(await self._next_frame()).clientFinish
         static, payload, read, self._write = responder.finish(last.static, last.payload)
         return static, wa6.ClientPayload.FromString(payload), read
+
+    async def _say_hello(self, hello: wa6.HandshakeMessage.ServerHello) -> None:
+        await self._socket.send_bytes(frame(wa6.HandshakeMessage(serverHello=hello).SerializeToString()))
 
     async def next_node(self, read: Cipher) -> Node:
         """The client's next stanza; raises Closed when there is none any more."""

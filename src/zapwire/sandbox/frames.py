@@ -27,6 +27,10 @@ def frame(data: bytes) -> bytes:
     return len(data).to_bytes(_LENGTH, "big") + data
 
 
+class OtherDictionary(FrameError):
+    """The client speaks another version of the token dictionary."""
+
+
 class FrameReader:
     """Collects bytes and gives whole frames."""
 
@@ -53,6 +57,10 @@ class FrameReader:
             length_at = len(_ROUTING)
             start = length_at + _LENGTH + int.from_bytes(self._data[length_at : length_at + _LENGTH], "big")
         header = bytes(self._data[start : start + len(HEADER)])
+        if len(header) == len(HEADER) and header != HEADER and header[:-1] == HEADER[:-1]:
+            version, ours = header[-1], HEADER[-1]
+            advice = "it is too old: use a newer release of the library" if version < ours else "it is newer than this"
+            raise OtherDictionary(f"it speaks version {version} of the token dictionary, not {ours}; {advice}")
         if not HEADER.startswith(header) and not _ROUTING.startswith(header):
             raise FrameError("not the header of a WhatsApp Web socket")
         if header != HEADER:

@@ -1,8 +1,12 @@
-"""The Noise handshake and transport of WhatsApp Web: Noise_XX_25519_AESGCM_SHA256, both sides.
+"""The Noise handshakes and the transport of WhatsApp Web, both sides.
 
-Source: the Noise specification (revision 34, sections 5 and 7) with WhatsApp's framing: the prologue is the four header
-bytes "WA", 6, dictionary version 3; the messages are protobuf `HandshakeMessage`; the server's payload is its
-certificate chain.
+A client that does not know the server's static key uses the pattern XX. One that has kept it resumes with IK, whose
+first message says who it is already. A server that cannot read that (its key is another one now) answers as in XX and
+both go on with XXfallback: XX with the client's first message already sent.
+
+Source: the Noise specification (revision 34, sections 5, 7 and 10) with WhatsApp's framing: the prologue is the four
+header bytes "WA", 6, dictionary version 3; the messages are protobuf `HandshakeMessage`; the server's payload is its
+certificate chain. Resuming: WhatsApp Web's module `WAOpenChatSocket`.
 """
 
 from __future__ import annotations
@@ -18,7 +22,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from zapwire.sandbox.signal.curve import KeyPair
 
-PATTERN: Final = b"Noise_XX_25519_AESGCM_SHA256\x00\x00\x00\x00"
+XX: Final = b"Noise_XX_25519_AESGCM_SHA256"
+IK: Final = b"Noise_IK_25519_AESGCM_SHA256"
+FALLBACK: Final = b"Noise_XXfallback_25519_AESGCM_SHA256"
 HEADER: Final = b"WA\x06\x03"
 KEY_SIZE: Final = 32
 
@@ -64,10 +70,11 @@ class Cipher:
 class SymmetricState:
     """The running hash and key of a handshake."""
 
-    def __init__(self, prologue: bytes = HEADER) -> None:
-        self._hash = PATTERN
-        self._salt = PATTERN
-        self._aes = AESGCM(PATTERN)
+    def __init__(self, prologue: bytes = HEADER, pattern: bytes = XX) -> None:
+        padded = pattern.ljust(KEY_SIZE, b"\0")
+        self._hash = padded if len(padded) == KEY_SIZE else hashlib.sha256(pattern).digest()
+        self._salt = self._hash
+        self._aes = AESGCM(self._hash)
         self._counter = 0
         self.mix_hash(prologue)
 
@@ -118,10 +125,11 @@ class ServerHello:
 
 
 class Responder:
-    """The server's side. `hello` once, then `finish` once."""
+    """The server's side of XX, and of XXfallback. `hello` once, then `finish` once."""
 
-    def __init__(self, static: KeyPair, payload: bytes) -> None:
-        self._state = SymmetricState()
+    def __init__(self, static: KeyPair, payload: bytes, *, fallback: bool = False) -> None:
+        """*fallback*: the client tried to resume and could not be understood."""
+        self._state = SymmetricState(pattern=FALLBACK if fallback else XX)
         self._static = static
         self._payload = payload
         self._ephemeral = KeyPair.generate()
@@ -144,13 +152,44 @@ class Responder:
         return client_static, client_payload, read, write
 
 
-class Initiator:
-    """The client's side; the tests talk to the server with it."""
+class ResumedResponder:
+    """The server's side of IK. `read` once, then `answer` once."""
 
-    def __init__(self, static: KeyPair) -> None:
-        self._state = SymmetricState()
+    def __init__(self, static: KeyPair, payload: bytes) -> None:
+        self._state = SymmetricState(pattern=IK)
         self._static = static
-        self._ephemeral = KeyPair.generate()
+        self._payload = payload
+        self._client_ephemeral = b""
+        self._client_static = b""
+
+    def read(self, ephemeral: bytes, static: bytes, payload: bytes) -> tuple[bytes, bytes]:
+        """The client's first message: (its static key, its payload); NoiseError when it was made for another key."""
+        self._state.mix_hash(self._static.public)
+        self._state.mix_hash(ephemeral)
+        self._state.mix_key(_agree(self._static, ephemeral))
+        self._client_ephemeral, self._client_static = ephemeral, self._state.decrypt(static)
+        self._state.mix_key(_agree(self._static, self._client_static))
+        return self._client_static, self._state.decrypt(payload)
+
+    def answer(self) -> tuple[bytes, bytes, Cipher, Cipher]:
+        """The answer that ends the handshake: (ephemeral key, sealed payload, cipher to read, cipher to write)."""
+        own = KeyPair.generate()
+        self._state.mix_hash(own.public)
+        self._state.mix_key(_agree(own, self._client_ephemeral))
+        self._state.mix_key(_agree(own, self._client_static))
+        payload = self._state.encrypt(self._payload)
+        read, write = self._state.split()
+        return own.public, payload, read, write
+
+
+class Initiator:
+    """The client's side of XX; the tests talk to the server with it."""
+
+    def __init__(self, static: KeyPair, resumed: ResumedInitiator | None = None) -> None:
+        """*resumed*: the attempt to resume after which this goes on as XXfallback."""
+        self._state = SymmetricState(pattern=XX if resumed is None else FALLBACK)
+        self._static = static
+        self._ephemeral = KeyPair.generate() if resumed is None else resumed.ephemeral
 
     def hello(self) -> bytes:
         """The ephemeral key to send."""
@@ -173,3 +212,31 @@ class Initiator:
         sealed = self._state.encrypt(payload)
         write, read = self._state.split()
         return static, sealed, read, write
+
+
+class ResumedInitiator:
+    """The client's side of IK, which knows the server's static key."""
+
+    def __init__(self, static: KeyPair, server_static: bytes) -> None:
+        self._state = SymmetricState(pattern=IK)
+        self._static = static
+        self._server_static = server_static
+        self.ephemeral = KeyPair.generate()
+
+    def hello(self, payload: bytes) -> tuple[bytes, bytes, bytes]:
+        """The first message: (ephemeral key, sealed static key, sealed payload)."""
+        self._state.mix_hash(self._server_static)
+        self._state.mix_hash(self.ephemeral.public)
+        self._state.mix_key(_agree(self.ephemeral, self._server_static))
+        static = self._state.encrypt(self._static.public)
+        self._state.mix_key(_agree(self._static, self._server_static))
+        return self.ephemeral.public, static, self._state.encrypt(payload)
+
+    def finish(self, ephemeral: bytes, payload: bytes) -> tuple[bytes, Cipher, Cipher]:
+        """Read the server's answer: (its payload, cipher to read, cipher to write); raises NoiseError."""
+        self._state.mix_hash(ephemeral)
+        self._state.mix_key(_agree(self.ephemeral, ephemeral))
+        self._state.mix_key(_agree(self._static, ephemeral))
+        opened = self._state.decrypt(payload)
+        write, read = self._state.split()
+        return opened, read, write

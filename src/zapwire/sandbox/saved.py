@@ -77,6 +77,8 @@ _bytes = base64.b64decode
 def _account(account: Account) -> dict[str, Any]:
     return {
         **{name: getattr(account, name) for name in _PLAIN},
+        "key_indexes": _text(account.key_indexes),
+        "key_indexes_time": account.key_indexes_time,
         "picture": _picture(account.picture),
         "seen_by": sorted(account.seen_by),
         "presence_to": {lid: str(jid) for lid, jid in account.presence_to.items()},
@@ -86,6 +88,8 @@ def _account(account: Account) -> dict[str, Any]:
 
 def _read_account(saved: dict[str, Any]) -> Account:
     account = Account(**{name: saved[name] for name in _PLAIN})
+    account.key_indexes = _bytes(saved.get("key_indexes", ""))  # not in states of older versions
+    account.key_indexes_time = saved.get("key_indexes_time", 0)
     account.picture = _read_picture(saved["picture"])
     account.seen_by = set(saved["seen_by"])
     account.presence_to = {lid: Jid.parse(text) for lid, text in saved["presence_to"].items()}

@@ -21,6 +21,8 @@ from zapwire.sandbox.world import World
 REGISTRATION_SECONDS: Final = 160.0
 """How long a client may wait to be scanned: six references, the first shown for 60 s and the others for 20 s each."""
 SHUTDOWN_SECONDS: Final = 1.0
+CLIENT_REVISION: Final = 1026131876
+"""The newest revision of the web client, as some libraries ask for it before they connect. Any is accepted here."""
 
 
 class SandboxServer:
@@ -50,6 +52,7 @@ class SandboxServer:
         self._stack = contextlib.AsyncExitStack()
         self._ca: Path | None = None
         self.app.add_routes([web.get("/ws/chat", self._socket), web.get("/pictures/{number}", self._picture)])
+        self.app.add_routes([web.get("/sw.js", _service_worker)])
         self.app.add_routes(routes(world))
 
     def add_routes(self, routes: Iterable[web.AbstractRouteDef]) -> None:
@@ -133,3 +136,10 @@ class SandboxServer:
         if picture is None:
             return web.Response(status=404)
         return web.Response(body=picture.data, content_type="image/jpeg")
+
+
+async def _service_worker(_request: web.Request) -> web.Response:
+    """The web client's service worker: the part from which libraries read the client's revision, written as there."""
+    data = f'{{\\"server_revision\\":{CLIENT_REVISION},\\"client_revision\\":{CLIENT_REVISION}}}'
+    script = f'self.__swData=JSON.parse("{{\\"dynamic_data\\":{{\\"SiteData\\":{data}}}}}");\n'
+    return web.Response(text=script, content_type="text/javascript")

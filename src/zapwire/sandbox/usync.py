@@ -56,7 +56,10 @@ def _contact(account: Account | None, _asked: Node, phone: str) -> Node:
 
 def _devices(account: Account | None, _asked: Node, _phone: str) -> Node:
     listed = [_device(d.number, d.key_index) for d in account.devices.values()] if account else []
-    return Node("devices", {}, [Node("device-list", {}, listed)])
+    parts = [Node("device-list", {}, listed)]
+    if account is not None and account.key_indexes:
+        parts.append(Node("key-index-list", {"ts": str(account.key_indexes_time)}, account.key_indexes))
+    return Node("devices", {}, parts)
 
 
 def _device(number: int, key_index: int) -> Node:

@@ -160,6 +160,11 @@ class World:
         """
         return await self.pairings.pair(self, ref, account, key_index, identity_container)
 
+    def publish_key_indexes(self, account: Account, signed: bytes, timestamp: int) -> None:
+        """Keep the phone's signed list of its companions for all who ask for the account's devices."""
+        account.key_indexes, account.key_indexes_time = signed, timestamp
+        self.changed()
+
     def code_requests(self, phone: str) -> list[CodeRequest]:
         """The companions that wait for this phone to type their pairing code, newest last."""
         return self.pairings.code_requests(phone)

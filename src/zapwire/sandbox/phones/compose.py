@@ -121,9 +121,12 @@ class Composer:
         if body.contact is not None:
             return content.contact(body.contact.name, body.contact.vcard)
         try:
-            return Message.FromString(body.protobuf or b"")
+            message = Message.FromString(body.protobuf or b"")
         except DecodeError as error:
             raise BadRequest("protobuf is not a waE2E.Message") from error
+        if not message.IsInitialized():
+            raise BadRequest(f"protobuf lacks required fields: {', '.join(message.FindInitializationErrors())}")
+        return message
 
     def _quoted(self, message_id: str | None) -> tuple[str, str, E2EMessage] | None:
         if message_id is None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
 
+from zapwire.json_encoder import valid
+
 CAPACITY: Final = 5_000
 """Entries kept; the oldest go first."""
 
@@ -37,9 +39,9 @@ class Inbox:
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def add(self, kind: str, data: dict[str, Any], raw: bytes = b"") -> Entry:
-        """Append an entry and wake the readers."""
+        """Append an entry and wake the readers. What others wrote into *data* may be no text and no number of JSON."""
         self.last += 1
-        entry = Entry(self.last, kind, data, raw)
+        entry = Entry(self.last, kind, valid(data), raw)
         self.entries.append(entry)
         news, self._news = self._news, asyncio.Event()
         news.set()

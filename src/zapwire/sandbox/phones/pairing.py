@@ -35,6 +35,9 @@ class PairingNetwork(Protocol):
     async def pair(self, ref: str, account: Account, key_index: int, identity_container: bytes) -> int:
         """Make the companion that waits under *ref* a device of the account."""
 
+    def publish_key_indexes(self, account: Account, signed: bytes, timestamp: int) -> None:
+        """Keep the phone's signed list of its companions."""
+
     def code_requests(self, phone: str) -> list[CodeRequest]:
         """The companions that wait for this phone to type their code."""
 
@@ -104,6 +107,7 @@ class Pairing:
     async def _pair(self, ref: str, companion_identity: bytes, secret: bytes) -> int:
         account = self._line.account
         key_index = 1 + max(device.key_index for device in account.devices.values())
+        self.publish_key_indexes(key_index)  # before anybody hears that the list of devices has changed
         container = adv.identity_container(
             self._keys.identity,
             companion_identity,
@@ -118,6 +122,13 @@ class Pairing:
             raise PhoneError(str(error)) from error
         await self._welcome(account.lid_jid.with_device(number))
         return number
+
+    def publish_key_indexes(self, *coming: int) -> None:
+        """Sign which companions the account has, and is about to have, for all who ask for its devices."""
+        account, timestamp = self._line.account, int(time.time())
+        indexes = [*(device.key_index for device in account.devices.values() if device.number), *coming]
+        signed = adv.sign_key_indexes(self._keys.identity, indexes, raw_id=self.raw_id, timestamp=timestamp)
+        self._world.publish_key_indexes(account, signed, timestamp)
 
     async def _welcome(self, companion: Jid) -> None:
         """Give a new companion the key of the account's settings (the push name among them) and an empty history."""

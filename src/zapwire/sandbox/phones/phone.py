@@ -66,6 +66,8 @@ class Phone:
         self.world.attach(self.account, PHONE, self)
         if self.account.devices[PHONE].keys is None:
             await self.upload_prekeys()
+        if len(self.account.devices) > 1 and not self.account.key_indexes:  # paired by a version that signed none
+            self.pairing.publish_key_indexes()
 
     async def aclose(self) -> None:
         """Go offline; what has arrived is read first."""
@@ -134,6 +136,8 @@ class Phone:
             self.pairing.notified(node)
         elif node.text("type") == "encrypt" and node.child("count") is not None:
             await self.upload_prekeys()  # the server runs out of our one-time prekeys
+        elif node.text("type") == "account_sync" and node.child("devices") is not None:
+            self.pairing.publish_key_indexes()
         await self._receiving.notification(node)
 
     # ---- what a person does
