@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from zapwire import systemd
 from zapwire.core.process import Process
 from zapwire.recycling import Recycling
-from zapwire.runs import Run, databases
+from zapwire.runs import Run, Unreadable, databases
 
 
 def test_the_marker_tells_how_the_last_run_ended(tmp_path: Path):
@@ -47,9 +48,12 @@ def test_the_last_sign_of_life_is_when_the_marker_was_touched(tmp_path: Path):
     assert start.last_alive.timestamp() > 1_000_000
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"started": "x"}'])
+@pytest.mark.parametrize(
+    "damage",
+    ["", "{", "[]", '{"started": "x"}', "[" * 100_000, '{"started": "0001-01-01", "ended": 1, "boot": 2}', "\ud83d"],
+)
 def test_a_damaged_marker_counts_as_a_crash_and_stops_nothing(tmp_path: Path, damage: str):
-    (tmp_path / "run.json").write_text(damage)
+    (tmp_path / "run.json").write_text(damage, errors="surrogatepass")
     assert Run.begin(tmp_path, tmp_path / "zapwire.db").start.reason == "crashed"
     (tmp_path / "run.json").unlink()
     (tmp_path / "run.json").mkdir()  # nothing can be written there
@@ -97,3 +101,48 @@ def test_every_database_that_is_still_there_is_remembered(tmp_path: Path) -> Non
     assert {path.name for path in databases(tmp_path)} == {"one.db", "two.db"}
     (tmp_path / "one.db").unlink()
     assert {path.name for path in databases(tmp_path)} == {"two.db"}
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", "{}", '{"databases": 1}', '{"databases": [1]}', "[" * 100_000])
+def test_what_cannot_be_read_is_not_taken_for_no_databases(tmp_path: Path, damage: str) -> None:
+    assert databases(tmp_path) == []
+    (tmp_path / "run.json").write_text(damage)
+    with pytest.raises(Unreadable):
+        databases(tmp_path)
+    Run.begin(tmp_path, tmp_path / "zapwire.db")
+
+
+def test_a_database_that_this_user_may_not_look_for_breaks_no_start_and_is_kept_in_mind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    hidden, look = tmp_path / "hidden" / "old.db", Path.stat
+
+    def refusing(path: Path, **more: bool) -> os.stat_result:  # root may look everywhere
+        if path == hidden:
+            raise PermissionError(13, "Permission denied", str(path))
+        return look(path, **more)
+
+    Run.begin(tmp_path, hidden).end("stopped")
+    monkeypatch.setattr(Path, "stat", refusing)
+    assert Run.begin(tmp_path, tmp_path / "zapwire.db").start.reason == "stopped"
+    assert caplog.text.count("\n") == 1
+    assert f"may not look whether {hidden}" in caplog.text
+    assert databases(tmp_path) == [hidden]
+
+
+def test_the_marker_is_on_the_disk_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def syncing(descriptor: int) -> None:
+        steps.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        fsync(descriptor)
+
+    def renaming(path: Path, to: Path) -> Path:
+        steps.append("name")
+        return rename(path, to)
+
+    monkeypatch.setattr(os, "fsync", syncing)
+    monkeypatch.setattr(Path, "rename", renaming)
+    Run.begin(tmp_path, tmp_path / "zapwire.db")
+    assert steps == ["file", "name", "folder"]

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from zapwire import owners
 from zapwire.errors import StoreError
 
 NAME: Final = "zapwire.lock"
@@ -61,7 +62,7 @@ def hold(folder: Path, what: str = "daemon") -> Iterator[FolderLock]:
     """Hold the lock of the sessions folder *folder*. Raises `StoreError`, which says who has it."""
     path = folder / NAME
     try:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        file = owners.open_or_make(path)
     except OSError as error:
         raise StoreError(f"cannot use the sessions folder {folder}: {error.strerror}") from error
     try:

@@ -19,7 +19,7 @@ from pathlib import Path
 from zapwire import folder_lock, runs, unlocking
 from zapwire.errors import SettingsError, StoreError
 from zapwire.settings import BOTS, SPOOLS, Settings
-from zapwire.store import rekeying
+from zapwire.store import rekeying, sealing
 from zapwire.transport.whatsapp_web import spool
 from zapwire.vault import files, sources
 from zapwire.vault.database import SealedDatabase
@@ -55,7 +55,7 @@ def rotate(settings: Settings, library: Path, step: Step = lambda _: None) -> Re
     """
     with folder_lock.hold(settings.sessions_dir, "key rotate"):
         source = unlocking.for_all(settings)
-        _refuse_other_databases(settings)
+        _refuse_other_databases(settings, source)
         ring = _with_new_key(source)
         step("the new key is there")
         report = Report(ring.sealing.fingerprint)
@@ -73,16 +73,36 @@ def rotate(settings: Settings, library: Path, step: Step = lambda _: None) -> Re
         return report
 
 
-def _refuse_other_databases(settings: Settings) -> None:
+def _refuse_other_databases(settings: Settings, source: Source) -> None:
     """A daemon that was once started with other settings made another one, which this rotation would lock for ever."""
     ours = settings.database_file.resolve()
-    others = [str(path) for path in runs.databases(settings.sessions_dir) if path != ours]
+    try:
+        remembered = runs.databases(settings.sessions_dir)
+    except runs.Unreadable as error:
+        raise SettingsError(
+            f"database: {error}, so it cannot be said whether daemons of this folder used other databases than {ours}, "
+            "which the old key seals as well: restore the file; or, if they did not, delete it and run this again; "
+            "nothing was changed",
+            field="database",
+        ) from None
+    others = [str(path) for path in remembered if path != ours and not _has_a_key_of_its_own(path, source)]
     if others:
         raise SettingsError(
             f"database: daemons of this folder used {', '.join(others)} too, which the old key seals as well: give the "
             "one in use with --database, and move the others away; nothing was changed",
             field="database",
         )
+
+
+def _has_a_key_of_its_own(database: Path, ours: Source) -> bool:
+    """Is it another installation's (this folder is a copy of that one, say), with its own copy of the key beside it?"""
+    try:
+        its = sources.find(database.parent, environment={})
+        if its is None or its.file is None or (ours.file is not None and its.file.samefile(ours.file)):
+            return False
+        return sealing.fingerprint(database) in {key.fingerprint for key in its.keys}
+    except (sources.KeyUnavailable, StoreError, OSError):
+        return False
 
 
 def sealed_files(settings: Settings) -> list[Path]:

@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from zapwire.vault import files
+
 logger = logging.getLogger(__name__)
 
 NAME: Final = "run.json"
@@ -31,6 +33,9 @@ _WORDS: Final = {
     CRASHED: "the last run ended without a stop: it was killed, or it crashed",
     REBOOTED: "the last run ended without a stop, and the machine was started again since",
 }
+
+_DAMAGE: Final = (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError)
+"""What reading a damaged marker may raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,8 @@ class Run:
     def begin(cls, folder: Path, database: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Run:
         """Read how the last run ended, and note that this one runs, on *database*. The folder's lock must be held."""
         file = folder / NAME
-        run = cls(file, _judge(file, now()), [*{*map(str, databases(folder)), str(database.resolve())}])
+        used = dict.fromkeys([*_remembered(folder), str(database.resolve())])
+        run = cls(file, _judge(file, now()), list(used))
         run._write(None)
         return run
 
@@ -82,33 +88,78 @@ class Run:
             "ended": ended,
             "databases": self._databases,
         }
-        new = self._file.with_suffix(".new")
         try:
-            new.write_text(json.dumps(content))
-            new.chmod(0o600)
-            new.replace(self._file)
+            files.publish(self._file, [json.dumps(content).encode()])
         except OSError as error:  # a full disk is no reason not to run
-            logger.warning("%s cannot be written, so the next start will not know how this run ended: %s", new, error)
+            logger.warning(
+                "%s cannot be written, so the next start will not know how this run ended: %s", self._file, error
+            )
+
+
+class Unreadable(Exception):
+    """It cannot be said which databases were used; says why."""
 
 
 def databases(folder: Path) -> list[Path]:
-    """The databases that daemons of this folder ever used and that are still there: its key seals them all."""
+    """The databases that daemons of this folder ever used, but for those that are certainly gone: its key seals them
+    all.
+
+    One that may not be looked for counts as there. Raises `Unreadable`.
+    """
+    file = folder / NAME
     try:
-        found = json.loads((folder / NAME).read_text()).get("databases", [])
-    except (OSError, ValueError, AttributeError):
+        found = json.loads(file.read_text())["databases"]
+    except FileNotFoundError:
         return []
-    return [path for path in map(Path, found) if path.exists()]
+    except _DAMAGE as error:
+        message = f"{file} cannot be read ({error})"
+        raise Unreadable(message) from None
+    if not isinstance(found, list) or not all(isinstance(path, str) for path in found):
+        message = f"{file} does not list databases"
+        raise Unreadable(message)
+    return [path for path in map(Path, found) if not _is_gone(path)]
+
+
+def _remembered(folder: Path) -> list[str]:
+    """The same for a start, which nothing of this may stop."""
+    try:
+        found = databases(folder)
+    except Unreadable as error:
+        logger.warning("%s: which databases were used before is not known any more", error)
+        return []
+    hidden = [str(path) for path in found if not _can_be_seen(path)]
+    if hidden:
+        logger.warning("this user may not look whether %s, used here before, is still there", ", ".join(hidden))
+    return list(map(str, found))
+
+
+def _is_gone(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _can_be_seen(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
 
 
 def _judge(file: Path, at: datetime) -> Start:
     try:
         content = json.loads(file.read_text())
-        started = datetime.fromisoformat(content["started"])
+        started = datetime.fromisoformat(content["started"]).astimezone(UTC)
         ended, boot = content["ended"], content["boot"]
         alive = datetime.fromtimestamp(file.stat().st_mtime, UTC)
     except FileNotFoundError:
         return Start(FIRST, _WORDS[FIRST], at)
-    except (OSError, ValueError, KeyError, TypeError):
+    except _DAMAGE:
         return Start(CRASHED, f"{_WORDS[CRASHED]} ({file} cannot be read)", at)
     reason = ended if ended in {STOPPED, RECYCLED} else CRASHED if boot == _boot() else REBOOTED
     return Start(reason, _WORDS[reason], at, started, alive)

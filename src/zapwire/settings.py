@@ -96,6 +96,11 @@ class Settings(BaseSettings):
         description="File with the master key, readable by its owner only (default: master.key in the sessions folder, "
         "made at the first start).",
     )
+    master_key_file_shared: bool = Field(
+        default=False,
+        description="Take a master_key_file that others can read, as the secrets of Docker and Kubernetes are; only "
+        "where there is nobody else.",
+    )
     master_key: SecretStr | None = Field(
         None, description="The master key itself, where no file can be had: 64 hex digits."
     )

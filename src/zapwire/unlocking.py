@@ -59,7 +59,12 @@ def find(settings: Settings) -> Source | None:
     """Where the master key is; None when there is none yet. Raises `SettingsError` when it cannot be used."""
     variable = settings.master_key.get_secret_value() if settings.master_key else None
     try:
-        return sources.find(settings.sessions_dir, file=settings.master_key_file, variable=variable)
+        return sources.find(
+            settings.sessions_dir,
+            file=settings.master_key_file,
+            shared=settings.master_key_file_shared,
+            variable=variable,
+        )
     except KeyUnavailable as error:
         raise SettingsError(str(error), field="master_key_file") from None
 

@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import sqlite3
+import stat
 import subprocess
 import sys
 from contextlib import closing
@@ -243,3 +244,66 @@ def test_another_database_under_the_same_key_is_not_locked_for_ever(folder: Path
     assert (folder / "master.key").read_text() == before
     (folder / "other.db").unlink()
     assert run("zapwire", "key", "rotate", "--sessions-dir", str(folder)).returncode == 0
+
+
+def test_what_an_unreadable_marker_hides_is_not_locked_for_ever(folder: Path):
+    before = (folder / "master.key").read_text()
+    (folder / "run.json").write_text("{")
+    done = run("zapwire", "key", "rotate", "--sessions-dir", str(folder))
+    assert done.returncode == 2
+    assert "delete it and run this again" in done.stderr
+    assert (folder / "master.key").read_text() == before
+    (folder / "run.json").unlink()
+    assert run("zapwire", "key", "rotate", "--sessions-dir", str(folder)).returncode == 0
+
+
+def test_a_copy_of_a_folder_is_rotated_beside_its_original(folder: Path, tmp_path: Path):
+    Run.begin(folder, folder / "zapwire.db").end("stopped")
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    assert run("zapwire", "key", "rotate", "--sessions-dir", str(copy)).returncode == 0
+    assert run("zapwire", "key", "verify", "--sessions-dir", str(folder)).returncode == 0
+    assert run("zapwire", "key", "verify", "--sessions-dir", str(copy)).returncode == 0
+
+
+def test_a_copy_that_shares_the_key_file_of_its_original_does_not_lock_that_for_ever(folder: Path, tmp_path: Path):
+    Run.begin(folder, folder / "zapwire.db").end("stopped")
+    shared = (folder / "master.key").rename(tmp_path / "shared.key")
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    done = run("zapwire", "key", "rotate", "--sessions-dir", str(copy), ZAPWIRE_MASTER_KEY_FILE=str(shared))
+    assert (done.returncode, f"{folder / 'zapwire.db'} too" in done.stderr) == (2, True)
+
+
+def owners(folder: Path) -> dict[str, tuple[int, int, int]]:
+    return {
+        str(path.relative_to(folder)): (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode))
+        for path in [folder, *folder.rglob("*")]
+        for status in [path.stat()]
+    }
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_rotated_by_root_everything_stays_its_owners(folder: Path):
+    Run.begin(folder, folder / "zapwire.db").end("stopped")
+    spool = Spool(folder / "incoming", BotId("a"), keys(folder))
+    spool.add(7, b"what came in")
+    spool.close()
+    for path in [folder, *folder.rglob("*")]:
+        os.chown(path, 12345, 23456)
+    (folder / "master.key").chmod(0o400)
+    (folder / "zapwire.db").chmod(0o600)
+    (folder / "bots" / "a.db.lock").unlink(missing_ok=True)
+    before = owners(folder)
+    done = run("zapwire", "key", "rotate", "--sessions-dir", str(folder))
+    assert done.returncode == 0, done.stderr
+    after = owners(folder)
+    assert {name: after[name] for name in before} == before
+    assert {owner[:2] for owner in after.values()} == {(12345, 23456)}
+    assert len(keys(folder)) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_root_before_the_first_start_leaves_nothing_that_stands_in_its_way(tmp_path: Path):
+    os.chown(tmp_path, 12345, 23456)
+    done = run("zapwire", "key", "rotate", "--sessions-dir", str(tmp_path))
+    assert (done.returncode, "start the daemon once" in done.stderr) == (2, True)
+    assert {owner[:2] for owner in owners(tmp_path).values()} == {(12345, 23456)}

@@ -55,6 +55,28 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path):
             sources.find(tmp_path / "elsewhere", file=file)
 
 
+@pytest.mark.parametrize("mode", [0o444, 0o440, 0o644])
+def test_a_secret_of_a_container_is_taken_where_that_was_said(tmp_path: Path, mode: int):
+    file = tmp_path / "secret"
+    sources.write(file, KeyRing(KEYS[0]))
+    file.chmod(mode)
+    with pytest.raises(KeyUnavailable, match="ZAPWIRE_MASTER_KEY_FILE_SHARED"):
+        sources.find(tmp_path, file=file)
+    found = sources.find(tmp_path, file=file, shared=True)
+    assert found is not None
+    assert found.keys.sealing == KEYS[0]
+    file.rename(tmp_path / "master.key")
+    with pytest.raises(KeyUnavailable, match="can be read by others"):
+        sources.find(tmp_path, shared=True)  # the one beside the data is never a container's
+
+
+def test_a_key_that_others_can_change_is_refused_whatever_was_said(tmp_path: Path):
+    sources.write(tmp_path / "secret", KeyRing(KEYS[0]))
+    (tmp_path / "secret").chmod(0o620)
+    with pytest.raises(KeyUnavailable, match="can be changed by others"):
+        sources.find(tmp_path, file=tmp_path / "secret", shared=True)
+
+
 def test_a_source_that_cannot_be_used_is_not_passed_over(tmp_path: Path):
     sources.write(tmp_path / "master.key", KeyRing(KEYS[0]))
     with pytest.raises(KeyUnavailable, match="No such file"):

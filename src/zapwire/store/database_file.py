@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from zapwire import owners
 from zapwire.errors import StoreError
 
 
@@ -16,12 +17,12 @@ from zapwire.errors import StoreError
 def files(path: Path, *, shared: bool) -> Iterator[None]:
     """Make the file readable by its owner only, and hold the lock beside it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    os.close(owners.open_or_make(path))
     path.chmod(0o600)
     if shared:
         yield
         return
-    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = owners.open_or_make(path.with_name(f"{path.name}.lock"))
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

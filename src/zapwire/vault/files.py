@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from zapwire import owners
 from zapwire.vault.keys import Damaged, KeyRing, MasterKey
 from zapwire.vault.pages import EMPTY_DATABASE, FRAME_HEADER, PAGE, WAL_HEADER, FileKeys, is_plain, salt_of
 
@@ -53,7 +54,7 @@ class Lock:
         if self._descriptor is not None:
             return False
         while True:
-            descriptor = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            descriptor = owners.open_or_make(self.path)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -120,12 +121,13 @@ def write_plain(path: Path, image: bytes) -> None:
 def publish(path: Path, parts: Iterable[bytes]) -> None:
     """Make *path* of *parts*, for its owner only (mode 0600): all of it or nothing, also in a crash, and on the disk.
 
-    A file that was there is replaced. Raises OSError, having left nothing beside it.
+    A file that was there is replaced by one of the same owner and mode. Raises OSError, having left nothing beside it.
     """
     new = new_of(path)
     new.unlink(missing_ok=True)
     try:
         with os.fdopen(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600), "wb") as out:
+            owners.like_before(out.fileno(), path)
             out.writelines(parts)
             out.flush()
             os.fsync(out.fileno())

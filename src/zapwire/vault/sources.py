@@ -51,19 +51,24 @@ class Source:
 
 
 def find(
-    folder: Path, *, file: Path | None = None, variable: str | None = None, environment: Mapping[str, str] = os.environ
+    folder: Path,
+    *,
+    file: Path | None = None,
+    shared: bool = False,
+    variable: str | None = None,
+    environment: Mapping[str, str] = os.environ,
 ) -> Source | None:
     """The first source that there is, in the order of the module's first line; None when there is none yet.
 
-    *folder* is the sessions folder, *file* and *variable* are what the settings say. Raises `KeyUnavailable` when a
-    source cannot be used: the next one is not tried.
+    *folder* is the sessions folder, *file*, *shared* and *variable* are what the settings say. Raises
+    `KeyUnavailable` when a source cannot be used: the next one is not tried.
     """
     credentials = environment.get("CREDENTIALS_DIRECTORY")
     credential = Path(credentials) / CREDENTIAL if credentials else None
     if credential is not None and credential.exists():
         return Source(_read(credential), Origin.CREDENTIAL, credential)
     if file is not None:
-        _refuse_open_permissions(file)
+        _refuse_open_permissions(file, shared=shared)
         return Source(_read(file), Origin.FILE, file)
     if variable:
         return Source(_parse(variable.encode(), "ZAPWIRE_MASTER_KEY"), Origin.VARIABLE)
@@ -107,12 +112,19 @@ def _parse(text: bytes, where: str) -> KeyRing:
         raise KeyUnavailable(message) from None
 
 
-def _refuse_open_permissions(file: Path) -> None:
+def _refuse_open_permissions(file: Path, *, shared: bool = False) -> None:
+    """*shared*: it may be read by others, as the secrets of containers are; written by them never."""
     try:
         mode = file.stat().st_mode & 0o777
     except OSError as error:
         message = f"the master key {file} cannot be read: {error.strerror}"
         raise KeyUnavailable(message) from None
-    if mode & 0o077:
-        message = f"the master key {file} can be read by others (mode {mode:04o}): chmod 600 {file}"
+    if mode & 0o022:
+        message = f"the master key {file} can be changed by others (mode {mode:04o}): chmod 600 {file}"
+        raise KeyUnavailable(message)
+    if mode & 0o077 and not shared:
+        message = (
+            f"the master key {file} can be read by others (mode {mode:04o}): chmod 600 {file}; or, where nobody else "
+            "is, as in a container, set ZAPWIRE_MASTER_KEY_FILE_SHARED=true"
+        )
         raise KeyUnavailable(message)

@@ -18,6 +18,7 @@ import threading
 from pathlib import Path
 from typing import Final
 
+from zapwire import owners
 from zapwire.model import BotId
 from zapwire.vault import files
 from zapwire.vault.keys import Damaged, KeyRing, MasterKey, Subkeys
@@ -209,6 +210,7 @@ def rekey(path: Path, ring: KeyRing) -> int:
     new.unlink(missing_ok=True)
     segment = Segment(new, bot, ring.sealing)
     try:
+        owners.like_before(segment.descriptor, path)
         for code, data in events:
             segment.add(code.to_bytes(2, "big") + data)
         os.fsync(segment.descriptor)
