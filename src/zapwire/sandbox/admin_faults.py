@@ -60,6 +60,13 @@ class Deaf(Body):
     phone: str
 
 
+class NoAck(Body):
+    """Take an account's messages and neither acknowledge nor deliver them; all else works."""
+
+    kind: Literal["no-ack"]
+    phone: str
+
+
 class HalfOpen(Body):
     """Forget connections without closing them."""
 
@@ -109,7 +116,7 @@ class Clear(Body):
     kind: Literal["clear"]
 
 
-NetworkFault: TypeAlias = Refuse | Freeze | Drop | Flap | Slow | Deaf | HalfOpen
+NetworkFault: TypeAlias = Refuse | Freeze | Drop | Flap | Slow | Deaf | NoAck | HalfOpen
 Fault: TypeAlias = NetworkFault | FailLogins | RefuseMessages | StreamError | Clear
 FAULT: TypeAdapter[Fault] = TypeAdapter(Annotated[Fault, Field(discriminator="kind")])
 
@@ -174,6 +181,8 @@ class ServerApi:
                 faults.slow_down(fault.phone, fault.bytes_per_second)
             case Deaf():
                 faults.turn_deaf(fault.phone)
+            case NoAck():
+                faults.leave_unacknowledged(fault.phone)
         return hit
 
     async def statistics(self, _: web.Request) -> web.Response:

@@ -57,6 +57,7 @@ class Faults:
         self.refused: set[str] = set()
         self.frozen: set[str] = set()
         self.deaf: set[str] = set()
+        self.unacknowledged: set[str] = set()
         self.flapping: dict[str, float] = {}
         self.slow: dict[str, int] = {}
         self.login_failures: dict[str, LoginFailure] = {}
@@ -80,6 +81,10 @@ class Faults:
     def is_deaf(self, phone: str) -> bool:
         """Is the server deaf towards this phone's devices?"""
         return phone in self.deaf
+
+    def leave_unacknowledged(self, phone: str) -> None:
+        """Take this phone's messages and never say so."""
+        self.unacknowledged.add(phone)
 
     def flap(self, phone: str, seconds: float) -> None:
         """Cut this phone's connections so long after each login, beginning now."""
@@ -162,7 +167,7 @@ class Faults:
         self.refusing = False
         for phone in self.deaf:  # who missed stanzas has to come back for them
             self.drop(phone)
-        for table in (self.refused, self.deaf, self.flapping, self.slow):
+        for table in (self.refused, self.deaf, self.unacknowledged, self.flapping, self.slow):
             table.clear()
         self.login_failures.clear()
         self.message_errors.clear()

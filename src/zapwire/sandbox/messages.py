@@ -33,7 +33,10 @@ async def handle(caller: Caller, message: Node) -> None:
     # What devices of one account tell each other keeps working, whatever their messages to others get.
     peer = caller.world.account_of(to) if to is not None else None
     faults, own = caller.world.faults, caller.account.phone
-    refused = "" if message.text("category") == "peer" else faults.message_error(own, peer.phone if peer else "")
+    inner = message.text("category") == "peer"
+    if own in faults.unacknowledged and not inner:
+        return
+    refused = "" if inner else faults.message_error(own, peer.phone if peer else "")
     if peer is not None and not refused:
         faults.wrote(own, peer.phone)
     if refused:

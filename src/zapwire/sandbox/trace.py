@@ -23,6 +23,8 @@ class Passage:
     direction: Direction
     tag: str
     id: str
+    children: tuple[str, ...]
+    """The tags inside it."""
 
 
 @dataclass(slots=True)
@@ -34,9 +36,10 @@ class Trace:
     def note(self, direction: Direction, node: Node) -> None:
         """Take in a stanza that passes right now; other kinds than messages and receipts are left out."""
         if node.tag in {"message", "receipt"}:
-            self.passages.append(Passage(time.time(), direction, node.tag, node.text("id")))
+            children = tuple(child.tag for child in node.children)
+            self.passages.append(Passage(time.time(), direction, node.tag, node.text("id"), children))
 
     def to_json(self, direction: str, tag: str, since: float) -> dict[str, Any]:
         """For the admin API: what passed since then (seconds since the epoch)."""
         wanted = (p for p in self.passages if p.at >= since and p.direction == direction and p.tag == tag)
-        return {"stanzas": [{"at": p.at, "id": p.id} for p in wanted]}
+        return {"stanzas": [{"at": p.at, "id": p.id, "children": p.children} for p in wanted]}
