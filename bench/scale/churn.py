@@ -62,9 +62,9 @@ class Churn:
                 if session is None:
                     continue
                 try:
-                    await session.call(self._transports._entered.engine.library.is_connected)  # noqa: SLF001
+                    await session.look_up(self._transports._entered.engine.library.is_connected)  # noqa: SLF001
                     self.calls += 1
-                except TransportError:
+                except (TransportError, TimeoutError):
                     self.refused += 1
             await asyncio.sleep(0.001)
 

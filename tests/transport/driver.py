@@ -64,6 +64,9 @@ class Driver:
     async def send(self, bot: str, to: str, text: str) -> Any:
         return dataclasses.asdict(await self.bot(bot).send(Outgoing(to, "text", {"text": text})))
 
+    async def probe(self, bot: str) -> None:
+        await self.bot(bot).probe()
+
     async def code(self, bot: str, phone: str) -> Any:
         return (await self.bot(bot).pairing_code(phone)).code
 

@@ -4,7 +4,6 @@ import asyncio
 import threading
 
 from zapwire.transport.whatsapp_web.incoming import Incoming
-from zapwire.transport.whatsapp_web.threads import CallThreads
 
 
 async def test_items_come_out_in_order_and_a_full_queue_blocks_the_engine():
@@ -44,28 +43,3 @@ async def test_an_item_being_dealt_with_is_not_quiet():
     assert incoming.quiet_for() == 0
     incoming.done()
     assert incoming.quiet_for() > 0
-
-
-async def test_call_threads_are_bounded_and_errors_reach_the_caller():
-    threads = CallThreads(2)
-    gate, running = threading.Event(), threading.Semaphore(0)
-
-    def wait():
-        running.release()
-        gate.wait(10)
-        return threading.current_thread().name
-
-    calls = [asyncio.create_task(threads.run(wait)) for _ in range(4)]
-    await asyncio.sleep(0)
-    assert running.acquire(timeout=5)
-    assert running.acquire(timeout=5)
-    assert not running.acquire(timeout=0.05)
-    gate.set()
-    assert len(set(await asyncio.gather(*calls))) == 2
-    try:
-        await threads.run(int, "x")
-    except ValueError:
-        pass
-    else:
-        raise AssertionError("the error was swallowed")
-    threads.close()

@@ -3,10 +3,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
+
 from zapwire.errors import NotConnected
 from zapwire.model import Message, MessageId, Party
-from zapwire.transport.whatsapp_web.names import complete
+from zapwire.transport.whatsapp_web.names import Names
 from zapwire.transport.whatsapp_web.protos import neonize
+from zapwire.transport.whatsapp_web.threads import NotBegun
 
 KNOWN = {"222": "4915510000002", "4915510000003": "333"}
 
@@ -23,11 +26,14 @@ class Store:
 
 
 class Session:
-    connected = True
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.asked = 0
 
-    async def call(self, function, *arguments):
-        if not self.connected:
-            raise NotConnected("stopped")
+    async def look_up(self, function, *arguments, within):
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
         return function(*arguments)
 
 
@@ -37,18 +43,36 @@ MESSAGE = Message(
 )  # fmt: skip
 
 
-async def test_missing_names_come_from_the_store():
-    found = await complete(MESSAGE, Session(), Store())
-    assert found.chat.phone == "+4915510000002"
-    assert found.sender.lid == "333@lid"
+async def test_missing_names_come_from_the_store_and_are_asked_for_once():
+    session = Session()
+    names = Names(session, Store())
+    for _ in range(3):
+        found = await names.complete(MESSAGE)
+        assert found.chat.phone == "+4915510000002"
+        assert found.sender.lid == "333@lid"
+    assert session.asked == 2
 
 
 async def test_unknown_names_and_groups_stay_as_they_are():
     message = replace(MESSAGE, chat=Party("1@g.us"), sender=Party("9@lid", None, "9@lid"))
-    assert await complete(message, Session(), Store()) == message
+    names = Names(Session(), Store())
+    assert await names.complete(message) == message
 
 
-async def test_a_message_is_kept_when_the_bot_is_being_stopped():
+async def test_only_so_many_names_are_remembered(monkeypatch):
+    monkeypatch.setattr("zapwire.transport.whatsapp_web.names.REMEMBERED", 1)
     session = Session()
-    session.connected = False
-    assert await complete(MESSAGE, session, Store()) == MESSAGE
+    names = Names(session, Store())
+    for _ in range(2):
+        assert (await names.complete(MESSAGE)).chat.phone == "+4915510000002"
+    assert session.asked == 4
+    assert len(names._known) == 1
+
+
+@pytest.mark.parametrize("error", [NotConnected("stopped"), NotBegun(), TimeoutError()])
+async def test_a_message_goes_on_without_its_names_and_the_next_ones_do_not_wait_again(error: Exception):
+    session = Session(error)
+    names = Names(session, Store())
+    for _ in range(3):
+        assert await names.complete(MESSAGE) == MESSAGE
+    assert session.asked == 1

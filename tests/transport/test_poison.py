@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from zapwire.errors import NotConnected
 from zapwire.model import BotId, Identity
 from zapwire.transport.whatsapp_web import bot as module
 from zapwire.transport.whatsapp_web import codes
@@ -27,8 +26,3 @@ async def test_an_event_that_breaks_the_reader_is_left_behind_with_a_trace(
     assert await reader(monkeypatch, error)._read(None, codes.MESSAGE, b"") is None
     assert "cannot be read and is lost" in caplog.text
     assert type(error).__name__ in caplog.text
-
-
-async def test_a_session_that_ends_meanwhile_is_no_bad_message(monkeypatch: pytest.MonkeyPatch):
-    with pytest.raises(NotConnected):
-        await reader(monkeypatch, NotConnected("gone"))._read(None, codes.MESSAGE, b"")

@@ -22,6 +22,7 @@ from zapwire.errors import (
 )
 from zapwire.model import BotId, Identity, Outgoing, PairingCode, Sent
 from zapwire.proxy import Proxy
+from zapwire.tasks import spawn
 from zapwire.transport.base import Capabilities, Connected, Disconnected, Emit, Paired, Received
 from zapwire.transport.whatsapp_web import codes, endings, probing
 from zapwire.transport.whatsapp_web.descriptors import warn_if_few_are_left
@@ -32,7 +33,7 @@ from zapwire.transport.whatsapp_web.endings import LogoutClaimed
 from zapwire.transport.whatsapp_web.file_watch import FileWatch
 from zapwire.transport.whatsapp_web.last_words import LastWords
 from zapwire.transport.whatsapp_web.messages import jid_bytes, read_message, read_receipt
-from zapwire.transport.whatsapp_web.names import complete
+from zapwire.transport.whatsapp_web.names import Names
 from zapwire.transport.whatsapp_web.pairing import Pairing
 from zapwire.transport.whatsapp_web.protos import e2e, neonize
 from zapwire.transport.whatsapp_web.send_errors import from_send_error
@@ -45,6 +46,10 @@ log = logging.getLogger(__name__)
 CAPABILITIES: Final = Capabilities(pairing_qr=True, pairing_code=True, proxy=True, message_types=frozenset({"text"}))
 
 SEND_DEADLINE: Final = 30.0
+"""Seconds from the moment that a message was handed to the engine."""
+SEND_HANGS: Final = 40.0
+"""Seconds after which a send is believed never to end: one that a reconnect interrupted waits without limit, and all
+other messages of the bot wait for it (docs/engine.md's E24)."""
 LOGOUT_DEADLINE: Final = 10.0
 LOGIN_DEADLINE: Final = 60.0
 CHECK_EVERY: Final = 15.0
@@ -139,8 +144,7 @@ class WhatsAppWebBot:
         body = e2e.Message(conversation=message.content["text"]).SerializeToString()
         library = self._shared.engine.library
         try:
-            async with asyncio.timeout(SEND_DEADLINE):
-                raw = await session.call(library.send_message, jid_bytes(user, server), body)
+            raw = await session.send(library.send_message, jid_bytes(user, server), body, end_within=SEND_DEADLINE)
         except TimeoutError:
             self._suspect(session)
             raise
@@ -172,8 +176,7 @@ class WhatsAppWebBot:
         if session is None or not self._online:
             return False
         with contextlib.suppress(TimeoutError, TransportError):
-            async with asyncio.timeout(LOGOUT_DEADLINE):
-                return not await session.call(self._shared.engine.library.logout)
+            return not await session.ask(self._shared.engine.library.logout, end_within=LOGOUT_DEADLINE)
         return False
 
     async def _is_linked(self) -> bool:
@@ -214,10 +217,10 @@ class WhatsAppWebBot:
         tasks: list[asyncio.Task[None]] = []
         try:
             # Events are taken in from the beginning to the very end of the session, so that none is left behind.
-            tasks.append(asyncio.create_task(self._take_events(session, taking), name=f"events of {self._bot}"))
+            tasks.append(spawn(self._take_events(session, taking), f"events of {self._bot}", awaited=True))
             await self._start(session)
             self._session = session
-            tasks.append(asyncio.create_task(self._watch(session, taking), name=f"watch of {self._bot}"))
+            tasks.append(spawn(self._watch(session, taking), f"watch of {self._bot}", awaited=True))
             ends: list[asyncio.Future[Any]] = [*tasks, session.failed]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             raise outcome(tasks, session)
@@ -236,26 +239,25 @@ class WhatsAppWebBot:
         self._way.dial_worked()
 
     async def _take_events(self, session: Session, taking: Taking) -> None:
+        names = Names(session, self._shared.engine.library)
         while True:
             code, data, segment = await session.incoming.get()
-            event = await self._read(session, code, data)
+            event = await self._read(names, code, data)
             if event is not None:
                 await taking.store(event, session.incoming.end_of(segment))
                 continue
             await self._note(session, code, taking)
             session.incoming.done(segment)
 
-    async def _read(self, session: Session | None, code: int, data: bytes) -> Stored | None:
+    async def _read(self, names: Names | None, code: int, data: bytes) -> Stored | None:
         """What is to be stored, if this event is about a message."""
         try:
             if code == codes.MESSAGE and (message := read_message(neonize.Message.FromString(data), self._identity)):
-                if session is not None:
-                    message = await complete(message, session, self._shared.engine.library)
+                if names is not None:
+                    message = await names.complete(message)
                 return Received(message)
             if code == codes.RECEIPT:
                 return read_receipt(neonize.Receipt.FromString(data))
-        except (TransportError, TimeoutError):  # of the question for a name; the session knows what is the matter
-            raise
         except Exception:  # one that we cannot read, for whatever reason, must not cost those behind it
             log.exception("bot %s: a message of WhatsApp cannot be read and is lost", self._bot)
         return None
@@ -273,7 +275,7 @@ class WhatsAppWebBot:
             self._suspect(session)
 
     async def _connected(self, session: Session, taking: Taking) -> None:
-        with contextlib.suppress(NotConnected):  # being stopped: what is known already will do
+        with contextlib.suppress(TransportError, TimeoutError):  # what is known already will do
             self._identity = await session.identity()
         session.problem = None
         session.logged_in = True
@@ -299,7 +301,11 @@ class WhatsAppWebBot:
                     await taking.tell(Disconnected(session.problem.detail, session.problem.condition))
                 continue
             await self._probe_if_suspicious(session)
-            misses = 0 if await session.call(self._shared.engine.library.is_connected) else misses + 1
+            if session.sending_for > SEND_HANGS:
+                raise TransportError(
+                    "a message hangs in the engine and holds up all others", condition=Condition.SILENT
+                )
+            misses = 0 if await self._is_connected(session) else misses + 1
             if misses > 1:
                 raise TransportError("the connection to WhatsApp ended without notice", condition=Condition.LOST)
             await self._look_for_a_name(session, taking)
@@ -314,7 +320,10 @@ class WhatsAppWebBot:
         # The phone sends the account's name some time after the pairing, and the engine does not tell.
         if self._identity.push_name is not None:
             return
-        identity = await session.identity()
+        try:
+            identity = await session.identity()
+        except (TransportError, TimeoutError):
+            return
         if identity != self._identity:
             self._identity = identity
             if self._online:
@@ -322,6 +331,17 @@ class WhatsAppWebBot:
 
     async def _probe_if_suspicious(self, session: Session) -> None:
         """Ask the server; no answer means that it, or the way to it, is frozen."""
-        if self._suspicious:
-            self._suspicious = False
+        if not self._suspicious:
+            return
+        self._suspicious = False
+        try:
             await probing.ask(session)
+        except NotConnected:  # not asked, so the question remains
+            self._suspicious = True
+
+    async def _is_connected(self, session: Session) -> bool:
+        """Does the socket stand, as far as that can be told?"""
+        try:
+            return await session.look_up(self._shared.engine.library.is_connected)
+        except (NotConnected, TimeoutError):
+            return True

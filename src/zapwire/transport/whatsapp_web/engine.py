@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
@@ -22,7 +21,13 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-CALL_THREADS: Final = 32
+SEND_THREADS: Final = 32
+QUESTION_THREADS: Final = 8
+SENDS_PER_BOT: Final = 4
+"""The engine sends one message of a bot after the other; the others prepare meanwhile."""
+QUESTIONS_PER_BOT: Final = 2
+BEGIN_WITHIN: Final = 10.0
+"""Seconds that a call may wait for a thread, the gate, or the calls of the same bot before it."""
 STUCK: Final = 180.0
 """Seconds; the longest wait of the engine's own is 75."""
 
@@ -76,7 +81,10 @@ class Engine:
     def __init__(self, library: Library) -> None:
         self.library = library
         self.gate = Gate(library.table.size if library.table is not None else None)
-        self._threads = CallThreads(CALL_THREADS)
+        self.sends = CallThreads("send", SEND_THREADS, SENDS_PER_BOT, self.gate.call)
+        """For calls that send messages."""
+        self.questions = CallThreads("question", QUESTION_THREADS, QUESTIONS_PER_BOT, self.gate.call)
+        """For all other calls: however many sends hang, a bot can be asked, and asks WhatsApp."""
         self._callbacks: dict[str, Callbacks] = {}
         self._question: asyncio.Future[None] | None = None
         self._warned = False
@@ -100,15 +108,6 @@ class Engine:
             self._warned = True
             log.warning("this build of the engine is not known: a message being decrypted in a crash may be lost")
 
-    async def call(self, function: Callable[[], T]) -> T:
-        """Run *function*, which calls the library for a running client, in a thread and under the gate's rules."""
-
-        def job() -> T:
-            with self.gate.call():
-                return function()
-
-        return await self._threads.run(job)
-
     async def answers(self) -> None:
         """Return once Go has answered, whatever the call threads are busy with. Only one question is ever under way."""
         if self._question is None or self._question.done():
@@ -128,11 +127,12 @@ class Engine:
 
     def stuck(self) -> int:
         """Calls that have not returned for longer than any may take (docs/engine.md's E9)."""
-        return self._threads.running_for(STUCK)
+        return self.sends.running_for(STUCK) + self.questions.running_for(STUCK)
 
     def close(self) -> None:
         """Let the call threads go."""
-        self._threads.close()
+        self.sends.close()
+        self.questions.close()
 
 
 def library_path() -> Path:

@@ -1,10 +1,17 @@
-"""The other name of an address, from the engine's store, when an event told only one."""
+"""The other name of an address, from the engine's store, when an event told only one.
+
+It stands in the way of what comes in, so it costs little: what was found is remembered for the session, and a store
+that does not answer in time is left alone for a while. A message without its second name goes on with the first.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
-from zapwire.errors import NotConnected
+from zapwire.errors import TransportError
 from zapwire.jid import LID_SERVER, PHONE_SERVER
 from zapwire.model import Message, Party
 from zapwire.transport.whatsapp_web.library import Library
@@ -12,29 +19,54 @@ from zapwire.transport.whatsapp_web.messages import jid_bytes
 from zapwire.transport.whatsapp_web.protos import neonize
 from zapwire.transport.whatsapp_web.session import Session
 
-
-async def complete(message: Message, session: Session, library: Library) -> Message:
-    """*message* with both names of its chat and its sender, as far as they are known."""
-    try:
-        chat = await _complete(message.chat, session, library)
-        same = message.sender == message.chat
-        sender = chat if same else await _complete(message.sender, session, library)
-    except NotConnected:  # being stopped; the message matters more than its names
-        return message
-    return replace(message, chat=chat, sender=sender)
+DEADLINE: Final = 2.0
+"""Seconds; the engine's store needs less than a millisecond."""
+LEFT_ALONE: Final = 30.0
+"""Seconds without a question after one that was not answered."""
+REMEMBERED: Final = 1024
 
 
-async def _complete(party: Party, session: Session, library: Library) -> Party:
-    if party.lid is not None and party.phone is None:
-        user = party.lid.partition("@")[0]
-        found = _user(await session.call(library.phone_of_lid, jid_bytes(user, LID_SERVER)))
-        return replace(party, phone=f"+{found}") if found else party
-    if party.phone is not None and party.lid is None:
-        found = _user(await session.call(library.lid_of_phone, jid_bytes(party.phone[1:], PHONE_SERVER)))
-        return replace(party, lid=f"{found}@{LID_SERVER}") if found else party
-    return party
+class Names:
+    """The names that one session has learnt."""
 
+    def __init__(self, session: Session, library: Library) -> None:
+        self._session = session
+        self._library = library
+        self._known: dict[str, str] = {}
+        """By the user part with its server, the user part of the other name; the oldest first."""
+        self._silent_until = 0.0
 
-def _user(answer: bytes) -> str:
-    user: str = neonize.GetJIDFromStoreReturnFunction.FromString(answer).Jid.User
-    return user
+    async def complete(self, message: Message) -> Message:
+        """*message* with both names of its chat and its sender, as far as they are known. Raises nothing."""
+        chat = await self._complete(message.chat)
+        sender = chat if message.sender == message.chat else await self._complete(message.sender)
+        return replace(message, chat=chat, sender=sender)
+
+    async def _complete(self, party: Party) -> Party:
+        if party.lid is not None and party.phone is None:
+            found = await self._other(self._library.phone_of_lid, party.lid.partition("@")[0], LID_SERVER)
+            return replace(party, phone=f"+{found}") if found else party
+        if party.phone is not None and party.lid is None:
+            found = await self._other(self._library.lid_of_phone, party.phone[1:], PHONE_SERVER)
+            return replace(party, lid=f"{found}@{LID_SERVER}") if found else party
+        return party
+
+    async def _other(self, look_up: Callable[[bytes, bytes], bytes], user: str, server: str) -> str:
+        """The user part of the other name; empty when it is not known."""
+        address = f"{user}@{server}"
+        if (known := self._known.get(address)) is not None:
+            return known
+        now = asyncio.get_running_loop().time()
+        if now < self._silent_until:
+            return ""
+        try:
+            answer = await self._session.look_up(look_up, jid_bytes(user, server), within=DEADLINE)
+        except (TransportError, TimeoutError):
+            self._silent_until = now + LEFT_ALONE
+            return ""
+        found: str = neonize.GetJIDFromStoreReturnFunction.FromString(answer).Jid.User
+        if found:
+            self._known[address] = found
+            if len(self._known) > REMEMBERED:
+                del self._known[next(iter(self._known))]
+        return found

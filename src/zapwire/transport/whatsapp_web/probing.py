@@ -8,7 +8,6 @@ in our own queue for too long counts as deaf too.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
 from zapwire.errors import Condition, NotConnected, TransportError
@@ -20,11 +19,10 @@ STUCK: Final = 120.0
 
 
 async def ask(session: Session) -> None:
-    """One round trip. Raises `TransportError` when it is not answered."""
+    """One round trip. Raises `TransportError` when it is not answered, `NotConnected` when it could not be asked."""
     silent = TransportError("WhatsApp stopped answering", condition=Condition.SILENT)
     try:
-        async with asyncio.timeout(PROBE_DEADLINE):
-            error = await session.call(session.library.set_active)
+        error = await session.ask(session.library.set_active, end_within=PROBE_DEADLINE)
     except TimeoutError:
         raise silent from None
     if "not connected" in error or "disconnected" in error:

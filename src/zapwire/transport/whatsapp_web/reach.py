@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from zapwire.errors import Condition, TransportError
+from zapwire.tasks import spawn
 from zapwire.transport.whatsapp_web.dial_errors import Unreachable, unreachable
 
 HOST: Final = "web.whatsapp.com"
@@ -54,7 +55,7 @@ class Way:
             self._closed_until = now + DEADLINE
         look = self._look
         if look is None or look.done():
-            look = self._look = asyncio.create_task(check(self._proxy, self._what), name="look for WhatsApp")
+            look = self._look = spawn(check(self._proxy, self._what), "look for WhatsApp", awaited=True)
             look.add_done_callback(_seen)  # those who asked may all have been stopped
         # Not awaited itself: a bot that is stopped must not take the look away from the others.
         await asyncio.wait([look])

@@ -7,13 +7,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
+from itertools import count
 from typing import Any, Final, TypeVar
 
 from zapwire.errors import LoggedOut, NotConnected, TransportError, ZapwireError
 from zapwire.model import Identity
 from zapwire.transport.whatsapp_web import codes, endings, log_lines
 from zapwire.transport.whatsapp_web.dial_errors import from_start_error, unreachable
-from zapwire.transport.whatsapp_web.engine import Engine
+from zapwire.transport.whatsapp_web.engine import BEGIN_WITHIN, Engine
 from zapwire.transport.whatsapp_web.gate import Change
 from zapwire.transport.whatsapp_web.incoming import Incoming
 from zapwire.transport.whatsapp_web.last_words import LastWords
@@ -32,11 +34,12 @@ STOP_PROMPT: Final = 8.0
 """How long `stop` is waited for; what takes longer ends by itself (`Session.gone`)."""
 STOP_DIALLING: Final = 1.0
 """The same while a dial is under way, which nothing can cut short."""
-CALLS_PER_BOT: Final = 4
-"""So that one bot whose server hangs cannot take all call threads (docs/engine.md's E9)."""
+LOOK_UP_DEADLINE: Final = 5.0
+"""Seconds for a call that needs no network: the engine's databases wait no longer for each other."""
 DRAIN_QUIET: Final = 0.2
 """Seconds of silence after a disconnect that say that the engine has told all it took."""
 DRAIN_DEADLINE: Final = 2.0
+_NUMBERS: Final = count()
 
 
 class Session:
@@ -66,7 +69,9 @@ class Session:
         """`stop` was called: a client that is not started yet is not started any more."""
         self._stuck = False
         """The client's thread will never end."""
-        self._calls = asyncio.Semaphore(CALLS_PER_BOT)
+        number = next(_NUMBERS)
+        # Of this session alone: calls that hang in an earlier one of the bot are not its own.
+        self._sender, self._asker, self._reader = (f"{bot} {number} {what}" for what in ("sends", "asks", "looks up"))
         self._settled = threading.Event()
         """The start is over: the client runs, or its thread has ended."""
         self._parked: threading.Thread | None = None
@@ -103,17 +108,37 @@ class Session:
         if not done:
             raise unreachable("timeout")
 
-    async def call(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Run a method of the library for this client. Raises `NotConnected` unless the client runs."""
+    async def send(self, function: Callable[..., T], *arguments: Any, end_within: float) -> T:
+        """Run a method of the library that sends a message for this client.
 
-        def checked() -> T:
-            if not self._registered:
-                message = "the bot is not connected to WhatsApp"
-                raise NotConnected(message)
-            return function(self._bot, *arguments)
+        Raises `NotConnected` when nothing was handed over (the client does not run, or no thread was free in time), and
+        TimeoutError *end_within* seconds after it was.
+        """
+        job = partial(self._checked, function, *arguments)
+        return await self._engine.sends.run(self._sender, job, begin_within=BEGIN_WITHIN, end_within=end_within)
 
-        async with self._calls:
-            return await self._engine.call(checked)
+    async def ask(self, function: Callable[..., T], *arguments: Any, end_within: float) -> T:
+        """Run a method of the library that asks WhatsApp something; raises like `send`."""
+        job = partial(self._checked, function, *arguments)
+        return await self._engine.questions.run(self._asker, job, begin_within=BEGIN_WITHIN, end_within=end_within)
+
+    async def look_up(self, function: Callable[..., T], *arguments: Any, within: float = LOOK_UP_DEADLINE) -> T:
+        """Run a method of the library that needs no network. Raises `NotConnected` and TimeoutError: nothing is known,
+        neither of the client nor of its connection.
+        """
+        job = partial(self._checked, function, *arguments)
+        return await self._engine.questions.run(self._reader, job, begin_within=within, end_within=within)
+
+    @property
+    def sending_for(self) -> float:
+        """For how many seconds the oldest send of this client has been running; 0 when none is."""
+        return self._engine.sends.longest(self._sender)
+
+    def _checked(self, function: Callable[..., T], *arguments: Any) -> T:
+        if not self._registered:
+            message = "the bot is not connected to WhatsApp"
+            raise NotConnected(message)
+        return function(self._bot, *arguments)
 
     @property
     def library(self) -> Library:
@@ -121,8 +146,8 @@ class Session:
         return self._engine.library
 
     async def identity(self) -> Identity:
-        """The account as the engine knows it now."""
-        return read_identity(await self.call(self._engine.library.me))
+        """The account as the engine knows it now. Raises like `look_up`."""
+        return read_identity(await self.look_up(self._engine.library.me))
 
     async def stop(self) -> None:
         """Disconnect, let what came in be dealt with, and stop the client.
