@@ -40,10 +40,11 @@ class Holder:
 
 
 class FolderLock:
-    """The lock, held; made by `hold`."""
+    """The lock, held; made by `hold`. Raises `StoreError` when nothing can be written, as on a full disk."""
 
-    def __init__(self, file: int, what: str) -> None:
+    def __init__(self, file: int, folder: Path, what: str) -> None:
         self._file = file
+        self._folder = folder
         self._holder = Holder(what, os.getpid(), datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"))
         self._note(self._holder)
 
@@ -53,8 +54,11 @@ class FolderLock:
 
     def _note(self, holder: Holder) -> None:
         text = json.dumps(asdict(holder)).encode()
-        os.pwrite(self._file, text, 0)
-        os.ftruncate(self._file, len(text))
+        try:
+            os.pwrite(self._file, text, 0)
+            os.ftruncate(self._file, len(text))
+        except OSError as error:
+            raise StoreError(f"cannot write to the sessions folder {self._folder}: {error.strerror}") from error
 
 
 @contextmanager
@@ -70,7 +74,7 @@ def hold(folder: Path, what: str = "daemon") -> Iterator[FolderLock]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise _in_use(folder, _read(path)) from None
-        yield FolderLock(file, what)
+        yield FolderLock(file, folder, what)
         os.ftruncate(file, 0)
     finally:
         os.close(file)

@@ -6,11 +6,13 @@ table: a description is the sentence that `zapwire settings` prints and docs/set
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import time
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,6 +29,8 @@ from pydantic_settings import (
 )
 
 from zapwire.errors import SettingsError
+
+logger = logging.getLogger(__name__)
 
 PREFIX = "ZAPWIRE_"
 CONFIG_VARIABLE = "ZAPWIRE_CONFIG"
@@ -45,6 +49,8 @@ SPOOLS = "incoming"
 """Folder, there too, of what WhatsApp believes received and is not in the database yet."""
 
 MIN_TOKEN = 32
+
+_QUOTES = "\"'`\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb"
 
 # What the daemon tells itself over an exec (own_sandbox, transport/whatsapp_web/server_override).
 _OUR_OWN = frozenset({"ZAPWIRE_SANDBOX_PID", "ZAPWIRE_WHATSAPP_SERVER_ENVIRONMENT"})
@@ -164,24 +170,18 @@ class Settings(BaseSettings):
     @field_validator("listen", mode="before")
     @classmethod
     def _read_address(cls, value: object) -> object:
-        return Address.parse(value) if isinstance(value, str) else value
+        return value if isinstance(value, Address) else Address.parse(value if isinstance(value, str) else "")
 
     @field_validator("allowed_hosts", mode="before")
     @classmethod
     def _read_list(cls, value: object) -> object:
-        return (
-            tuple(part.strip().lower() for part in value.split(",") if part.strip())
-            if isinstance(value, str)
-            else value
-        )
+        return tuple(part.lower() for part in _parts(value, "names"))
 
     @field_validator("webhook_allow_networks", mode="before")
     @classmethod
     def _read_networks(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
         try:
-            return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+            return tuple(map(ip_network, _parts(value, "networks")))
         except ValueError as error:
             message = f"must be networks like 127.0.0.0/8,::1/128: {error}"
             raise ValueError(message) from None
@@ -191,13 +191,14 @@ class Settings(BaseSettings):
     def _read_level(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
 
-    @field_validator("recycle_at")
+    @field_validator("recycle_at", mode="before")
     @classmethod
-    def _time_of_day(cls, value: str | None) -> str | None:
-        if value is not None and re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value) is None:
-            message = "must be a time of day, HH:MM, like 04:00"
-            raise ValueError(message)
-        return value
+    def _time_of_day(cls, value: object) -> str | None:
+        text = f"{value:%H:%M}" if isinstance(value, time) else value  # TOML has a type for it
+        if text is None or (isinstance(text, str) and re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", text)):
+            return text
+        message = "must be a time of day, HH:MM, like 04:00"
+        raise ValueError(message)
 
     @field_validator("admin_token")
     @classmethod
@@ -257,6 +258,11 @@ def make_sessions_dir(folder: Path) -> None:
         raise SettingsError(
             f"sessions_dir: {folder} cannot be created: {error.strerror}", field="sessions_dir"
         ) from None
+    mode = folder.stat().st_mode & 0o777
+    if mode & 0o077:
+        # not refused: a folder that a container mounts is often everybody's, and who runs there may not change it
+        doing = "write into" if mode & 0o022 else "look into"
+        logger.warning("others can %s the sessions folder %s (mode %04o): chmod 700 %s", doing, folder, mode, folder)
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         raise SettingsError(
             f"sessions_dir: {folder} cannot be written to by this user; give it to them, or name another folder",
@@ -283,7 +289,7 @@ def table() -> Iterator[tuple[str, str, str]]:
 
 def _sources(options: Mapping[str, Any], config: Path | None) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "option --{option}", {name: value for name, value in options.items() if value is not None}
-    yield "environment variable ZAPWIRE_{NAME}", EnvSettingsSource(Settings)()
+    yield "environment variable ZAPWIRE_{NAME}", _variables()
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     if credentials and Path(credentials).is_dir():
         yield "credential zapwire_{name}", SecretsSettingsSource(Settings, secrets_dir=credentials)()
@@ -292,9 +298,43 @@ def _sources(options: Mapping[str, Any], config: Path | None) -> Iterator[tuple[
         yield f"{file}", _read_toml(file)
 
 
+def _variables() -> dict[str, Any]:
+    """The settings among the environment variables, without blanks around them. Raises `SettingsError`."""
+    found = {}
+    for name, value in EnvSettingsSource(Settings)().items():
+        variable = f"{PREFIX}{name.upper()}"
+        found[name] = without_quotes(variable, value) if isinstance(value, str) else value
+    return {name: value for name, value in found.items() if value != ""}
+
+
+def without_quotes(variable: str, value: str) -> str:
+    """*value* of an environment variable without blanks around it; raises `SettingsError` when it stands in quotes.
+
+    A shell and systemd take quotes away; `docker --env-file` and Kubernetes hand them on, as a part of the value.
+    """
+    value = value.strip()
+    if value and (value[0] in _QUOTES or value[-1] in _QUOTES):
+        raise SettingsError(
+            f"{variable} begins or ends with a quotation mark, which is taken as a part of it: write the value without "
+            "quotes",
+            field=variable.removeprefix(PREFIX).lower(),
+        )
+    return value
+
+
+def _parts(value: object, what: str) -> list[str]:
+    """The parts of a list, or of a text with commas; raises ValueError."""
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+        message = f"must be {what} separated by commas, or a list of them"
+        raise ValueError(message)
+    return [part.strip() for part in parts if part.strip()]
+
+
 def _config_file(config: Path | None) -> Path | None:
     """The file that was named, which has to exist, or the user's own when there is one."""
-    named = config or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
+    variable = without_quotes(CONFIG_VARIABLE, os.environ.get(CONFIG_VARIABLE, ""))
+    named = config or (Path(variable) if variable else None)
     if named is not None:
         return named
     usual = platformdirs.user_config_path("zapwire") / "zapwire.toml"

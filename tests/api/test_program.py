@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import resource
 import signal
 import socket
 import sys
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+
+from tests.harness.disk import SmallDisk
 
 LONG = "a-token-of-more-than-thirty-two-characters"
 
@@ -265,3 +268,40 @@ async def test_version_and_settings(tmp_path: Path) -> None:
     assert code == 0
     assert re.fullmatch(r"zapwire \d+\.\d+\.\d+", out)
     assert "ZAPWIRE_SESSIONS_DIR" in (await run(tmp_path, "settings"))[1]
+
+
+@pytest.mark.parametrize(("mode", "words"), [(0o777, "others can write into"), (0o755, "others can look into")])
+async def test_a_folder_that_is_everybodys_is_warned_of(tmp_path: Path, mode: int, words: str) -> None:
+    (tmp_path / "sessions").mkdir()
+    (tmp_path / "sessions").chmod(mode)
+    async with zapwire(tmp_path, "serve") as daemon:
+        await daemon.line("zapwire listening on")
+        _, log = await daemon.end()
+    assert f"{words} the sessions folder sessions (mode {mode:04o})" in log
+
+
+async def test_a_start_on_a_full_disk_ends_with_a_sentence(tmp_path: Path) -> None:
+    with SmallDisk(tmp_path / "disk") as disk:
+        disk.folder.chmod(0o700)
+        (disk.folder / "zapwire.lock").touch()
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        disk.fill(os.getpid(), disk.folder / "zapwire.lock")
+        try:
+            code, _, err = await run(tmp_path, "serve", ZAPWIRE_SESSIONS_DIR=str(disk.folder))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (code, len(err.splitlines())) == (1, 1), err
+    assert err.startswith(f"zapwire: cannot write to the sessions folder {disk.folder}: ")
+
+
+async def test_where_no_code_may_be_made_it_says_so(tmp_path: Path) -> None:
+    """As under systemd's MemoryDenyWriteExecute: prctl(2)'s PR_SET_MDWE, which stays over an exec."""
+    code = "import ctypes, os, sys; ctypes.CDLL(None).prctl(65, 1, 0, 0, 0); os.execv(sys.executable, sys.argv[1:])"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, sys.executable, "-m", "zapwire", "serve",
+        "--sessions-dir", str(tmp_path / "sessions"), "--listen", "127.0.0.1:0", stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    _, err = await process.communicate()
+    assert process.returncode == 2
+    assert "MemoryDenyWriteExecute" in err.decode().splitlines()[-1]
+    assert "Traceback" not in err.decode()

@@ -74,7 +74,13 @@ def test_a_bad_value_is_named_with_its_source(
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [('listne = "x"', "no setting"), ("listen = ", "not a TOML file"), ('max_body = "x"', "integer")]
+    ("text", "words"),
+    [
+        ("listen = 8080", "must be host:port"),
+        ('listne = "x"', "no setting"),
+        ("listen = ", "not a TOML file"),
+        ('max_body = "x"', "integer"),
+    ],
 )
 def test_a_bad_file_is_named(tmp_path: Path, text: str, words: str) -> None:
     file = tmp_path / "bad.toml"
@@ -83,6 +89,46 @@ def test_a_bad_file_is_named(tmp_path: Path, text: str, words: str) -> None:
         settings.load({}, file)
     assert str(file) in refused.value.detail
     assert words in refused.value.detail
+
+
+@pytest.mark.parametrize("name", list(settings.Settings.model_fields))
+@pytest.mark.parametrize("quoted", ['"{}"', "'{}'", "\u201c{}\u201d", ' "{}" ', '"{}', "{}'"])
+def test_quotes_are_no_part_of_any_value(monkeypatch: pytest.MonkeyPatch, name: str, quoted: str) -> None:
+    monkeypatch.setenv(f"ZAPWIRE_{name.upper()}", quoted.format("data"))
+    with pytest.raises(SettingsError, match=f"^ZAPWIRE_{name.upper()} begins or ends with a quotation mark") as refused:
+        settings.load({})
+    assert refused.value.field == name
+
+
+def test_blanks_around_a_value_are_no_part_of_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ZAPWIRE_SESSIONS_DIR", " /data \r\n")
+    monkeypatch.setenv("ZAPWIRE_MASTER_KEY", "  ")
+    monkeypatch.setenv("ZAPWIRE_LOG_LEVEL", "debug ")
+    chosen = settings.load({})
+    assert (chosen.sessions_dir, chosen.master_key, chosen.log_level) == (Path("/data"), None, "DEBUG")
+    monkeypatch.setenv("ZAPWIRE_CONFIG", f'"{tmp_path}/zapwire.toml"')
+    with pytest.raises(SettingsError, match=r"^ZAPWIRE_CONFIG begins"):
+        settings.load({})
+
+
+@pytest.mark.parametrize("name", list(settings.Settings.model_fields))
+@pytest.mark.parametrize("value", ["8080", "true", "1.5", "2026-01-01", "[1]", "{a = 1}", "04:00:00"])
+def test_a_value_of_another_type_is_refused_in_words_for_people(tmp_path: Path, name: str, value: str) -> None:
+    file = tmp_path / "zapwire.toml"
+    file.write_text(f"{name} = {value}\n")
+    refused = ""
+    try:
+        settings.load({}, file)
+    except SettingsError as error:
+        refused = error.detail
+    assert refused == "" or refused.startswith(f"{name} ({file}): ")
+    for word in ("instance of", "tuple", "dictionary"):
+        assert word not in refused
+
+
+def test_a_time_of_day_may_be_tomls(tmp_path: Path) -> None:
+    (tmp_path / "zapwire.toml").write_text("recycle_at = 04:30:00\n")
+    assert settings.load({}, tmp_path / "zapwire.toml").recycle_at == "04:30"
 
 
 def test_a_bad_option_is_named() -> None:

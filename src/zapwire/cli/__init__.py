@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -15,6 +16,11 @@ from zapwire.cli import bots, keys, tokens
 from zapwire.cli.doctor import doctor
 from zapwire.cli.where import FILE, where
 from zapwire.errors import SettingsError, ZapwireError
+
+_THE_MACHINES: Final = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.EIO}
+)
+"""A full or broken disk, no descriptor left: no fault of ours, and no traceback says more than the sentence."""
 
 
 def main() -> NoReturn:
@@ -31,6 +37,12 @@ def main() -> NoReturn:
         where = f"{error.field}: " if error.field and not wrong_setting else ""
         click.echo(f"zapwire: {where}{error.detail}", err=True)
         sys.exit(2 if wrong_setting else 1)
+    except OSError as error:
+        if error.errno not in _THE_MACHINES:
+            raise
+        place = f": {error.filename}" if error.filename else ""
+        click.echo(f"zapwire: {error.strerror}{place}", err=True)
+        sys.exit(1)
     sys.exit(0)
 
 

@@ -77,6 +77,12 @@ class Vfs:
                 except OSError as error:
                     message = f"the engine's library cannot be loaded: {error}"
                     raise VaultUnavailable(message) from error
+                except MemoryError as error:  # cffi's word for it
+                    message = (
+                        "this process may not make code while it runs, which the sealing needs: leave out systemd's "
+                        "MemoryDenyWriteExecute=, or what else forbids it (PR_SET_MDWE, SELinux)"
+                    )
+                    raise VaultUnavailable(message) from error
             return cls._loaded[library]
 
     def add(self, file: SealedFile) -> None:
