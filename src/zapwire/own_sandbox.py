@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from zapwire.environment import for_children
 from zapwire.errors import SettingsError
 from zapwire.settings import make_sessions_dir
 
@@ -69,6 +70,7 @@ def _start(folder: Path, descriptor: Path) -> int:
         ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
+        env=for_children(os.environ, network=False),
         pass_fds=(lock,),
         start_new_session=True,  # Ctrl-C is for the daemon, which then stops the sandbox in its turn
         preexec_fn=_end_with_parent,  # noqa: PLW1509 - there are no threads yet

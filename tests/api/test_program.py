@@ -305,3 +305,51 @@ async def test_where_no_code_may_be_made_it_says_so(tmp_path: Path) -> None:
     assert process.returncode == 2
     assert "MemoryDenyWriteExecute" in err.decode().splitlines()[-1]
     assert "Traceback" not in err.decode()
+
+
+SECRETS = {
+    "ZAPWIRE_ADMIN_TOKEN": LONG,
+    "ZAPWIRE_MASTER_KEY": "5" * 64,
+    "CREDENTIALS_DIRECTORY": "/nonexistent/credentials",
+    "NOTIFY_SOCKET": "/nonexistent/notify",
+    "CLOUD_TOKEN": "of-somebody-else",
+    "GOOGLE_API_KEY": "of-a-cloud",
+}
+
+
+def environments(daemon: Running) -> dict[str, dict[str, str]]:
+    """Of every child: its arguments, and the environment that it was started with."""
+    found = {}
+    for threads in Path(f"/proc/{daemon.process.pid}/task").glob("*/children"):
+        for child in threads.read_text().split():
+            entries = Path(f"/proc/{child}/environ").read_text().split("\0")
+            command = Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ")
+            found[command] = dict(entry.split("=", 1) for entry in entries if "=" in entry)
+    return found
+
+
+async def test_no_child_knows_a_secret(tmp_path: Path) -> None:
+    async with zapwire(tmp_path, "serve", "--sandbox", **SECRETS) as daemon:
+        url = address(await daemon.line("zapwire listening on"))
+        async with aiohttp.ClientSession(url, headers={"X-Api-Key": LONG}) as http:
+            async with http.post("/v1/bots", json={"id": "shop"}) as answer:
+                assert answer.status == 201
+            async with http.get("/v1/bots/shop/qr", params={"wait": 30}) as answer:
+                assert answer.status == 200
+        children = environments(daemon)
+        await daemon.end()
+    assert {"zapwire.sandbox", "zapwire.transport.whatsapp_web.pairing_child"} == {
+        command.split(" -m ")[1].split()[0] for command in children
+    }
+    for environment in children.values():
+        assert environment["PATH"]
+        assert not set(environment) & set(SECRETS)
+        assert not set(environment.values()) & set(SECRETS.values())
+
+
+async def test_a_sandbox_of_its_own_knows_no_secret(tmp_path: Path) -> None:
+    async with zapwire(tmp_path, "sandbox", **SECRETS) as program:
+        await program.line("socket_url")
+        known = Path(f"/proc/{program.process.pid}/environ").read_text()
+        await program.end()
+    assert not any(secret in known for secret in SECRETS.values())

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import resource
 import sqlite3
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -239,3 +240,21 @@ async def test_a_timeout_before_the_code_ran_out_is_a_lost_connection():
     await attempt._take({"qr": "code"}, emit)
     with pytest.raises(TransportError, match="lost while pairing"):
         await attempt._take({"status": "timeout"}, emit)
+
+
+async def test_whoever_looks_from_outside_knows_no_secret(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = PlainFile(folder, BotId("bot"))
+    await file.prepare()
+    in_the_clear(file, SCHEMA)
+    seen, python = tmp_path / "environment", tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nenv >{seen}\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setenv("ZAPWIRE_MASTER_KEY", "5" * 64)
+    monkeypatch.setenv("CLOUD_TOKEN", "of-somebody-else")
+    assert await file._read_outside() is None
+    assert "PATH=" in seen.read_text()
+    assert "5" * 64 not in seen.read_text()
+    assert "CLOUD_TOKEN" not in seen.read_text()

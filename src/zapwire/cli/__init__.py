@@ -15,6 +15,7 @@ from zapwire import __version__, logs, settings
 from zapwire.cli import bots, keys, tokens
 from zapwire.cli.doctor import doctor
 from zapwire.cli.where import FILE, where
+from zapwire.environment import for_children
 from zapwire.errors import SettingsError, ZapwireError
 
 _THE_MACHINES: Final = frozenset(
@@ -93,7 +94,8 @@ def sandbox(listen: str, state: Path | None, pairing_seconds: float | None, phon
     arguments += ["--pairing-seconds", str(pairing_seconds)] if pairing_seconds is not None else []
     arguments += [word for person in phone for word in ("--phone", person)]
     # its own program: the sandbox and the daemon import nothing of each other
-    os.execv(sys.executable, [sys.executable, "-m", "zapwire.sandbox", *arguments])  # noqa: S606
+    environment = for_children(os.environ, network=False)
+    os.execve(sys.executable, [sys.executable, "-m", "zapwire.sandbox", *arguments], environment)  # noqa: S606
 
 
 @commands.command("settings")

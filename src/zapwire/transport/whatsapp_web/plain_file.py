@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+from zapwire.environment import for_children
 from zapwire.errors import Blocked, Condition
 from zapwire.model import BotId
 from zapwire.transport.whatsapp_web.devices import (
@@ -26,7 +27,6 @@ from zapwire.transport.whatsapp_web.devices import (
     unusable,
 )
 from zapwire.transport.whatsapp_web.engine import library_path
-from zapwire.transport.whatsapp_web.server_override import for_children
 from zapwire.vault import files, sqlite, upgrade
 from zapwire.vault.files import is_sealed_database
 from zapwire.vault.pages import is_plain
@@ -136,7 +136,7 @@ class PlainFile:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-I", "-S", "-c", _CHECK, self._uri, TABLE, QUERY,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            env=for_children(os.environ),
+            env=for_children(os.environ, network=False),
         )  # fmt: skip
         output, errors = await process.communicate()
         if process.returncode != 0:

@@ -83,15 +83,6 @@ def ensure_environment(descriptor_path: Path) -> ServerOverride:
     return override
 
 
-def for_children(environment: Mapping[str, str]) -> dict[str, str]:
-    """*environment* without settings: a child needs neither the master key nor the admin token."""
-    return {
-        name: value
-        for name, value in environment.items()
-        if not name.startswith("ZAPWIRE_") and name != "CREDENTIALS_DIRECTORY"
-    }
-
-
 def hide_environment() -> None:
     """Take the override's variables from Python's view of the environment, once the engine is loaded.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 from weakref import WeakValueDictionary
 
+from zapwire.environment import for_children
 from zapwire.errors import TransportError
 from zapwire.model import BotId
 from zapwire.proxy import Proxy
@@ -16,7 +17,7 @@ from zapwire.transport.whatsapp_web.devices import AuthFile
 from zapwire.transport.whatsapp_web.engine import Engine
 from zapwire.transport.whatsapp_web.pairing import Pairing
 from zapwire.transport.whatsapp_web.reach import Way
-from zapwire.transport.whatsapp_web.server_override import ServerOverride, for_children
+from zapwire.transport.whatsapp_web.server_override import ServerOverride
 from zapwire.transport.whatsapp_web.session import Session
 from zapwire.transport.whatsapp_web.spool import Spool, Spools
 
@@ -53,7 +54,9 @@ class Shared:
         self.way = Way(override.proxy if override is not None else None)
         """That of all bots without a proxy of their own."""
         # Taken before the override's variables are hidden from Python: the pairing children need them.
-        self._environment = for_children(os.environ if override is None else override.environment(os.environ))
+        self._environment = for_children(
+            os.environ if override is None else override.environment(os.environ), network=True
+        )
 
     def file(self, bot: BotId) -> AuthFile:
         """The auth file of *bot*; always the same object, as it knows whether the engine has the file open."""
