@@ -166,7 +166,7 @@ async def _steady(figures: Figures, folder: Path, rate: int) -> None:
 async def _outage(figures: Figures, folder: Path) -> None:
     async with Receiver.open() as receiver:
         port = receiver.port
-    async with core(folder, webhook_absence=1.0, webhook_probe=1.0) as zapwire:
+    async with core(folder, webhook_absence=1.0, webhook_probe_most=1.0) as zapwire:
         await zapwire.endpoints.create(f"http://127.0.0.1:{port}/hook", events=["message.*"])
         for _ in range(WAITING // 500):
             await zapwire.database.write(partial(append, 500, 200))

@@ -24,7 +24,9 @@ from zapwire.model import BotState
 from zapwire.store import times
 from zapwire.store.deliveries import Delivery
 
-FAST = replace(QUICK, webhook_schedule=(0.02,) * 4, webhook_time=2.0, webhook_absence=0.0, webhook_probe=0.05)
+FAST = replace(
+    QUICK, webhook_schedule=(0.02,) * 4, webhook_absence=0.0, webhook_probe_first=0.01, webhook_probe_most=0.05
+)
 HINT = ": give it with country code, like +4915123456789"
 PATIENT = replace(FAST, webhook_schedule=(3600.0,))
 
@@ -427,7 +429,7 @@ async def test_one_event_that_is_never_taken_is_not_hurried_by_the_others(tmp_pa
 
 
 async def test_while_it_is_away_the_journal_is_the_queue(tmp_path: Path):
-    limits = replace(PATIENT, webhook_streak=5, webhook_probe=0.2)
+    limits = replace(PATIENT, webhook_streak=5, webhook_probe_most=0.2)
     async with hooked(tmp_path, limits) as (at, hook, endpoint):
         hook.answer = lambda body: 503
         for number in range(60):
@@ -629,7 +631,7 @@ async def test_other_values_that_cannot_be_are_refused(tmp_path: Path, field: st
 async def test_a_long_queue_of_one_chat_does_not_keep_another_chat_waiting(tmp_path: Path):
     limits = replace(PATIENT, webhook_chunk=3)
     async with hooked(tmp_path, limits, concurrency=1) as (at, hook, endpoint):
-        hook.answer = lambda body: 503
+        hook.answer = lambda body: 500
         for number in range(20):
             await at.tell("bot", text(f"A{number}", chat=person(1)))
         await at.tell("bot", text("B", chat=person(2)))

@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
 from cryptography import x509
@@ -35,8 +34,7 @@ FOREVER = 1 << 30
 
 @asynccontextmanager
 async def client() -> AsyncIterator[Post]:
-    connector = aiohttp.TCPConnector(limit=0, socket_factory=Guard(LOOPBACK).open_socket)
-    async with posting.open_session(connector) as session:
+    async with posting.open_session(Guard(LOOPBACK)) as session:
 
         async def post(url: str, seconds: float = 10, **headers: str) -> Outcome:
             target = Target(url, Signer(signing.new_keys(None, ed25519=False)), headers)

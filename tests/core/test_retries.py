@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from zapwire.core import retries
 from zapwire.core.limits import Limits
+from zapwire.core.posting import Failure
+from zapwire.store.webhooks import Endpoint
 
 LIMITS = Limits()
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
@@ -31,14 +33,25 @@ def test_each_delay_is_near_its_step_and_retry_after_only_makes_it_longer(tries:
     assert delay <= retries.longest_delay(LIMITS)
 
 
-@pytest.mark.parametrize(("tries", "hopeless"), [(1, False), (9, False), (10, True)])
-def test_ten_attempts_and_no_more(tries: int, hopeless: bool):
-    assert retries.is_hopeless(tries, NOW, NOW, LIMITS) is hopeless
+@pytest.mark.parametrize(
+    ("failure", "alone", "attempts"),
+    [
+        (Failure.ANSWERED, True, 10),
+        (Failure.NO_ANSWER, True, 10),
+        (Failure.CLIENT_ERROR, True, 4),
+        (Failure.CLIENT_ERROR, False, 10),
+    ],
+)
+def test_ten_attempts_and_fewer_for_what_only_one_event_gets(failure: Failure, alone: bool, attempts: int):
+    endpoint = Endpoint(
+        "whk_1", "https://example.com/", ("*",), None, enabled=True, created_at=NOW, client_error_attempts=4
+    )
+    assert retries.attempts(failure, endpoint, LIMITS, alone=alone) == attempts
 
 
 def test_what_waited_as_long_as_the_whole_schedule_has_one_attempt():
-    assert not retries.is_hopeless(1, NOW - timedelta(hours=75), NOW, LIMITS)
-    assert retries.is_hopeless(1, NOW - timedelta(hours=92), NOW, LIMITS)
+    assert not retries.has_waited(NOW - timedelta(hours=75), NOW, 15, LIMITS)
+    assert retries.has_waited(NOW - timedelta(hours=92), NOW, 15, LIMITS)
 
 
 @pytest.mark.parametrize(("days", "lost"), [(0, False), (4.99, False), (5, True), (-1, False)])

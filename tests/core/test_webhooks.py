@@ -16,7 +16,7 @@ from zapwire.errors import InvalidInput, NotFound
 from zapwire.model import BotState, Party
 from zapwire.store import journal
 
-FAST = replace(QUICK, webhook_schedule=(0.02, 0.02, 0.02, 0.02), webhook_time=2.0)
+FAST = replace(QUICK, webhook_schedule=(0.02, 0.02, 0.02, 0.02), webhook_probe_first=0.01, webhook_probe_most=0.05)
 
 
 def person(number: int) -> Party:

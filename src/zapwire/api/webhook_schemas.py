@@ -21,6 +21,10 @@ class CreateWebhook(Body):
     concurrency: int = Field(16, description="Deliveries at the same time, each of another chat; 1 to 64.")
     ed25519: bool = Field(False, description="Sign with ed25519 (`v1a`) besides HMAC-SHA256 (`v1`).")  # noqa: FBT003
     reply: bool = Field(False, description="An answer to `message.received` may carry a message to send.")  # noqa: FBT003
+    timeout: float = Field(15, description="Seconds in which a delivery has to be answered; 1 to 60.")
+    client_error_attempts: int = Field(
+        3, description="Attempts at an event that it answers with 4xx while it takes others; 2 to 10."
+    )
     enabled: bool = Field(True, description="false: nothing is delivered until it is enabled.")  # noqa: FBT003
     secret: str | None = Field(None, description="`whsec_` and 24 to 64 bytes in base64; made when absent.")
 
@@ -36,6 +40,8 @@ class UpdateWebhook(Body):
     concurrency: int | None = None
     ed25519: bool | None = Field(None, description="true makes a key; false drops it.")
     reply: bool | None = None
+    timeout: float | None = None
+    client_error_attempts: int | None = None
     enabled: bool | None = Field(None, description="true also forgets since when it fails.")
 
 
@@ -54,7 +60,13 @@ class Webhook(Answer):
     enabled: bool
     disabled_reason: str | None = Field(description="Why it is not enabled.")
     paused: bool = Field(description="Deliveries are held back.")
-    failing_since: Timestamp | None
+    timeout: float = Field(description="Seconds in which a delivery has to be answered.")
+    client_error_attempts: int = Field(description="Attempts at an event that it answers with 4xx.")
+    failing_since: Timestamp | None = Field(description="The first failure since it took something last.")
+    unreachable_since: Timestamp | None = Field(
+        description="Since then it does not answer: one event at a time is tried, and none is given up for that."
+    )
+    next_try: Timestamp | None = Field(description="The next attempt while it is unreachable.")
     last_error: str | None
     created_at: Timestamp
 

@@ -68,7 +68,14 @@ async def open_core(
         stack.push_async_callback(_end, asyncio.create_task(keep_house(database, bounds), name="housekeeping"))
         sender, guard = Sender(database, bounds), Guard(webhook_networks)
         deliverer = await stack.enter_async_context(
-            Deliverer(database, Replies(sender.submit), bounds, guard=guard, chance=chance, resolver=resolver)
+            Deliverer(
+                database,
+                Replies(sender.submit, bounds.store_again),
+                bounds,
+                guard=guard,
+                chance=chance,
+                resolver=resolver,
+            )
         )
         tally = await stack.enter_async_context(Tally(live := Live(database)))  # before anything is told
         lag = await stack.enter_async_context(LoopLag())

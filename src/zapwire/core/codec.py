@@ -155,7 +155,11 @@ def endpoint_json(endpoint: Endpoint) -> dict[str, Any]:
         "enabled": endpoint.enabled,
         "disabled_reason": endpoint.disabled_reason,
         "paused": endpoint.paused,
+        "timeout": endpoint.timeout,
+        "client_error_attempts": endpoint.client_error_attempts,
         "failing_since": timestamp_or_none(endpoint.failing_since),
+        "unreachable_since": timestamp_or_none(endpoint.unreachable_since),
+        "next_try": timestamp_or_none(endpoint.next_try),
         "last_error": endpoint.last_error,
         "created_at": timestamp(endpoint.created_at),
     }

@@ -25,7 +25,7 @@ from typing import Any, Never
 from zapwire.core import retries
 from zapwire.core.agenda import Agenda
 from zapwire.core.handover import Handover, Means
-from zapwire.core.parcels import Lane, Parcel
+from zapwire.core.parcels import Lane, LaneState, Parcel
 from zapwire.core.posting import Outcome, Target
 from zapwire.core.recorder import Recorder
 from zapwire.errors import StoreError
@@ -48,7 +48,6 @@ class Courier:
         self._recorder = Recorder(endpoint, means.database, means.limits)
         self._agenda = Agenda()
         self._handover = Handover(endpoint, target, means, self._agenda.hurry)
-        self._pulse = self._handover.pulse
         self._lanes: dict[tuple[str, bool], Lane] = {}
         self._behind: list[tuple[Lane, Parcel]] = []
         self._turns = asyncio.Semaphore(endpoint.concurrency)
@@ -84,6 +83,7 @@ class Courier:
     def stop(self) -> None:
         """Begin nothing more; `run` returns once the deliveries under way are over."""
         self._stopped.set()
+        self._handover.reach.stop()
 
     async def settle(self) -> None:
         """Record what is delivered up to now. Raises `StoreError`."""
@@ -94,7 +94,7 @@ class Courier:
         for name in replays:
             lane = self._lane(name, replay=True)
             lane.stored += 1
-            if not lane.working:
+            if lane.state is not LaneState.RETRYING:
                 self._wait(lane, times.now())
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -148,15 +148,11 @@ class Courier:
 
     async def _take_in(self, event: Event) -> None:
         parcel = Parcel.fresh(event, times.now())
-        if not self._lane(parcel.lane).waiting:
-            if self._pulse.away:
-                await self._store_behind()
-            await self._pulse.wait()
         if self._recorder.full or len(self._behind) >= _READ_AT_ONCE:
             await self._store_behind()
         await self._recorder.begin(event.seq)
-        lane = self._lane(parcel.lane)  # anew: meanwhile it may have come to wait, or have ended
-        if lane.waiting:
+        lane = self._lane(parcel.lane)
+        if lane.is_stored:
             lane.behind += 1
             self._behind.append((lane, parcel))
         else:
@@ -183,37 +179,42 @@ class Courier:
 
     def _wait(self, lane: Lane, due: datetime) -> None:
         """Let *lane* have its turn when its first stored delivery is *due*."""
-        lane.waiting = True
+        lane.state = LaneState.WAITING
         delay = min((due - times.now()).total_seconds(), retries.longest_delay(self._limits))
         lane.due = asyncio.get_running_loop().time() + max(0.0, delay)
         self._agenda.put(lane)
 
     def _set_going(self, lane: Lane) -> None:
-        if not lane.working:
-            lane.working = True
-            self._start(self._work_fresh(lane))
+        if lane.state is LaneState.IDLE:
+            lane.state = LaneState.POSTING
+            self._start(self._post_new(lane))
 
     async def _take_turns(self) -> Never:
         while True:
             lane = await self._agenda.next()
-            lane.working = True
+            lane.state = LaneState.RETRYING
             await self._turns.acquire()
-            self._start(self._work_stored(lane))
+            self._start(self._retry(lane))
 
-    async def _work_fresh(self, lane: Lane) -> None:
-        """Deliver what was just read; what is not taken is stored, with all behind it."""
+    async def _post_new(self, lane: Lane) -> None:
+        """Deliver what was just read; what is not taken is stored, with all behind it.
+
+        What did not reach the endpoint at all stays where it is, in memory and in the journal, until it does.
+        """
         while lane.fresh and not self._stopped.is_set():
             parcel = lane.fresh[0]
             outcome = await self._handover.post(parcel)
-            if outcome.error is not None:
-                lane.waiting = True  # from here on: what comes now belongs behind what is about to be stored
+            if outcome is None:
+                return
+            if outcome.error is None:
+                record = await self._handover.delivered(parcel, outcome)
+                lane.fresh.popleft()
+                self._recorder.done(parcel.seq, record)
+            elif outcome.counted:
+                lane.state = LaneState.RETRYING  # what comes now belongs behind what is about to be stored
                 await self._store_failed(lane, parcel, outcome)
-                break
-            record = await self._handover.delivered(parcel, outcome)
-            lane.fresh.popleft()
-            self._recorder.done(parcel.seq, record)
-        lane.working = False
-        if not lane.waiting and not lane.fresh:  # no await since the check: nothing can have come
+                return
+        if not lane.fresh:  # no await since the check: nothing can have come
             del self._lanes[(lane.name, False)]
 
     async def _store_failed(self, lane: Lane, parcel: Parcel, outcome: Outcome) -> None:
@@ -225,13 +226,12 @@ class Courier:
         lane.fresh.clear()
         self._wait(lane, failed.due or times.now())
 
-    async def _work_stored(self, lane: Lane) -> None:
+    async def _retry(self, lane: Lane) -> None:
         """Deliver a few of what is stored, then let another lane have its turn."""
         try:
             due = await self._next_stored(lane)
         finally:
             self._turns.release()
-        lane.working = False
         if due is not None:
             self._wait(lane, due)
         else:
@@ -257,6 +257,8 @@ class Courier:
                 await self._database.write(partial(deliveries.drop, endpoint=endpoint, seqs=[parcel.seq]))
                 continue
             outcome = await self._handover.post(parcel)
+            if outcome is None:
+                break
             if outcome.error is not None:
                 return await self._handover.failed_again(parcel, outcome, records)
             records.append(await self._handover.delivered(parcel, outcome))

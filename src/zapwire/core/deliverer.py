@@ -6,14 +6,14 @@ import asyncio
 import logging
 import random
 import secrets
+from collections import Counter
 from collections.abc import Iterable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
-import aiohttp
 from aiohttp.abc import AbstractResolver
 
 from zapwire.core import posting
@@ -24,19 +24,24 @@ from zapwire.core.handover import EndpointDisabled, Means
 from zapwire.core.limits import Limits
 from zapwire.core.posting import Outcome, Target
 from zapwire.core.replies import Replies
+from zapwire.core.shares import Shares
 from zapwire.core.signing import Signer
-from zapwire.errors import Conflict, NotFound, StoreError
+from zapwire.errors import Conflict, NotFound, StoreError, TooMany
 from zapwire.events import Event, EventType
 from zapwire.measures import Timing
 from zapwire.model import NO_BOT
 from zapwire.store import times, webhooks
 from zapwire.store.db import Database
 from zapwire.store.webhooks import Endpoint
+from zapwire.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
 _AGAIN = 5.0
-"""Seconds until a courier that failed (database, our own mistake) is started again."""
+_AGAIN_MOST = 60.0
+"""Seconds until a courier that failed (database, our own mistake) is started again; doubled each time it does."""
+_TESTS = 4
+"""Tests of one endpoint at the same time."""
 
 
 class Deliverer:
@@ -63,18 +68,17 @@ class Deliverer:
         self._couriers: dict[str, Courier] = {}
         self._nudges: dict[str, asyncio.Event] = {}
         self._newest: dict[str, asyncio.Task[None]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         """The newest ones, and those that are just ending."""
+        self._tests: Counter[str] = Counter()
         self._stack = AsyncExitStack()
         self._stopping = False
         self._means: Means
 
     async def __aenter__(self) -> Self:
-        # no bound here: waiting for a connection would count as the receiver's slowness
-        connector = aiohttp.TCPConnector(limit=0, resolver=self._resolver, socket_factory=self._guard.open_socket)
-        session = await self._stack.enter_async_context(posting.open_session(connector))
-        posts = asyncio.Semaphore(self._limits.webhook_posts)
-        self._means = Means(self._database, session, posts, self._replies, self._limits, self._chance, self.deliveries)
+        session = await self._stack.enter_async_context(posting.open_session(self._guard, self._resolver))
+        shares = Shares(self._limits.webhook_posts)
+        self._means = Means(self._database, session, shares, self._replies, self._limits, self._chance, self.deliveries)
         return self
 
     async def start(self) -> None:
@@ -88,12 +92,10 @@ class Deliverer:
         self._stopping = True
         for endpoint in list(self._newest):
             self._end_one(endpoint)
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._limits.webhook_drain)
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.webhook_drain):
+                await self._tasks.settled()
+        await self._tasks.cancel()
         await self._stack.aclose()
 
     @property
@@ -105,9 +107,8 @@ class Deliverer:
         """Take in that an endpoint was made, changed or deleted; returns at once."""
         before = self._newest.get(endpoint)
         self._end_one(endpoint)
-        task = asyncio.create_task(self._deliver(endpoint, before), name=f"courier-{endpoint}")
+        task = self._tasks.spawn(self._deliver(endpoint, before), f"courier-{endpoint}")
         self._newest[endpoint] = task
-        self._tasks.add(task)
         task.add_done_callback(lambda task: self._ended(endpoint, task))
 
     def replayed(self, endpoint: str, lanes: Iterable[str]) -> None:
@@ -121,7 +122,10 @@ class Deliverer:
             await self._couriers[endpoint].settle()
 
     async def test(self, endpoint: str) -> tuple[str, Outcome]:
-        """Send a `webhook.test` now, whatever state the endpoint is in; returns its id too. Raises `NotFound`."""
+        """Send a `webhook.test` now, whatever state the endpoint is in; returns its id too.
+
+        Raises `NotFound`, and `TooMany` while several tests of it are not answered.
+        """
         found, target = await self._look_up(endpoint)
         if found is None:
             raise NotFound("no such webhook", field="webhook")
@@ -130,12 +134,17 @@ class Deliverer:
         event = Event(
             0, f"evt_{secrets.token_hex(12)}", EventType.WEBHOOK_TEST, times.now(), NO_BOT, {"webhook": found.id}
         )
-        async with self._means.posts:
-            session, seconds = self._means.session, self._limits.webhook_time
-            return event.id, await posting.post(session, target, event.id, posting.body(event), seconds)
+        if self._tests[endpoint] >= _TESTS:
+            raise TooMany("earlier tests of this webhook are not answered yet", retry_after=1)
+        self._tests[endpoint] += 1
+        try:
+            session, body = self._means.session, posting.body(event)
+            return event.id, await posting.post(session, target, event.id, body, found.timeout)
+        finally:
+            self._tests[endpoint] -= 1
+            self._tests += Counter()  # forgets those at zero
 
     def _ended(self, endpoint: str, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
         if self._newest.get(endpoint) is task:
             del self._newest[endpoint]
 
@@ -144,6 +153,7 @@ class Deliverer:
         if before is not None:
             await asyncio.wait([before])
         mine = asyncio.current_task()
+        pause = _AGAIN
         while self._newest.get(endpoint) is mine and not self._stopping:
             over = False
             try:
@@ -166,15 +176,16 @@ class Deliverer:
                 log.exception("webhook %s: deliveries failed in a way nobody expected", endpoint)
             if over:
                 return
-            await self._rest(endpoint)
+            await self._rest(endpoint, pause)
+            pause = min(2 * pause, max(pause, _AGAIN_MOST))
 
-    async def _rest(self, endpoint: str) -> None:
+    async def _rest(self, endpoint: str, seconds: float) -> None:
         """Wait before the next try; the first change of the endpoint, or the stop, ends that."""
         if self._stopping:
             return
         self._nudges[endpoint] = nudge = asyncio.Event()
         try:
-            async with asyncio.timeout(_AGAIN):
+            async with asyncio.timeout(seconds):
                 await nudge.wait()
         except TimeoutError:
             del self._nudges[endpoint]
@@ -189,7 +200,8 @@ class Deliverer:
     async def _run(self, courier: Courier, endpoint: str) -> None:
         self._couriers[endpoint] = courier
         try:
-            await courier.run()
+            with self._means.shares.member():
+                await courier.run()
         finally:
             del self._couriers[endpoint]
 

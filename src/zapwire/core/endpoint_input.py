@@ -10,6 +10,9 @@ from zapwire.errors import InvalidInput
 from zapwire.events import EventType
 
 CONCURRENCY_MOST = 64
+TIMEOUTS = (1, 60)
+"""Seconds for one delivery, least and most."""
+CLIENT_ERROR_ATTEMPTS = (2, 10)
 _URL_LONGEST = 2048
 _DESCRIPTION_LONGEST = 500
 _HEADERS_MOST = 20
@@ -74,6 +77,22 @@ def concurrency(number: int) -> int:
     """Deliveries at the same time."""
     if not 1 <= number <= CONCURRENCY_MOST:
         raise InvalidInput(f"a number from 1 to {CONCURRENCY_MOST}", field="concurrency")
+    return number
+
+
+def timeout(seconds: float) -> float:
+    """For one delivery."""
+    least, most = TIMEOUTS
+    if not least <= seconds <= most:
+        raise InvalidInput(f"seconds from {least} to {most}", field="timeout")
+    return seconds
+
+
+def client_error_attempts(number: int) -> int:
+    """Attempts at an event that is answered with 4xx."""
+    least, most = CLIENT_ERROR_ATTEMPTS
+    if not least <= number <= most:
+        raise InvalidInput(f"a number from {least} to {most}", field="client_error_attempts")
     return number
 
 

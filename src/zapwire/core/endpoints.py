@@ -59,6 +59,8 @@ class Endpoints:
         concurrency: int = 16,
         ed25519: bool = False,
         reply: bool = False,
+        timeout: float = 15.0,
+        client_error_attempts: int = 3,
         enabled: bool = True,
         secret: str | None = None,
     ) -> tuple[Endpoint, str]:
@@ -77,6 +79,8 @@ class Endpoints:
             headers=checked.headers(headers or {}),
             concurrency=checked.concurrency(concurrency),
             reply=reply,
+            timeout=checked.timeout(timeout),
+            client_error_attempts=checked.client_error_attempts(client_error_attempts),
             disabled_reason=None if enabled else _BY_HAND,
         )
         keys = signing.new_keys(secret, ed25519=ed25519)
@@ -105,6 +109,8 @@ class Endpoints:
         concurrency: int | None = None,
         ed25519: bool | None = None,
         reply: bool | None = None,
+        timeout: float | None = None,
+        client_error_attempts: int | None = None,
         enabled: bool | None = None,
     ) -> Endpoint:
         """Change what is given. Enabling goes on where it was, as far as the journal still has it.
@@ -122,6 +128,10 @@ class Endpoints:
                 headers=old.headers if headers is None else checked.headers(headers),
                 concurrency=old.concurrency if concurrency is None else checked.concurrency(concurrency),
                 reply=old.reply if reply is None else reply,
+                timeout=old.timeout if timeout is None else checked.timeout(timeout),
+                client_error_attempts=old.client_error_attempts
+                if client_error_attempts is None
+                else checked.client_error_attempts(client_error_attempts),
                 enabled=old.enabled if enabled is None else enabled,
             )
             if new.enabled and not old.enabled:
@@ -194,7 +204,8 @@ class Endpoints:
 
 def _afresh(endpoint: Endpoint) -> Endpoint:
     """As one that begins now: what went wrong before does not count."""
-    return replace(endpoint, disabled_reason=None, failing_since=None, resumed_at=times.now())
+    well = replace(endpoint, disabled_reason=None, failing_since=None, unreachable_since=None, next_try=None)
+    return replace(well, resumed_at=times.now())
 
 
 def _found(what: T | None) -> T:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -16,14 +15,15 @@ from zapwire.core import posting, retries
 from zapwire.core.disabling import disable
 from zapwire.core.limits import Limits
 from zapwire.core.parcels import Parcel
-from zapwire.core.posting import Outcome, Target
-from zapwire.core.pulse import Pulse
+from zapwire.core.posting import Failure, Outcome, Target
+from zapwire.core.reachability import Reachability, Turn
 from zapwire.core.replies import Replies
+from zapwire.core.shares import Share, Shares
 from zapwire.measures import Timing
 from zapwire.store import deliveries, times, webhooks
 from zapwire.store.db import Database, Transaction
 from zapwire.store.deliveries import DeliveryState, Record
-from zapwire.store.webhooks import Endpoint
+from zapwire.store.webhooks import Endpoint, Health
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +41,8 @@ class Means:
 
     database: Database
     session: aiohttp.ClientSession
-    posts: asyncio.Semaphore
-    """Deliveries to all endpoints at the same time."""
+    shares: Shares
+    """Of the deliveries that are made at the same time."""
     replies: Replies
     limits: Limits
     chance: random.Random
@@ -51,7 +51,7 @@ class Means:
 
 
 class Handover:
-    """Of one endpoint; *back* is called when its receiver, which was away, is back."""
+    """Of one endpoint; *back* is called when its receiver, which took nothing for a while, takes something again."""
 
     def __init__(self, endpoint: Endpoint, target: Target, means: Means, back: Callable[[], None]) -> None:
         self._endpoint = endpoint
@@ -59,51 +59,90 @@ class Handover:
         self._means = means
         self._limits = means.limits
         self._back = back
-        self._posts = asyncio.Semaphore(endpoint.concurrency)
-        self.pulse = Pulse(means.limits, endpoint.failing_since)
+        self._share = Share(means.shares, endpoint.concurrency)
+        self.reach = Reachability(endpoint, means.limits, means.chance)
 
-    async def post(self, parcel: Parcel) -> Outcome:
-        """Make one attempt, when it is this one's turn."""
-        async with self._posts, self._means.posts:
-            outcome = await posting.post(
-                self._means.session, self._target, parcel.id, parcel.body or "", self._limits.webhook_time
-            )
+    async def post(self, parcel: Parcel) -> Outcome | None:
+        """Make one attempt, when it is this one's turn; None when nothing is begun any more.
+
+        Raises `StoreError`, and `EndpointDisabled` when it has been unreachable for too long.
+        """
+        while (turn := await self.reach.turn(new=parcel.new)) is not Turn.STOPPED:
+            try:
+                async with self._share:
+                    if turn is Turn.PROBE or not self.reach.holds(new=parcel.new):
+                        return await self._attempt(parcel, probe=turn is Turn.PROBE)
+            finally:
+                if turn is Turn.PROBE:
+                    self.reach.probed()
+        return None
+
+    async def _attempt(self, parcel: Parcel, *, probe: bool) -> Outcome:
+        seconds = self._endpoint.timeout
+        outcome = await posting.post(self._means.session, self._target, parcel.id, parcel.body or "", seconds)
         self._means.timings["delivered" if outcome.error is None else "failed"].add(outcome.duration_ms / 1000)
-        return outcome
+        if outcome.error is None:
+            return outcome
+        was_unreachable = self.reach.unreachable_since is not None
+        if self.reach.failing_since is None:
+            log.warning("webhook %s: %s", self._endpoint.id, outcome.error)
+        counted = self.reach.failed(outcome, parcel.lane, parcel.seq, probe=probe)
+        now_unreachable = self.reach.unreachable_since is not None
+        if was_unreachable != now_unreachable:
+            log.warning("webhook %s: %s", self._endpoint.id, "unreachable" if now_unreachable else "answers again")
+        if not counted and (probe or not was_unreachable):
+            await self.store([], outcome)
+        return replace(outcome, counted=counted)
 
     async def delivered(self, parcel: Parcel, outcome: Outcome) -> Record:
         """Do what follows from a delivery that was taken. Raises `StoreError`: then it has to be made again."""
         reply = None
         if self._endpoint.reply and parcel.event is not None:
             reply = await self._means.replies.take(self._endpoint.id, parcel.event, outcome)
-        was_failing = self.pulse.failing_since is not None
-        back = self.pulse.succeeded()
-        if back:
-            await self._means.database.write(partial(deliveries.make_due, endpoint=self._endpoint.id))
+        was_failing = self.reach.failing_since is not None
+        began = self.reach.succeeded()
+        if began is not None:
+            since = began - timedelta(seconds=self._endpoint.timeout)  # others may have been under way already
+            make_due = partial(deliveries.make_due, endpoint=self._endpoint.id, since=since)
+            await self._means.database.write(make_due)
             self._back()
         if was_failing:
-            await self._means.database.write(partial(webhooks.set_health, endpoint=self._endpoint.id, error=None))
+            await self._means.database.write(partial(webhooks.set_health, endpoint=self._endpoint.id))
+            log.info("webhook %s: takes events again", self._endpoint.id)
         return parcel.record(DeliveryState.DELIVERED, outcome, reply=reply)
 
     def failed(self, parcel: Parcel, outcome: Outcome) -> Record:
-        """What follows from one that was not."""
-        if self.pulse.failing_since is None:
-            log.warning("webhook %s: %s", self._endpoint.id, outcome.error)
-        self.pulse.failed(parcel.lane, outcome.at)
+        """The record of one that was not, and when it is tried again."""
         delay = retries.retry_delay(parcel.tries, outcome.retry_after, self._limits, self._means.chance)
         return parcel.record(DeliveryState.FAILED, outcome, due=times.now() + timedelta(seconds=delay))
 
     async def failed_again(self, parcel: Parcel, outcome: Outcome, before: list[Record]) -> datetime:
         """Store a further failure and the successes *before* it, or give the delivery up; returns when to go on."""
+        if self._is_hopeless(parcel, outcome):
+            return await self._give_up(parcel, outcome, before)
+        if not outcome.counted:
+            await self.store(before)
+            return times.now()
         failed = self.failed(parcel, outcome)
-        since = max(parcel.since, self._endpoint.resumed_at or parcel.since)
-        if not retries.is_hopeless(failed.tries, since, times.now(), self._limits):
-            await self.store([*before, failed], outcome)
-            return failed.due or times.now()
+        await self.store([*before, failed], outcome)
+        return failed.due or times.now()
+
+    def _is_hopeless(self, parcel: Parcel, outcome: Outcome) -> bool:
+        """Is the delivery given up with this failure?"""
+        failure, endpoint = outcome.failure, self._endpoint
+        assert failure is not None  # noqa: S101 - only failures come here
+        since = max(parcel.since, endpoint.resumed_at or parcel.since)
+        waited = retries.has_waited(since, times.now(), endpoint.timeout, self._limits)
+        if not outcome.counted:  # without a connection it is not the event's fault, however long it takes
+            return waited and failure is Failure.NO_ANSWER
+        most = retries.attempts(failure, endpoint, self._limits, alone=self.reach.only_this_event)
+        return waited or parcel.tries + 1 >= most
+
+    async def _give_up(self, parcel: Parcel, outcome: Outcome, before: list[Record]) -> datetime:
         await self.store(before, outcome)
         endpoint, dead, body = self._endpoint.id, parcel.record(DeliveryState.DEAD, outcome), parcel.body or ""
         await self._means.database.write(partial(deliveries.bury, endpoint=endpoint, record=dead, body=body))
-        log.warning("webhook %s: event %s is given up after %d attempts", endpoint, parcel.id, failed.tries)
+        log.warning("webhook %s: event %s is given up after %d attempts", endpoint, parcel.id, dead.tries)
         return times.now()
 
     async def store(self, records: list[Record], failure: Outcome | None = None) -> None:
@@ -113,7 +152,7 @@ class Handover:
         def work(transaction: Transaction) -> None:
             deliveries.store(transaction, self._endpoint.id, records)
             if failure is not None:
-                webhooks.set_health(transaction, self._endpoint.id, failure.error, failure.at)
+                webhooks.set_health(transaction, self._endpoint.id, self._health(failure))
             if reason is not None:
                 disable(transaction, self._endpoint.id, reason)
 
@@ -122,9 +161,13 @@ class Handover:
         if reason is not None:
             raise EndpointDisabled(reason)
 
+    def _health(self, failure: Outcome) -> Health:
+        reach = self.reach
+        return Health(failure.error, reach.failing_since or failure.at, reach.unreachable_since, reach.next_try)
+
     def _end(self, failure: Outcome) -> str | None:
         """Why the endpoint has to be disabled after *failure*, if it has."""
         if failure.gone:
             return _GONE
-        since = self.pulse.failing_since
+        since = self.reach.failing_since
         return _LOST if since is not None and retries.is_lost(since, failure.at, self._limits) else None

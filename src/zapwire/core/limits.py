@@ -67,10 +67,8 @@ class Limits:
 
     webhook_schedule: tuple[float, ...] = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
     """Delays after each failed delivery, the standard's own; after the last the event is a dead letter (75 hours)."""
-    webhook_time: float = 15.0
-    """For one whole delivery."""
     webhook_posts: int = 500
-    """Deliveries to all endpoints at the same time; each has a bound of its own besides."""
+    """Deliveries to all endpoints at the same time, of which each has an equal share, one at least."""
     webhook_window: int = 512
     """Events of one endpoint in memory; beyond it the journal is not read on."""
     webhook_chunk: int = 32
@@ -78,11 +76,13 @@ class Limits:
     webhook_failing: float = 5 * 24 * 3600.0
     """An endpoint that has taken nothing for this long is disabled."""
     webhook_streak: int = 100
-    """Failures without a success after which a receiver counts as away: see `core/pulse.py`."""
-    webhook_probe: float = 5.0
-    """Between two tries whether it is back."""
+    """Failures without a success after which new events wait for single attempts: see `core/reachability.py`."""
+    webhook_probe_first: float = 1.0
+    """Until the first attempt after an endpoint became unreachable; doubles from there."""
+    webhook_probe_most: float = 30.0
+    """The longest time between two such attempts, unless it asked for more (`Retry-After`)."""
     webhook_absence: float = 10.0
-    """A receiver that took nothing for less than this was not away."""
+    """Failures of several chats for less than this are no outage, if the receiver could be reached."""
     webhook_drain: float = 5.0
     """Deliveries under way get this long to end when the daemon stops; then they are made again at the next start."""
     retry_after_most: float = 3600.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum, auto
 
 from zapwire.core import posting
 from zapwire.core.posting import Outcome
@@ -28,11 +29,15 @@ class Parcel:
     """The body, of an event that the journal has forgotten."""
     tries: int = 0
     replay: bool = False
+    new: bool = False
+    """Was it just read, and not tried before?"""
 
     @classmethod
     def fresh(cls, event: Event, now: datetime) -> Parcel:
         """An event that was just read from the journal."""
-        return cls(event.seq, event.id, event.type.value, event.bot, lane_of(event), event.timestamp, now, event)
+        return cls(
+            *(event.seq, event.id, event.type.value, event.bot, lane_of(event), event.timestamp, now, event), new=True
+        )
 
     @classmethod
     def again(cls, waiting: Waiting, lane: str, replay: bool) -> Parcel:
@@ -67,16 +72,27 @@ class Parcel:
         )
 
 
+class LaneState(Enum):
+    """What is done with a lane."""
+
+    IDLE = auto()
+    """Nothing: there is nothing in it yet."""
+    POSTING = auto()
+    """A task delivers what was just read, from memory."""
+    WAITING = auto()
+    """Deliveries of it are stored and wait for their time, in the agenda."""
+    RETRYING = auto()
+    """A task stores deliveries, or delivers what is stored."""
+
+
 @dataclass(slots=True, eq=False)
 class Lane:
     """What has to stay in order: one chat of one bot, the events about one bot itself, or replays of such."""
 
     name: str
     replay: bool = False
-    working: bool = False
-    """A task is at it; there is never a second one."""
-    waiting: bool = False
-    """Deliveries of it are stored and wait; what comes is stored behind them."""
+    state: LaneState = LaneState.IDLE
+    """There is never more than one task at it."""
     behind: int = 0
     """Events that are about to be stored behind them."""
     stored: int = 0
@@ -84,6 +100,11 @@ class Lane:
     fresh: deque[Parcel] = field(default_factory=deque)
     due: float = 0.0
     """When the first of the stored ones is due, by the event loop's clock."""
+
+    @property
+    def is_stored(self) -> bool:
+        """Are deliveries of it stored? Then what comes is stored behind them."""
+        return self.state in {LaneState.WAITING, LaneState.RETRYING}
 
 
 def lane_of(event: Event) -> str:

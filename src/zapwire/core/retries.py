@@ -6,6 +6,8 @@ import random
 from datetime import datetime, timedelta
 
 from zapwire.core.limits import Limits
+from zapwire.core.posting import Failure
+from zapwire.store.webhooks import Endpoint
 
 
 def retry_delay(tries: int, retry_after: float | None, limits: Limits, chance: random.Random) -> float:
@@ -20,15 +22,23 @@ def longest_delay(limits: Limits) -> float:
     return max(max(limits.webhook_schedule) * (1 + limits.jitter), limits.retry_after_most)
 
 
-def is_hopeless(tries: int, since: datetime, now: datetime, limits: Limits) -> bool:
-    """Is a delivery given up after *tries* failed attempts?
+def attempts(failure: Failure, endpoint: Endpoint, limits: Limits, *, alone: bool) -> int:
+    """After how many failed attempts a delivery is given up; *alone*: while nothing else fails.
 
-    What has waited as long as the whole schedule behind another one gets one attempt only, or an endpoint that was away
-    would never be caught up with.
+    What the receiver does not want, while it takes other events, need not hold up its chat for days.
+    """
+    if failure is Failure.CLIENT_ERROR and alone:
+        return endpoint.client_error_attempts
+    return len(limits.webhook_schedule) + 1
+
+
+def has_waited(since: datetime, now: datetime, timeout: float, limits: Limits) -> bool:
+    """Has a delivery waited as long as the whole schedule, with attempts of at most *timeout* seconds?
+
+    Then it gets one attempt only, or an endpoint that took nothing for a while would never be caught up with.
     """
     schedule = limits.webhook_schedule
-    whole = sum(schedule) * (1 + limits.jitter) + limits.webhook_time * len(schedule)
-    return tries > len(schedule) or now - since > timedelta(seconds=whole)
+    return now - since > timedelta(seconds=sum(schedule) * (1 + limits.jitter) + timeout * len(schedule))
 
 
 def is_lost(failing_since: datetime, now: datetime, limits: Limits) -> bool:

@@ -252,12 +252,12 @@ def recorded_after(sql: Connection, endpoint: str, cursor: int) -> set[int]:
     }
 
 
-def make_due(transaction: Transaction, endpoint: str) -> None:
-    """Let everything that waits after a failed attempt be tried again at once."""
+def make_due(transaction: Transaction, endpoint: str, since: datetime | None = None) -> None:
+    """Let what waits after a failed attempt be tried again at once; with *since* only if that was not before then."""
     transaction.sql.execute(
         "UPDATE deliveries INDEXED BY deliveries_trouble SET due = ?1 "
-        "WHERE endpoint = ?2 AND state = 'failed' AND state != 'delivered' AND due > ?1",
-        (times.to_ms(times.now()), endpoint),
+        "WHERE endpoint = ?2 AND state = 'failed' AND state != 'delivered' AND due > ?1 AND at >= ?3",
+        (times.to_ms(times.now()), endpoint, 0 if since is None else times.to_ms(since)),
     )
 
 

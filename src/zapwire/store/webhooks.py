@@ -14,7 +14,8 @@ from zapwire.store.values import Connection, Values
 
 _COLUMNS = (
     "id, url, events, bots, enabled, cursor, failing_since, last_error, created_at, description, headers, "
-    "concurrency, public_key, reply, paused, disabled_reason, resumed_at"
+    "concurrency, public_key, reply, paused, disabled_reason, resumed_at, timeout, client_error_attempts, "
+    "unreachable_since, next_try"
 )
 
 
@@ -51,12 +52,31 @@ class Endpoint:
     """When it was last enabled or resumed: waiting before that does not count against an event."""
     damaged: tuple[str, ...] = ()
     """Columns of its row that do not open; they are empty here, and stay as they are until they get a new value."""
+    timeout: float = 15.0
+    """Seconds for one delivery."""
+    client_error_attempts: int = 3
+    """After so many attempts an event that it answers with 4xx, while it takes others, is given up."""
+    unreachable_since: datetime | None = None
+    """Since then it cannot be reached or does not answer."""
+    next_try: datetime | None = None
+    """When it is tried again, while it is unreachable."""
 
     def wants(self, kind: str, bot: str) -> bool:
         """Are events of type *kind* about *bot* (empty: about none) for this endpoint?"""
         if self.bots is not None and bot and bot not in self.bots:
             return False
         return any(pattern in {"*", kind, f"{kind.split('.', maxsplit=1)[0]}.*"} for pattern in self.events)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How an endpoint does whose deliveries fail."""
+
+    error: str | None
+    since: datetime
+    """When the first failure after the last success was."""
+    unreachable_since: datetime | None = None
+    next_try: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +125,16 @@ def update(transaction: Transaction, endpoint: Endpoint) -> None:
     transaction.sql.execute(
         "UPDATE endpoints SET url = iif(?, url, ?), events = ?, bots = ?, enabled = ?, description = ?, "
         "headers = iif(?, headers, ?), concurrency = ?, reply = ?, paused = ?, disabled_reason = ?, "
-        "resumed_at = ?, failing_since = ? WHERE id = ?",
+        "resumed_at = ?, failing_since = ?, timeout = ?, client_error_attempts = ?, unreachable_since = ?, "
+        "next_try = ? WHERE id = ?",
         (
             *("url" in keep and not endpoint.url, values.seal("endpoints.url", endpoint.id, endpoint.url)),
             *(json.dumps(endpoint.events), None if endpoint.bots is None else json.dumps(endpoint.bots)),
             *(endpoint.enabled, endpoint.description),
             *("headers" in keep and headers is None, values.seal("endpoints.headers", endpoint.id, headers)),
             *(endpoint.concurrency, endpoint.reply, endpoint.paused, endpoint.disabled_reason),
-            None if endpoint.resumed_at is None else times.to_ms(endpoint.resumed_at),
-            None if endpoint.failing_since is None else times.to_ms(endpoint.failing_since),
-            endpoint.id,
+            *(_ms(endpoint.resumed_at), _ms(endpoint.failing_since), endpoint.timeout, endpoint.client_error_attempts),
+            *(_ms(endpoint.unreachable_since), _ms(endpoint.next_try), endpoint.id),
         ),
     )
     if keep:
@@ -186,13 +206,14 @@ def save_cursor(transaction: Transaction, endpoint: str, cursor: int) -> None:
     transaction.sql.execute("UPDATE endpoints SET cursor = ? WHERE id = ? AND cursor < ?", (cursor, endpoint, cursor))
 
 
-def set_health(transaction: Transaction, endpoint: str, error: str | None, since: datetime | None = None) -> None:
-    """Note that deliveries fail with *error* *since* then, or with None that they work again."""
+def set_health(transaction: Transaction, endpoint: str, health: Health | None = None) -> None:
+    """Note how an endpoint does whose deliveries fail, or with None that they work again."""
+    values: tuple[str | int | None, ...] = (None, None, None, None)
+    if health is not None:
+        values = (health.error, _ms(health.since), _ms(health.unreachable_since), _ms(health.next_try))
     transaction.sql.execute(
-        "UPDATE endpoints SET last_error = ?, "
-        "failing_since = CASE WHEN ? THEN NULL ELSE coalesce(failing_since, ?) END "
-        "WHERE id = ?",
-        (error, error is None, None if since is None else times.to_ms(since), endpoint),
+        "UPDATE endpoints SET last_error = ?, failing_since = ?, unreachable_since = ?, next_try = ? WHERE id = ?",
+        (*values, endpoint),
     )
 
 
@@ -206,7 +227,8 @@ def disable(transaction: Transaction, endpoint: str, reason: str) -> bool:
 
 def _endpoint(values: Values, row: Sequence[Any]) -> Endpoint:
     endpoint, url, events, bots, enabled, cursor, failing, error, created, *rest = row
-    description, headers, concurrency, public_key, reply, paused, reason, resumed = rest
+    description, headers, concurrency, public_key, reply, paused, reason, resumed, *patience = rest
+    timeout, client_error_attempts, unreachable, next_try = patience
     opened = values.row("endpoints", endpoint)
     return Endpoint(
         id=endpoint,
@@ -227,4 +249,12 @@ def _endpoint(values: Values, row: Sequence[Any]) -> Endpoint:
         disabled_reason=reason,
         resumed_at=times.from_ms_or_none(resumed),
         damaged=tuple(opened.damaged),
+        timeout=timeout,
+        client_error_attempts=client_error_attempts,
+        unreachable_since=times.from_ms_or_none(unreachable),
+        next_try=times.from_ms_or_none(next_try),
     )
+
+
+def _ms(moment: datetime | None) -> int | None:
+    return None if moment is None else times.to_ms(moment)
