@@ -44,7 +44,7 @@ async def test_a_receiver_that_was_away_gets_all_in_order_and_its_answers_reach_
         assert (await daemon.call("POST", f"{path}/replay", {"event": first}))["queued"] == 1
         assert (await receiver.next()).headers["webhook-id"] == first
         seen = await daemon.call("GET", f"{path}/deliveries/{first}")
-        assert seen["attempts"][0]["status"] is None
+        assert {one["status"] for one in seen["attempts"]} == {200}, "those that reached nobody are not its own"
         assert seen["body"] == got[0].json()
     assert "question" not in daemon.log
     assert CONTACT_NUMBER not in daemon.log
