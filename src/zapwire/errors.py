@@ -118,6 +118,10 @@ class StoreError(ZapwireError):
     code = "store"
 
 
+class Unstorable(StoreError):
+    """The database is fine, but refuses these values, and will refuse them again: a fault of ours."""
+
+
 class SandboxEnded(ZapwireError):
     """The sandbox of `serve --sandbox` ended by itself; the daemon stops."""
 

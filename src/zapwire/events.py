@@ -30,6 +30,10 @@ class EventType(StrEnum):
     """Emitted when a pairing shows a new QR code. Data: `code`, `expires_at`, `attempt`."""
     MESSAGE_RECEIVED = "message.received"
     """Emitted once for each message that arrives, also those the account's owner sends from the phone."""
+    MESSAGE_UNDECRYPTABLE = "message.undecryptable"
+    """Emitted once for each message that arrives and cannot be told: it does not open, there is no copy of it for this
+    device, or it is of a kind that nobody here can read. `message.received` with the same id may follow. Data: `id`,
+    `chat`, `sender`, `from_me`, `timestamp`, `reason`, `kind`, `hidden`, `push_name`, `origin`."""
     MESSAGE_STATUS = "message.status"
     """Emitted when an outgoing message moves forward. Data: the message, as `GET .../messages/{id}` shows it."""
     WEBHOOK_GAP = "webhook.gap"

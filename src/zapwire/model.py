@@ -50,6 +50,22 @@ class Party:
     """`<digits>@lid`."""
 
 
+class Origin(StrEnum):
+    """Where a message was written, which says what kind of chat it is in."""
+
+    PERSON = "person"
+    """To this account alone."""
+    GROUP = "group"
+    STATUS = "status"
+    """A status post ("story") of a contact; the chat is `status@broadcast`."""
+    CHANNEL = "channel"
+    """A post in a channel (newsletter)."""
+    BROADCAST = "broadcast"
+    """To a broadcast list of its sender's. It belongs to the sender's own chat, except in the owner's own lists."""
+    OTHER = "other"
+    """In a kind of chat that is not known here."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """A message that came in over a bot's connection (also the account's own, sent from its phone)."""
@@ -64,6 +80,40 @@ class Message:
     content: dict[str, Any]
     """By type; a text is `{"text": ...}`."""
     push_name: str | None = None
+    origin: Origin = Origin.PERSON
+
+
+class UndecryptableReason(StrEnum):
+    """Why a message can not be told."""
+
+    UNAVAILABLE = "unavailable"
+    """Its sender's phone, or WhatsApp, gave this device no copy: view-once messages, and what was sent before the
+    device was linked."""
+    NOT_DECRYPTED = "not-decrypted"
+    """The copy for this device does not open. The sender's device is asked for another one, so it may still come."""
+    UNREADABLE = "unreadable"
+    """It opens, and is nothing that this version of the engine can read."""
+    INTERNAL_ERROR = "internal-error"
+    """A fault of ours; the raw message is kept, sealed, and the log names the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undecryptable:
+    """A message that arrived and cannot be told; as much of it as is known."""
+
+    reason: UndecryptableReason
+    id: MessageId | None = None
+    """As in `Message`: a message with this id may still follow."""
+    chat: Party | None = None
+    sender: Party | None = None
+    from_me: bool = False
+    timestamp: datetime | None = None
+    kind: str | None = None
+    """Of what is unavailable, WhatsApp's word: `view_once`, ..."""
+    hidden: bool = False
+    """WhatsApp's own apps show nothing in its place: it is a reaction, an edit, a vote or the like."""
+    push_name: str | None = None
+    origin: Origin = Origin.OTHER
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,13 @@ from zapwire.api.event_schemas import EVENTS
 from zapwire.events import EventType
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "event-examples.md"
-ELSEWHERE = {EventType.BOT_UNHEALTHY, EventType.BOT_HEALTHY, EventType.DAEMON_ALERT, EventType.WEBHOOK_GAP}
+ELSEWHERE = {
+    EventType.MESSAGE_UNDECRYPTABLE,
+    EventType.BOT_UNHEALTHY,
+    EventType.BOT_HEALTHY,
+    EventType.DAEMON_ALERT,
+    EventType.WEBHOOK_GAP,
+}
 """What takes a fault or a week; tests of their own make them."""
 
 

@@ -4,8 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from zapwire.model import Identity
-from zapwire.transport.whatsapp_web import messages
+from zapwire.core.codec import timestamp
+from zapwire.model import Identity, Origin, Undecryptable
+from zapwire.store import times
+from zapwire.transport.base import Withheld
+from zapwire.transport.whatsapp_web import codes, messages, wire
 from zapwire.transport.whatsapp_web.protos import e2e, neonize
 
 OWN = Identity("+4915510000001", "111@lid", "Bot")
@@ -67,11 +70,47 @@ def test_a_group_has_no_phone_but_its_sender_has():
     assert found.sender.phone == "+4915510000002"
 
 
+def known(jid: str, phone: str | None = None, lid: str | None = None) -> dict[str, str | None]:
+    return {"jid": jid, "phone": phone, "lid": lid}
+
+
 KEY = {"key": {"ID": "OLD"}}
 CONTENTS = [
     (
         e2e.Message(extendedTextMessage={"text": "yes", "contextInfo": {"stanzaID": "OLD", "participant": "1@lid"}}),
-        ("text", {"text": "yes", "quoted": {"message_id": "OLD", "sender": "1@lid"}}),
+        (
+            "text",
+            {"text": "yes", "quoted": {"message_id": "OLD", "sender": known("1@lid", lid="1@lid"), "text": None}},
+        ),
+    ),
+    (
+        e2e.Message(
+            extendedTextMessage={
+                "text": "@1 @2",
+                "contextInfo": {
+                    "mentionedJID": ["111:12@lid", "4915510000002:3@s.whatsapp.net", "who knows"],
+                    "stanzaID": "OLD",
+                    "participant": "111.1:4@lid",
+                    "quotedMessage": {"imageMessage": {"caption": "x" * 300}},
+                },
+            }
+        ),
+        (
+            "text",
+            {
+                "text": "@1 @2",
+                "quoted": {
+                    "message_id": "OLD",
+                    "sender": known("111@lid", "+4915510000001", "111@lid"),
+                    "text": "x" * 199 + "\u2026",
+                },
+                "mentions": [
+                    known("111@lid", "+4915510000001", "111@lid"),
+                    known("4915510000002@s.whatsapp.net", "+4915510000002"),
+                    known("who knows"),
+                ],
+            },
+        ),
     ),
     (
         e2e.Message(
@@ -178,6 +217,20 @@ def test_receipts(kind, expected):
     assert (found.kind, found.whatsapp_ids, found.chat) == (expected, ("A", "B"), "222@lid")
 
 
+def test_a_receipt_of_a_kind_that_is_not_known_is_no_delivery():
+    source = event(e2e.Message()).Info.MessageSource
+    told = neonize.Receipt(MessageSource=source, MessageIDs=["A"], Timestamp=1)
+    assert messages.read_receipt(neonize.Receipt.FromString(told.SerializePartialToString() + b"\x20\x63")) is None
+
+
+def test_a_receipt_tells_text_and_moments_whatever_is_in_it():
+    source = event(e2e.Message()).Info.MessageSource
+    data = neonize.Receipt(MessageSource=source, Timestamp=-(2**63), Type="READ").SerializeToString()
+    found = messages.read_receipt(neonize.Receipt.FromString(data + b"\x12\x02A\xff" * 3000))
+    assert found.whatsapp_ids == ("A\ufffd",) * messages.MOST_IDS
+    assert found.timestamp == datetime(1970, 1, 1, tzinfo=UTC)
+
+
 @pytest.mark.parametrize("kind", ["SENDER", "RETRY", "READ_SELF", "PEER_MSG", "HISTORY_SYNC"])
 def test_other_receipts_tell_nothing(kind):
     assert receipt(kind) is None
@@ -185,3 +238,130 @@ def test_other_receipts_tell_nothing(kind):
 
 def test_receipts_of_the_accounts_own_devices_tell_nothing():
     assert receipt("READ", from_me=True) is None
+
+
+@pytest.mark.parametrize(
+    ("chat", "origin"),
+    [
+        (jid("222"), Origin.PERSON),
+        (jid("4915510000002", "s.whatsapp.net"), Origin.PERSON),
+        (jid("123", "g.us"), Origin.GROUP),
+        (jid("status", "broadcast"), Origin.STATUS),
+        (jid("120363", "newsletter"), Origin.CHANNEL),
+        (jid("1700000000", "broadcast"), Origin.BROADCAST),
+        (jid("9", "elsewhere"), Origin.OTHER),
+    ],
+)
+def test_a_message_says_where_it_was_written(chat, origin):
+    found = read(e2e.Message(conversation="hi"), chat=chat)
+    assert found.origin is origin
+    expected = "222@lid" if origin is Origin.BROADCAST else f"{chat.User}@{chat.Server}"
+    assert found.chat.jid == expected
+
+
+def test_a_message_to_a_contacts_list_belongs_to_the_chat_with_that_contact():
+    given = {"chat": jid("1700000000", "broadcast"), "sender_alt": jid("4915510000002", "s.whatsapp.net")}
+    found = read(e2e.Message(conversation="to all"), **given)
+    assert found.chat == found.sender
+    assert found.chat.phone == "+4915510000002"
+    own = read(e2e.Message(conversation="to all"), chat=jid("1700000000", "broadcast"), sender=jid("111"), from_me=True)
+    assert own.chat.jid == "1700000000@broadcast"
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize("kind", ["locationMessage", "liveLocationMessage"])
+def test_a_place_that_is_no_number_is_null(kind):
+    found = read(e2e.Message(**{kind: {"degreesLatitude": NAN, "degreesLongitude": -INF}}))
+    assert (found.content["latitude"], found.content["longitude"]) == (None, None)
+
+
+def test_bytes_that_are_no_text_are_told_as_far_as_they_are():
+    message = e2e.Message.FromString(b"\x0a\x05hi \xf0\x9f")
+    made = event(message)
+    info = made.Info.SerializeToString() + b"\x2a\x03Jo\xc3" + b"\x12\x03ID\xff"
+    made.Info.CopyFrom(neonize.MessageInfo.FromString(info))
+    found = messages.read_message(made, OWN)
+    assert (found.content, found.push_name, found.id) == ({"text": "hi \ufffd"}, "Jo\ufffd", "ID\ufffd")
+
+
+@pytest.mark.parametrize("moment", [2**63 - 1, -(2**63), 0, -1])
+def test_any_moment_can_be_told(moment):
+    made = event(e2e.Message(conversation="hi"))
+    made.Info.Timestamp = moment
+    found = messages.read_message(made, OWN)
+    assert timestamp(found.timestamp)
+    assert times.to_ms(found.timestamp) >= 0
+
+
+def test_what_is_newer_than_the_protobufs_is_unknown_but_told():
+    newer = bytes.fromhex("fa ff 01 05") + b"hello"  # field 4095
+    for data in (newer, e2e.Message(messageContextInfo={"messageSecret": b"x"}).SerializeToString() + newer):
+        found = read(e2e.Message.FromString(data))
+        assert (found.type, found.content) == ("unknown", {"whatsapp_type": "4095"})
+    wrapped = e2e.Message(associatedChildMessage={"message": e2e.Message.FromString(newer)})
+    assert read(wrapped).type == "unknown"
+    kind = e2e.ProtocolMessage(key={"ID": "OLD"}).SerializeToString() + b"\x10\xe7\x07"  # type 999
+    found = read(e2e.Message(protocolMessage=e2e.ProtocolMessage.FromString(kind)))
+    assert (found.type, found.content) == ("unknown", {"whatsapp_type": "2"}), "and no deletion of another message"
+
+
+def test_what_has_no_copy_for_this_device_says_so():
+    masked = read(e2e.Message(placeholderMessage={"type": "MASK_LINKED_DEVICES"}))
+    assert isinstance(masked, Undecryptable)
+    assert (masked.reason, masked.kind, masked.id) == ("unavailable", "mask_linked_devices", "ABC")
+    once = read(e2e.Message(), IsViewOnceV2=True)
+    assert isinstance(once, Undecryptable)
+    assert (once.reason, once.kind) == ("unavailable", "view_once")
+
+
+def test_a_content_nested_deeper_than_can_be_read_is_told_without_it():
+    data = b"hello"
+    for number in [1, *[1, 40] * 150]:  # a conversation in an ephemeralMessage, 150 times
+        data = wire._encode(number << 3 | 2) + _size(data) + data
+    info = event(e2e.Message()).Info.SerializeToString()
+    whole = b"\x0a" + _size(info) + info + b"\x12" + _size(data) + data
+    told = messages.read_event(codes.MESSAGE, whole, OWN)
+    assert isinstance(told, Withheld)
+    assert (told.message.reason, told.message.id, told.message.chat.jid) == ("unreadable", "ABC", "222@lid")
+
+
+def _size(data: bytes) -> bytes:
+    return wire._encode(len(data))
+
+
+def undecryptable(**given) -> bytes:
+    info = event(e2e.Message(), sender_alt=jid("4915510000002", "s.whatsapp.net")).Info
+    values = {"IsUnavailable": False, "DecryptFailMode": "DECRYPT_FAIL_SHOW", **given}
+    return neonize.UndecryptableMessage(Info=info, **values).SerializeToString()
+
+
+def test_what_does_not_open_is_told_with_all_that_is_known():
+    told = messages.read_event(codes.UNDECRYPTABLE, undecryptable(), OWN)
+    assert isinstance(told, Withheld)
+    found = told.message
+    assert (found.reason, found.id, found.kind, found.hidden) == ("not-decrypted", "ABC", None, False)
+    assert (found.chat.phone, found.sender.lid, found.push_name) == ("+4915510000002", "222@lid", "Anna")
+    data = messages.with_kind(undecryptable(IsUnavailable=True, DecryptFailMode="DECRYPT_FAIL_HIDE"), "view_once")
+    found = messages.read_undecryptable(data, OWN)
+    assert (found.reason, found.kind, found.hidden) == ("unavailable", "view_once", True)
+    assert messages.id_of(data) == "ABC"
+
+
+def test_what_only_the_log_told_of_has_no_id():
+    found = messages.read_undecryptable(messages.unreadable_event("222:3@lid", "123@g.us"), OWN)
+    assert (found.reason, found.id, found.chat.jid, found.sender.jid) == ("unreadable", None, "123@g.us", "222@lid")
+    assert found.origin is Origin.GROUP
+
+
+def test_the_second_copy_of_a_content_is_left_out():
+    made = event(e2e.Message(conversation="x" * 5000))
+    lean = made.SerializeToString()
+    made.Raw.CopyFrom(made.Message)
+    assert messages.without_copy(made.SerializeToString()) == lean
+    assert messages.without_copy(lean) == lean
+    made.ClearField("Message")
+    only = made.SerializeToString()
+    assert messages.without_copy(only) == only, "the only copy stays"
+    assert messages.without_copy(b"\xff\xff") == b"\xff\xff"

@@ -7,8 +7,10 @@ import pytest
 
 from zapwire.errors import StoreError
 from zapwire.transport.base import Disconnected, Receipt, ReceiptKind
-from zapwire.transport.whatsapp_web import taking
+from zapwire.transport.whatsapp_web import codes, taking
 from zapwire.transport.whatsapp_web.taking import AT_ONCE, Taking
+
+RAW = (codes.RECEIPT, b"raw")
 
 
 def receipt(number: int) -> Receipt:
@@ -30,8 +32,8 @@ async def test_messages_are_begun_in_order_and_wait_for_their_commit_together():
 
     taker = Taking("bot", emit)
     for number in range(AT_ONCE):
-        await taker.store(receipt(number), count)
-    more = asyncio.create_task(taker.store(receipt(AT_ONCE), count))
+        await taker.store(receipt(number), RAW, count)
+    more = asyncio.create_task(taker.store(receipt(AT_ONCE), RAW, count))
     for _ in range(3):
         await asyncio.sleep(0)
     assert begun == [str(number) for number in range(AT_ONCE)]
@@ -51,7 +53,7 @@ async def test_a_change_of_the_connection_comes_after_the_messages_before_it():
         told.append(type(event).__name__)
 
     taker = Taking("bot", emit)
-    await taker.store(receipt(1), lambda _: None)
+    await taker.store(receipt(1), RAW, lambda _: None)
     await taker.tell(Disconnected("gone"))
     assert told == ["Receipt", "Disconnected"]
 
@@ -67,7 +69,7 @@ async def test_what_the_database_does_not_take_is_offered_again(monkeypatch: pyt
         if tries < 3:
             raise StoreError("the disk is full")
 
-    await Taking("bot", emit).store(receipt(1), lambda _: done.set())
+    await Taking("bot", emit).store(receipt(1), RAW, lambda _: done.set())
     await done.wait()
     assert tries == 3
 
@@ -82,7 +84,7 @@ async def test_one_that_cannot_be_taken_does_not_stop_those_behind_it():
 
     taker = Taking("bot", emit)
     for number in (1, 2):
-        await taker.store(receipt(number), lambda _: None)
+        await taker.store(receipt(number), RAW, lambda _: None)
     await taker.tell(receipt(3))
     assert told == ["2", "3"]
 
@@ -94,7 +96,7 @@ async def test_closing_ends_what_is_under_way():
         await asyncio.Event().wait()
 
     taker = Taking("bot", emit)
-    await taker.store(receipt(1), ended.append)
+    await taker.store(receipt(1), RAW, ended.append)
     await asyncio.sleep(0)
     await taker.close()
     await asyncio.sleep(0)

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from zapwire.api.schemas import Bot, OutgoingMessage, ReceivedMessage, Timestamp
+from zapwire.api.schemas import Bot, OutgoingMessage, ReceivedMessage, Timestamp, UndecryptableMessage
 from zapwire.events import EventType
 
 
@@ -79,6 +79,7 @@ DATA: Final[dict[EventType, type[BaseModel]]] = {
     EventType.DAEMON_ALERT: DaemonAlert,
     EventType.BOT_QR: QrShown,
     EventType.MESSAGE_RECEIVED: ReceivedMessage,
+    EventType.MESSAGE_UNDECRYPTABLE: UndecryptableMessage,
     EventType.MESSAGE_STATUS: OutgoingMessage,
     EventType.WEBHOOK_GAP: WebhookGap,
     EventType.WEBHOOK_DISABLED: WebhookDisabled,

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from zapwire.events import EventType
-from zapwire.model import BotState, MessageState
+from zapwire.model import BotState, MessageState, Origin, UndecryptableReason
 
 
 class Body(BaseModel):
@@ -206,6 +206,22 @@ class ReceivedMessage(Answer):
     content: dict[str, Any]
     text: str | None = None
     push_name: str | None
+    origin: Origin = Field(description="Where it was written.")
+
+
+class UndecryptableMessage(Answer):
+    """A message that came in and cannot be told; as much of it as is known."""
+
+    id: str | None = Field(description="`message.received` with the same id may follow.")
+    chat: Party | None
+    sender: Party | None
+    from_me: bool
+    timestamp: Timestamp | None
+    reason: UndecryptableReason
+    kind: str | None = Field(description="WhatsApp's word for what is unavailable, as `view_once`.")
+    hidden: bool = Field(description="WhatsApp's own apps show nothing in its place: a reaction, an edit, a vote.")
+    push_name: str | None
+    origin: Origin
 
 
 class Event(Answer):

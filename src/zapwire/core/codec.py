@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from zapwire.events import Event
-from zapwire.model import BotView, Health, Message, OutgoingView, Party, QrCode, Restriction
+from zapwire.model import BotView, Health, Message, OutgoingView, Party, QrCode, Restriction, Undecryptable
 from zapwire.store import times
 from zapwire.store.deliveries import Delivery
 from zapwire.store.history import Entry
@@ -116,6 +116,23 @@ def message_json(message: Message) -> dict[str, Any]:
         "type": message.type,
         **_content(message.type, message.content),
         "push_name": message.push_name,
+        "origin": message.origin.value,
+    }
+
+
+def undecryptable_json(message: Undecryptable) -> dict[str, Any]:
+    """A message that cannot be told; the data of `message.undecryptable`."""
+    return {
+        "id": message.id,
+        "chat": None if message.chat is None else party_json(message.chat),
+        "sender": None if message.sender is None else party_json(message.sender),
+        "from_me": message.from_me,
+        "timestamp": timestamp_or_none(message.timestamp),
+        "reason": message.reason.value,
+        "kind": message.kind,
+        "hidden": message.hidden,
+        "push_name": message.push_name,
+        "origin": message.origin.value,
     }
 
 

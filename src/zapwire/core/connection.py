@@ -31,10 +31,11 @@ from zapwire.transport.base import (
     Disconnected,
     Paired,
     Receipt,
-    Received,
+    Stored,
     Transport,
     TransportEvent,
     Troubled,
+    Withheld,
 )
 
 log = logging.getLogger(__name__)
@@ -223,7 +224,7 @@ class Connection:
         connection only for a while; messages and receipts for as long as it takes, in the order in which they came.
         """
         limits, bot = self._means.limits, self._standing.bot
-        if not isinstance(event, Received | Receipt):
+        if not isinstance(event, Stored):
             await insist(partial(self._take_in, event), bot, limits.store_again, limits.store_patience)
             return
         self._silent = 0  # what brings messages is not deaf
@@ -233,10 +234,13 @@ class Connection:
         finally:
             turn.end()
 
-    async def _store(self, event: Received | Receipt, turn: Turn) -> None:
+    async def _store(self, event: Stored, turn: Turn) -> None:
         bot = self._standing.bot
         if isinstance(event, Receipt):
             await intake.receipt(self._means.database, bot, event, turn)
+            return
+        if isinstance(event, Withheld):
+            await intake.withheld(self._means.database, bot, event.message, turn)
             return
         self._means.sender.heard(bot, event.message)
         await intake.received(self._means.database, bot, event.message, turn)

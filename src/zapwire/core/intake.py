@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from zapwire.core import codec
 from zapwire.events import EventType
-from zapwire.model import BotId, Message, MessageId, MessageState
+from zapwire.model import BotId, Message, MessageId, MessageState, Undecryptable
 from zapwire.store import addresses, journal, messages, outbox
 from zapwire.store.db import Database, Transaction
 from zapwire.store.turns import Turn
@@ -28,6 +28,21 @@ async def received(database: Database, bot: BotId, message: Message, turn: Turn)
         return True
 
     return await database.write(turn.keep(work))
+
+
+async def withheld(database: Database, bot: BotId, message: Undecryptable, turn: Turn) -> None:
+    """Tell when it is its *turn* that a message cannot be told: once for each id, and not when the message itself
+    was.
+    """
+
+    def work(transaction: Transaction) -> None:
+        chat = message.chat and addresses.learn(transaction, bot, message.chat)
+        sender = message.sender and addresses.learn(transaction, bot, message.sender)
+        complete = replace(message, chat=chat, sender=sender)
+        if messages.insert_undecryptable(transaction, bot, complete):
+            journal.append(transaction, EventType.MESSAGE_UNDECRYPTABLE, bot, codec.undecryptable_json(complete))
+
+    await database.write(turn.keep(work))
 
 
 async def receipt(database: Database, bot: BotId, told: Receipt, turn: Turn) -> None:

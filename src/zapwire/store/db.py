@@ -22,7 +22,7 @@ from typing import Any, Generic, TypeVar
 
 import aiosqlite
 
-from zapwire.errors import StoreError
+from zapwire.errors import StoreError, Unstorable
 from zapwire.events import Event
 from zapwire.measures import Timing
 from zapwire.store.database_file import errors, files
@@ -39,6 +39,10 @@ BATCH = 256
 """Most writes in one commit: bounds how long the first of them waits for the last."""
 QUEUE = 2048
 """Most writes that wait; beyond it callers wait for a place."""
+
+
+_REFUSALS = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
+"""Errors of values: of their types, their size, or a constraint."""
 
 
 class Transaction:
@@ -118,7 +122,8 @@ class Database:
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """Run *work* in a transaction; returns its result once that is committed.
 
-        What *work* raises undoes only its own changes and is raised here. Database errors become `StoreError`.
+        What *work* raises undoes only its own changes and is raised here. Database errors become `StoreError`, those
+        about the values to be written `Unstorable`.
         """
         if self._closing:
             raise StoreError("the database is closed")
@@ -208,6 +213,8 @@ def _answer(jobs: list[_Job[Any]], outcomes: list[Any]) -> None:
             continue
         if not isinstance(outcome, _Failure):
             job.future.set_result(outcome)
+        elif isinstance(outcome.error, _REFUSALS):
+            job.future.set_exception(Unstorable(f"the database refuses the values: {outcome.error}"))
         elif isinstance(outcome.error, sqlite3.Error):
             job.future.set_exception(StoreError(f"cannot write the database: {outcome.error}"))
         else:

@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 from zapwire.errors import Condition
 from zapwire.measures import EngineFigures
-from zapwire.model import BotId, Identity, Message, Outgoing, PairingCode, QrCode, Sent
+from zapwire.model import BotId, Identity, Message, Outgoing, PairingCode, QrCode, Sent, Undecryptable
 from zapwire.proxy import Proxy
 
 
@@ -52,6 +52,13 @@ class Received:
     message: Message
 
 
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """Emitted for each message that arrived and cannot be told, in order with the others; at times more than once."""
+
+    message: Undecryptable
+
+
 class ReceiptKind(StrEnum):
     """How far a message got with its recipient."""
 
@@ -71,7 +78,10 @@ class Receipt:
     timestamp: datetime
 
 
-TransportEvent: TypeAlias = QrCode | Paired | Connected | Disconnected | Troubled | Received | Receipt
+Stored: TypeAlias = Received | Withheld | Receipt
+"""What is told once and has to be stored."""
+
+TransportEvent: TypeAlias = QrCode | Paired | Connected | Disconnected | Troubled | Stored
 
 Emit: TypeAlias = Callable[[TransportEvent], Awaitable[None]]
 """Returns once the event is safely stored; awaiting it is the back-pressure.

@@ -93,6 +93,8 @@ export function gist(event) {
       return `QR code no. ${data.attempt}`;
     case "message.received":
       return `${data.from_me ? "me" : data.push_name || partyName(data.sender)}: ${data.text ?? `(${data.type})`}`;
+    case "message.undecryptable":
+      return `${data.from_me ? "me" : data.push_name || partyName(data.sender)}: (cannot be shown: ${data.kind ?? data.reason})`;
     case "message.status":
       return `to ${partyName(data.to)}: ${messageWords(data)}`;
     case "daemon.alert":

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import time
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
@@ -23,8 +22,9 @@ from zapwire.errors import (
 from zapwire.model import BotId, Identity, Outgoing, PairingCode, Sent
 from zapwire.proxy import Proxy
 from zapwire.tasks import spawn
-from zapwire.transport.base import Capabilities, Connected, Disconnected, Emit, Paired, Received
+from zapwire.transport.base import Capabilities, Connected, Disconnected, Emit, Paired, Received, Stored
 from zapwire.transport.whatsapp_web import codes, endings, probing
+from zapwire.transport.whatsapp_web.aside import put_aside
 from zapwire.transport.whatsapp_web.descriptors import warn_if_few_are_left
 from zapwire.transport.whatsapp_web.devices import Device
 from zapwire.transport.whatsapp_web.dial_errors import Unreachable
@@ -32,14 +32,15 @@ from zapwire.transport.whatsapp_web.ending import outcome, take_down
 from zapwire.transport.whatsapp_web.endings import LogoutClaimed
 from zapwire.transport.whatsapp_web.file_watch import FileWatch
 from zapwire.transport.whatsapp_web.last_words import LastWords
-from zapwire.transport.whatsapp_web.messages import jid_bytes, read_message, read_receipt
+from zapwire.transport.whatsapp_web.messages import jid_bytes, read_event
 from zapwire.transport.whatsapp_web.names import Names
 from zapwire.transport.whatsapp_web.pairing import Pairing
 from zapwire.transport.whatsapp_web.protos import e2e, neonize
 from zapwire.transport.whatsapp_web.send_errors import from_send_error
 from zapwire.transport.whatsapp_web.session import Session
 from zapwire.transport.whatsapp_web.shared import Shared
-from zapwire.transport.whatsapp_web.taking import Stored, Taking, read_back
+from zapwire.transport.whatsapp_web.taking import Taking, read_back
+from zapwire.transport.whatsapp_web.texts import moment_of
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +153,7 @@ class WhatsAppWebBot:
         if answer.Error:
             raise from_send_error(answer.Error)
         session.heard = time.monotonic()
-        return Sent(answer.SendResponse.ID, datetime.fromtimestamp(answer.SendResponse.Timestamp, UTC))
+        return Sent(answer.SendResponse.ID, moment_of(answer.SendResponse.Timestamp))
 
     async def pairing_code(self, phone: str) -> PairingCode:
         """See `PairsByCode.pairing_code`."""
@@ -213,7 +214,7 @@ class WhatsAppWebBot:
         )
         self._file.opened_by_engine(session.fail)
         self._shared.sessions[self._bot] = session
-        taking = Taking(self._bot, emit)
+        taking = Taking(self._bot, emit, spool)
         tasks: list[asyncio.Task[None]] = []
         try:
             # Events are taken in from the beginning to the very end of the session, so that none is left behind.
@@ -244,7 +245,7 @@ class WhatsAppWebBot:
             code, data, segment = await session.incoming.get()
             event = await self._read(names, code, data)
             if event is not None:
-                await taking.store(event, session.incoming.end_of(segment))
+                await taking.store(event, (code, data), session.incoming.end_of(segment))
                 continue
             await self._note(session, code, taking)
             session.incoming.done(segment)
@@ -252,15 +253,12 @@ class WhatsAppWebBot:
     async def _read(self, names: Names | None, code: int, data: bytes) -> Stored | None:
         """What is to be stored, if this event is about a message."""
         try:
-            if code == codes.MESSAGE and (message := read_message(neonize.Message.FromString(data), self._identity)):
-                if names is not None:
-                    message = await names.complete(message)
-                return Received(message)
-            if code == codes.RECEIPT:
-                return read_receipt(neonize.Receipt.FromString(data))
-        except Exception:  # one that we cannot read, for whatever reason, must not cost those behind it
-            log.exception("bot %s: a message of WhatsApp cannot be read and is lost", self._bot)
-        return None
+            event = read_event(code, data, self._identity)
+            if isinstance(event, Received) and names is not None:
+                return Received(await names.complete(event.message))
+        except Exception as fault:  # noqa: BLE001 - whatever it is, it must not cost those behind it
+            return await put_aside(self._shared.spool(self._bot), self._bot, (code, data), self._identity, fault)
+        return event
 
     async def _note(self, session: Session, code: int, taking: Taking) -> None:
         """Take in what an event says about the connection, if it does."""

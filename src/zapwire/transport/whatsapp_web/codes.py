@@ -18,11 +18,13 @@ CLIENT_OUTDATED: Final = 10
 DISCONNECTED: Final = 12
 MESSAGE: Final = 17
 RECEIPT: Final = 18
+UNDECRYPTABLE: Final = 44
+"""`UndecryptableMessage`. None of its fields can be missing or unknown when it is encoded, as in those of a message."""
 
 ENDS: Final = (LOGGED_OUT, STREAM_REPLACED, CLIENT_OUTDATED)
 """Events after which a connection does not come back; `endings.from_event` says what they mean."""
 
-KEPT: Final = frozenset((MESSAGE, RECEIPT))
+KEPT: Final = frozenset((MESSAGE, RECEIPT, UNDECRYPTABLE))
 """Events that WhatsApp tells once."""
 
-SUBSCRIBED: Final = bytes((CONNECTED, KEEPALIVE_TIMEOUT, DISCONNECTED, MESSAGE, RECEIPT, *ENDS))
+SUBSCRIBED: Final = bytes((CONNECTED, KEEPALIVE_TIMEOUT, DISCONNECTED, MESSAGE, RECEIPT, UNDECRYPTABLE, *ENDS))

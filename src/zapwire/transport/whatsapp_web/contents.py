@@ -1,15 +1,22 @@
 """What a message says: its type and content, from the engine's waE2E protobuf.
 
 Source: WAWebProtobufsE2E.proto. A type without a reader of its own stays visible as `unknown` with the name of its
-field.
+field, one that is newer than the protobufs with the field's number. Everything in here was written by a stranger: lists
+are bounded, and what `read_content` returns is always JSON.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, Final, TypeAlias
 
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from zapwire.model import Identity
+from zapwire.transport.whatsapp_web.parties import party_of
 from zapwire.transport.whatsapp_web.protos import e2e
+from zapwire.transport.whatsapp_web.texts import plain, text_of
 
 Content: TypeAlias = tuple[str, dict[str, Any]]
 
@@ -22,58 +29,99 @@ _CARRIERS: Final = frozenset(
     }
 )
 """Fields that are part of the protocol: keys of a group's sender, and what belongs to another field or device."""
+_PLACEHOLDER: Final = "placeholderMessage"
+"""Stands for a content that this device does not get; `messages.read_message` tells it."""
+_NO_CONTENTS: Final = _CARRIERS | {_PLACEHOLDER}
 _WRAPPER: Final = "FutureProofMessage"
+MOST: Final = 1024
+"""Entries of a list that are told: as many as a group has members."""
+QUOTED: Final = 200
+"""Characters that are told of a quoted text."""
 
 
-def read_content(event: Any) -> Content | None:
+def read_content(event: Any, own: Identity) -> Content | None:
     """Type and content of a `Neonize.Message`; None when it holds nothing for a person."""
-    content = _read(event.Message)
-    if content is not None:
-        if event.IsViewOnce:
-            content[1]["view_once"] = True
-        if event.IsEphemeral:
-            content[1]["disappearing"] = True
-    return content
-
-
-def _read(message: Any) -> Content | None:
-    if message.HasField("protocolMessage"):
-        return _protocol(message.protocolMessage)
-    fields = [(field.name, value) for field, value in message.ListFields() if field.name not in _CARRIERS]
-    if not fields:
+    found = _read(event.Message, own)
+    if found is None:
         return None
+    kind, content = found
+    if event.IsViewOnce:
+        content["view_once"] = True
+    if event.IsEphemeral:
+        content["disappearing"] = True
+    return kind, plain(content)
+
+
+def innermost(message: Any) -> Any:
+    """What is in the wrappers that the engine leaves on."""
+    while True:
+        value: Any = next((value for field, value in message.ListFields() if field.name not in _CARRIERS), None)
+        if getattr(value, "DESCRIPTOR", None) is None or value.DESCRIPTOR.name != _WRAPPER:
+            return message
+        if not value.HasField("message"):
+            return message
+        message = value.message
+
+
+def _read(message: Any, own: Identity) -> Content | None:
+    message = innermost(message)
+    if message.HasField("protocolMessage"):
+        return _protocol(message.protocolMessage, own)
+    fields = [(field.name, value) for field, value in message.ListFields() if field.name not in _NO_CONTENTS]
+    if not fields:
+        return _newer(message)
     for name, value in fields:
         if reader := _READERS.get(name):
             kind, content = reader(value)
             if hasattr(value, "HasField") and "contextInfo" in value.DESCRIPTOR.fields_by_name:
-                content |= _context(value.contextInfo)
+                content |= _context(value.contextInfo, own)
             return kind, content
-    name, value = fields[0]
-    if getattr(value, "DESCRIPTOR", None) is not None and value.DESCRIPTOR.name == _WRAPPER:
-        return _read(value.message)  # one that the engine leaves on
-    return "unknown", {"whatsapp_type": name}
+    return "unknown", {"whatsapp_type": fields[0][0]}
 
 
-def _protocol(part: Any) -> Content | None:
+def _newer(part: Any) -> Content | None:
+    """A content that is newer than the protobufs: only fields that they do not know."""
+    unknown = UnknownFieldSet(part)
+    return ("unknown", {"whatsapp_type": str(unknown[0].field_number)}) if len(unknown) else None
+
+
+def _protocol(part: Any, own: Identity) -> Content | None:
     kinds = e2e.ProtocolMessage
+    if not part.HasField("type") and (newer := _newer(part)) is not None:
+        return newer  # an unknown type is left out of the field, which then reads as REVOKE
     if part.type == kinds.REVOKE and part.HasField("key"):
         return "revoke", {"message_id": part.key.ID}
     if part.type == kinds.MESSAGE_EDIT:
-        edited = _read(part.editedMessage)
+        edited = _read(part.editedMessage, own)
         kind, content = edited if edited is not None else ("unknown", {})
         return "edit", {"message_id": part.key.ID, "type": kind, **content}
     return None  # history, app state keys and the like, between the account's own devices
 
 
-def _context(context: Any) -> dict[str, Any]:
+def _context(context: Any, own: Identity) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if context.stanzaID:
-        found["quoted"] = {"message_id": context.stanzaID, "sender": context.participant or None}
+        sender = text_of(context.participant)
+        found["quoted"] = {
+            "message_id": context.stanzaID,
+            "sender": asdict(party_of(sender, own)) if sender else None,
+            "text": _text_in_short(context.quotedMessage) if context.HasField("quotedMessage") else None,
+        }
     if context.mentionedJID:
-        found["mentions"] = list(context.mentionedJID)
+        found["mentions"] = [asdict(party_of(text_of(jid), own)) for jid in context.mentionedJID[:MOST]]
     if context.isForwarded:
         found["forwarded"] = True
     return found
+
+
+def _text_in_short(quoted: Any) -> str | None:
+    """The text, the caption or the name that a person sees in a quotation."""
+    for field, value in quoted.ListFields():
+        if reader := _READERS.get(field.name):
+            content = reader(value)[1]
+            text = text_of(next((content[name] for name in ("text", "caption", "question") if content.get(name)), ""))
+            return text if len(text) <= QUOTED else f"{text[: QUOTED - 1]}\u2026"
+    return None
 
 
 def _given(**values: Any) -> dict[str, Any]:
@@ -119,7 +167,7 @@ def _contact(value: Any) -> Content:
 
 
 def _contacts(value: Any) -> Content:
-    return "contact", {"contacts": [{"name": one.displayName, "vcard": one.vcard} for one in value.contacts]}
+    return "contact", {"contacts": [{"name": one.displayName, "vcard": one.vcard} for one in value.contacts[:MOST]]}
 
 
 def _reaction(value: Any) -> Content:
@@ -128,7 +176,7 @@ def _reaction(value: Any) -> Content:
 
 
 def _poll(value: Any) -> Content:
-    options = [option.optionName for option in value.options]
+    options = [option.optionName for option in value.options[:MOST]]
     return "poll", {"question": value.name, "options": options, "selectable": value.selectableOptionsCount}
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from zapwire.transport.whatsapp_web import codes
+from zapwire.transport.whatsapp_web.messages import without_copy
 from zapwire.transport.whatsapp_web.spool import Segment, Spool
 from zapwire.transport.whatsapp_web.threads import tell_loop
 
@@ -46,6 +47,8 @@ class Incoming:
 
     def put(self, code: int, data: bytes) -> None:
         """Add an event, waiting for room; once the queue is closed only the spool takes it."""
+        if code == codes.MESSAGE:
+            data = without_copy(data)
         spool = self._spool if code in codes.KEPT else None
         segment = spool.add(code, data) if spool is not None else None
         capacity = self._capacity if segment is None else SPOOLED

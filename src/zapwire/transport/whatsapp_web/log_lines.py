@@ -67,6 +67,23 @@ class Rule(Generic[T]):
         return self.make(match) if match is not None else None
 
 
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """A message of which there is no copy for this device."""
+
+    id: str
+    kind: str
+    """WhatsApp's word, `view_once` for one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Where a message came from; both are JIDs."""
+
+    sender: str
+    chat: str
+
+
 def end_of_connection(line: LogLine) -> ZapwireError | None:
     """The end of a connection that *line* announces, or None for all other lines."""
     return _first(ENDS, line)
@@ -85,6 +102,16 @@ def reconnect_problem(line: LogLine) -> TransportError | None:
 def doom(line: LogLine) -> str | None:
     """The failure after whose line the engine ends the process (docs/engine.md's E22); None for all other lines."""
     return _first(DOOMS, line)
+
+
+def unavailable(line: LogLine) -> Unavailable | None:
+    """The kind of a message that is unavailable, which the event that follows does not tell (docs/engine.md's E18)."""
+    return _first((UNAVAILABLE,), line)
+
+
+def lost_message(line: LogLine) -> Lost | None:
+    """A message that the engine opened, could not read, and tells nothing of but this line."""
+    return _first(LOST, line)
 
 
 def _first(rules: tuple[Rule[T], ...], line: LogLine) -> T | None:
@@ -174,4 +201,25 @@ find message <id>", "Failed to parse ...".
 
 STORE_PROBLEMS: Final[tuple[Rule[ZapwireError], ...]] = tuple(
     _rule(level, rf"(?:{_OF_THE_STORE}).*?: {STORE_ERROR}", from_store_error) for level in ("WARN", "ERROR")
+)
+
+_SOURCE: Final = r"(?P<sender>[\w.:-]+@[a-z.]+)(?: in (?P<chat>[\w.:-]+@[a-z.]+))?"
+"""How whatsmeow prints who sent a message and where (types/message.go, SourceString)."""
+
+UNAVAILABLE: Final = _rule(
+    "WARN",
+    rf'Unavailable message (?P<id>[\w.-]{{1,128}}) from {_SOURCE} \(type: "(?P<kind>[a-z_]{{1,32}})"\)',
+    lambda match: Unavailable(match["id"], match["kind"]),
+)
+
+
+def _lost(match: re.Match[str]) -> Lost:
+    return Lost(match["sender"], match["chat"] or match["sender"])
+
+
+LOST: Final[tuple[Rule[Lost], ...]] = (
+    _rule("WARN", rf"Error unmarshaling (?:decrypted|plaintext) message from {_SOURCE}: proto:.*", _lost),
+    _rule("WARN", rf"Unhandled encrypted message \(type .{{0,64}}\) from {_SOURCE}", _lost),
+    _rule("WARN", rf"Unknown version \d{{1,9}} in decrypted message from {_SOURCE}", _lost),
+    _rule("WARN", rf"Plaintext message from {_SOURCE} doesn't have byte content", _lost),
 )

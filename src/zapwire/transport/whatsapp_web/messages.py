@@ -1,54 +1,213 @@
-"""From the engine's protobuf events to our values.
+"""From the engine's protobuf events about messages to our values.
 
-Sources: neonize Neonize.proto (`Message`, `Receipt`, `Device`), whatsmeow events.Message.UnwrapRaw: the wrappers for
-disappearing, view-once, captioned-document and own-device messages are off already.
+Sources: neonize Neonize.proto (`Message`, `UndecryptableMessage`, `Receipt`, `Device`), whatsmeow
+events.Message.UnwrapRaw: the wrappers for disappearing, view-once, captioned-document and own-device messages are off
+already. Whatever bytes a stranger put into an event, these functions read it: what is no text gets U+FFFD, and what
+cannot be parsed becomes an `Undecryptable`.
 """
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from zapwire.jid import LID_SERVER, PHONE_SERVER
-from zapwire.model import Identity, Message, MessageId, Party
-from zapwire.transport.base import Receipt, ReceiptKind
-from zapwire.transport.whatsapp_web.contents import read_content
+from google.protobuf.message import DecodeError
+
+from zapwire.jid import GROUP_SERVER, LID_SERVER, PHONE_SERVER
+from zapwire.model import Identity, Message, MessageId, Origin, Party, Undecryptable, UndecryptableReason
+from zapwire.transport.base import Receipt, ReceiptKind, Received, Stored, Withheld
+from zapwire.transport.whatsapp_web import codes, wire
+from zapwire.transport.whatsapp_web.contents import innermost, read_content
+from zapwire.transport.whatsapp_web.parties import party
 from zapwire.transport.whatsapp_web.protos import neonize
+from zapwire.transport.whatsapp_web.texts import moment_of, text_of
+
+LONGEST_ID: Final = 128
+"""WhatsApp's are 16 to 32 characters; a sender may choose any."""
+MOST_IDS: Final = 1024
+"""Messages that one receipt may be about; WhatsApp's apps name a few dozen."""
+_INFO: Final = 1
+"""Number of the field `Info` of messages, and below of the field `ID` in it."""
+_ID: Final = 2
+_CONTENT: Final = 2
+_RAW: Final = 14
+"""Numbers of the fields `Message` and `Raw` of a message."""
+_KIND: Final = 1000
+_REASON: Final = 1001
+"""Numbers of fields that are added here to an `UndecryptableMessage` before it is written down."""
+_BROADCAST_SERVER: Final = "broadcast"
+_STATUS: Final = "status"
+_ORIGINS: Final = {
+    PHONE_SERVER: Origin.PERSON,
+    LID_SERVER: Origin.PERSON,
+    "bot": Origin.PERSON,
+    GROUP_SERVER: Origin.GROUP,
+    "newsletter": Origin.CHANNEL,
+    _BROADCAST_SERVER: Origin.BROADCAST,
+}
 
 
-def party(jid: Any, alternative: Any = None) -> Party:
-    """An address with its other name, as far as the event told it; *alternative* may be an empty JID."""
-    names = {address.Server: address.User for address in (alternative, jid) if address is not None and address.User}
-    phone = names.get(PHONE_SERVER)
-    lid = names.get(LID_SERVER)
-    text = f"{jid.User}@{jid.Server}" if jid.User else str(jid.Server)
-    if jid.Server not in (PHONE_SERVER, LID_SERVER):
-        return Party(text)
-    return Party(text, f"+{phone}" if phone else None, f"{lid}@{LID_SERVER}" if lid else None)
-
-
-def read_message(event: Any, own: Identity) -> Message | None:
-    """A `Neonize.Message` as a value; None for parts of the protocol that are no messages (docs/engine.md: E15)."""
-    info = event.Info
-    source = info.MessageSource
-    content = read_content(event)
-    if content is None:
+def read_event(code: int, data: bytes, own: Identity) -> Stored | None:
+    """What is to be stored of an event that is about a message; None when there is nothing for anybody in it."""
+    if code == codes.RECEIPT:
+        return read_receipt(neonize.Receipt.FromString(data))
+    if code == codes.UNDECRYPTABLE:
+        return Withheld(read_undecryptable(data, own))
+    if code != codes.MESSAGE:
         return None
+    try:
+        event = neonize.Message.FromString(data)
+    except DecodeError:  # nested deeper than Python's parser goes, while Go's went
+        return Withheld(_without_content(data, own, UndecryptableReason.UNREADABLE))
+    message = read_message(event, own)
+    if isinstance(message, Message):
+        return Received(message)
+    return Withheld(message) if message is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What a message tells beside its content."""
+
+    id: MessageId
+    chat: Party
+    sender: Party
+    from_me: bool
+    timestamp: datetime
+    push_name: str | None
+    origin: Origin
+
+
+def _head(info: Any, own: Identity) -> dict[str, Any]:
+    source = info.MessageSource
     sender = party(source.Sender, source.SenderAlt)
     if source.IsFromMe:
         sender = Party(sender.jid, own.phone or sender.phone, own.lid or sender.lid)
-    direct = source.Chat.Server in (PHONE_SERVER, LID_SERVER)
-    alternative = (source.RecipientAlt if source.IsFromMe else source.SenderAlt) if direct else None
-    return Message(
-        id=MessageId(info.ID),
-        chat=party(source.Chat, alternative),
-        sender=sender,
-        from_me=source.IsFromMe,
-        timestamp=datetime.fromtimestamp(info.Timestamp / 1000, UTC),
-        type=content[0],
-        content=content[1],
-        push_name=info.Pushname or None,
+    server = text_of(source.Chat.Server)
+    origin = _ORIGINS.get(server, Origin.OTHER)
+    alternative = None
+    if server in (PHONE_SERVER, LID_SERVER):
+        alternative = source.RecipientAlt if source.IsFromMe else source.SenderAlt
+    chat = party(source.Chat, alternative)
+    if origin is Origin.BROADCAST and text_of(source.Chat.User) == _STATUS:
+        origin = Origin.STATUS
+    elif origin is Origin.BROADCAST and not source.IsFromMe:
+        chat = sender  # a contact's list is a way to write to each of its members
+    head = _Head(
+        _message_id(text_of(info.ID)),
+        chat,
+        sender,
+        bool(source.IsFromMe),
+        moment_of(info.Timestamp / 1000),
+        text_of(info.Pushname) or None,
+        origin,
     )
+    return {name: getattr(head, name) for name in _Head.__slots__}
+
+
+def read_message(event: Any, own: Identity) -> Message | Undecryptable | None:
+    """A `Neonize.Message` as a value; None for parts of the protocol that are no messages (docs/engine.md: E15)."""
+    content = read_content(event, own)
+    if content is not None:
+        return Message(**_head(event.Info, own), type=content[0], content=content[1])
+    kind = _placeholder(event)
+    if kind is None:
+        return None
+    return Undecryptable(UndecryptableReason.UNAVAILABLE, **_head(event.Info, own), kind=kind)
+
+
+def _placeholder(event: Any) -> str | None:
+    """What stands in place of a content that this device does not get, if that is what *event* is."""
+    message = innermost(event.Message)
+    if message.HasField("placeholderMessage"):
+        kinds = message.placeholderMessage.DESCRIPTOR.fields_by_name["type"].enum_type.values_by_number
+        return str(kinds[message.placeholderMessage.type].name).lower()
+    once = event.IsViewOnce or event.IsViewOnceV2 or event.IsViewOnceV2Extension
+    return "view_once" if once and not message.ListFields() else None
+
+
+def read_undecryptable(data: bytes, own: Identity) -> Undecryptable:
+    """A `Neonize.UndecryptableMessage`, with what `with_kind` or `unreadable_event` added to it, as a value."""
+    try:
+        event = neonize.UndecryptableMessage.FromString(data)
+        kinds, reasons = wire.values(data, _KIND), wire.values(data, _REASON)
+    except (DecodeError, ValueError):
+        return _without_content(data, own, UndecryptableReason.UNREADABLE)
+    reason = UndecryptableReason.UNAVAILABLE if event.IsUnavailable else UndecryptableReason.NOT_DECRYPTED
+    head = _head(event.Info, own)
+    if reasons:
+        reason, head["id"] = UndecryptableReason(reasons[-1].decode()), None
+    hidden = event.DecryptFailMode == neonize.UndecryptableMessage.DECRYPT_FAIL_HIDE
+    return Undecryptable(reason, **head, kind=text_of(kinds[-1]) if kinds else None, hidden=hidden)
+
+
+def id_of(data: bytes) -> str | None:
+    """The id in a serialized `Message` or `UndecryptableMessage`, without parsing all of it."""
+    try:
+        return text_of(wire.values(wire.values(data, _INFO)[0], _ID)[0])
+    except (ValueError, IndexError):
+        return None
+
+
+def without_copy(data: bytes) -> bytes:
+    """A serialized `Message` without its second copy of the content (`Raw`), which makes up half of it."""
+    try:
+        if not wire.values(data, _CONTENT):
+            return data
+    except ValueError:
+        return data
+    return wire.without(data, _RAW)
+
+
+def with_kind(data: bytes, kind: str) -> bytes:
+    """An `UndecryptableMessage` with the word that the engine's log had for what is unavailable."""
+    return data + wire.text_field(_KIND, kind)
+
+
+def unreadable_event(sender: str, chat: str) -> bytes:
+    """An `UndecryptableMessage` for a message of which only a line of the engine's log told; by two JIDs."""
+    source = neonize.MessageSource(IsFromMe=False, IsGroup=False)
+    for place, text in ((source.Chat, chat), (source.Sender, sender)):
+        user, _, server = text.rpartition("@")
+        place.CopyFrom(_jid(user.partition(":")[0].partition(".")[0], server))
+    for place in (source.SenderAlt, source.RecipientAlt, source.BroadcastListOwner):
+        place.CopyFrom(_jid("", ""))
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    info = neonize.MessageInfo(
+        MessageSource=source, ID="", ServerID=0, Type="", Pushname="", Timestamp=now, Category="", Multicast=False,
+        MediaType="", Edit="",
+    )  # fmt: skip
+    event = neonize.UndecryptableMessage(Info=info, IsUnavailable=False, DecryptFailMode="DECRYPT_FAIL_SHOW")
+    data: bytes = event.SerializeToString()
+    return data + wire.text_field(_REASON, UndecryptableReason.UNREADABLE.value)
+
+
+def broken(code: int, data: bytes, own: Identity) -> Undecryptable | None:
+    """What is told of an event on which our own code failed; None when it was no message."""
+    return None if code == codes.RECEIPT else _without_content(data, own, UndecryptableReason.INTERNAL_ERROR)
+
+
+def _without_content(data: bytes, own: Identity, reason: UndecryptableReason) -> Undecryptable:
+    try:
+        head = _head(neonize.MessageInfo.FromString(wire.values(data, _INFO)[0]), own)
+    except Exception:  # noqa: BLE001 - nothing is known then, and that is told
+        head = {}
+    return Undecryptable(reason, **head)
+
+
+def of_message(message: Message, reason: UndecryptableReason) -> Undecryptable:
+    """What is told of a message that can be read and cannot be stored."""
+    head = {name: getattr(message, name) for name in _Head.__slots__}
+    return Undecryptable(reason, **head)
+
+
+def _message_id(text: str) -> MessageId:
+    """*text* where it is an id; another one, always the same, where it is empty or too long to be kept."""
+    if 0 < len(text) <= LONGEST_ID:
+        return MessageId(text)
+    return MessageId(f"{text[:32]}~{hashlib.sha256(text.encode()).hexdigest()[:32]}")
 
 
 _KINDS: Final = {
@@ -63,23 +222,28 @@ _KINDS: Final = {
 def read_receipt(event: Any) -> Receipt | None:
     """A `Neonize.Receipt` as a value; None for those between the account's own devices, retries and protocol parts."""
     kind = _KINDS.get(event.Type)
-    if kind is None or event.MessageSource.IsFromMe:
+    # An unknown type is left out of the field, which then reads as its first value.
+    if kind is None or not event.HasField("Type") or event.MessageSource.IsFromMe:
         return None
-    chat = event.MessageSource.Chat
-    timestamp = datetime.fromtimestamp(event.Timestamp, UTC)
-    return Receipt(tuple(event.MessageIDs), kind, f"{chat.User}@{chat.Server}", timestamp)
+    ids = tuple(text_of(one) for one in event.MessageIDs[:MOST_IDS])
+    return Receipt(ids, kind, party(event.MessageSource.Chat).jid, moment_of(event.Timestamp))
 
 
 def read_identity(device: bytes) -> Identity:
     """A `Neonize.Device` as a value."""
     me = neonize.Device.FromString(device)
-    phone = me.JID.User if me.HasField("JID") else ""
-    lid = me.LID.User if me.HasField("LID") else ""
-    return Identity(f"+{phone}" if phone else None, f"{lid}@{LID_SERVER}" if lid else None, me.PushName or None)
+    phone = text_of(me.JID.User) if me.HasField("JID") else ""
+    lid = text_of(me.LID.User) if me.HasField("LID") else ""
+    return Identity(
+        f"+{phone}" if phone else None, f"{lid}@{LID_SERVER}" if lid else None, text_of(me.PushName) or None
+    )
 
 
 def jid_bytes(user: str, server: str) -> bytes:
     """An account or group as the engine takes it."""
-    jid = neonize.JID(User=user, RawAgent=0, Device=0, Integrator=0, Server=server, IsEmpty=False)
-    data: bytes = jid.SerializeToString()
+    data: bytes = _jid(user, server).SerializeToString()
     return data
+
+
+def _jid(user: str, server: str) -> Any:
+    return neonize.JID(User=user, RawAgent=0, Device=0, Integrator=0, Server=server, IsEmpty=not user)

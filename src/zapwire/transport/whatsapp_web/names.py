@@ -18,6 +18,7 @@ from zapwire.transport.whatsapp_web.library import Library
 from zapwire.transport.whatsapp_web.messages import jid_bytes
 from zapwire.transport.whatsapp_web.protos import neonize
 from zapwire.transport.whatsapp_web.session import Session
+from zapwire.transport.whatsapp_web.texts import text_of
 
 DEADLINE: Final = 2.0
 """Seconds; the engine's store needs less than a millisecond."""
@@ -64,7 +65,7 @@ class Names:
         except (TransportError, TimeoutError):
             self._silent_until = now + LEFT_ALONE
             return ""
-        found: str = neonize.GetJIDFromStoreReturnFunction.FromString(answer).Jid.User
+        found = text_of(neonize.GetJIDFromStoreReturnFunction.FromString(answer).Jid.User)
         if found:
             self._known[address] = found
             if len(self._known) > REMEMBERED:

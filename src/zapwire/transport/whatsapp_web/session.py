@@ -21,7 +21,7 @@ from zapwire.transport.whatsapp_web.incoming import Incoming
 from zapwire.transport.whatsapp_web.last_words import LastWords
 from zapwire.transport.whatsapp_web.library import Library
 from zapwire.transport.whatsapp_web.log_lines import LogLine
-from zapwire.transport.whatsapp_web.messages import read_identity
+from zapwire.transport.whatsapp_web.messages import id_of, read_identity, unreadable_event, with_kind
 from zapwire.transport.whatsapp_web.spool import Spool
 from zapwire.transport.whatsapp_web.threads import in_thread, tell_loop
 
@@ -39,6 +39,8 @@ LOOK_UP_DEADLINE: Final = 5.0
 DRAIN_QUIET: Final = 0.2
 """Seconds of silence after a disconnect that say that the engine has told all it took."""
 DRAIN_DEADLINE: Final = 2.0
+UNAVAILABLE: Final = 256
+"""Log lines that are kept until their event comes, which waits behind 100 others at most."""
 _NUMBERS: Final = count()
 
 
@@ -84,6 +86,8 @@ class Session:
         """The engine has let go of the client and its thread has ended."""
         self.heard: float | None = None
         """When something last came in, by `time.monotonic`."""
+        self._unavailable: dict[str, str] = {}
+        """Messages that the log called unavailable, by id: of which kind; the event does not tell."""
         self.problem: TransportError | None = None
         """Why the engine's latest own attempt to reconnect failed; None after it worked."""
         self.logged_out = False
@@ -199,6 +203,8 @@ class Session:
             self._settled.set()
             tell_loop(self._loop, _finish, self.running, None)
             return
+        if code == codes.UNDECRYPTABLE and (kind := self._unavailable.pop(id_of(data) or "", None)) is not None:
+            data = with_kind(data, kind)
         if code in codes.ENDS:
             self.logged_out = self.logged_out or code == codes.LOGGED_OUT
             self.fail(endings.from_event(code))
@@ -212,6 +218,15 @@ class Session:
         error = log_lines.end_of_connection(line) or log_lines.store_problem(line)
         if error is not None:
             self.fail(error)
+            return
+        if (unavailable := log_lines.unavailable(line)) is not None:
+            self._unavailable[unavailable.id] = unavailable.kind
+            while len(self._unavailable) > UNAVAILABLE:
+                self._unavailable.pop(next(iter(self._unavailable)), None)
+            return
+        if (lost := log_lines.lost_message(line)) is not None:
+            # These lines are written where messages are dealt with, so that waiting here is back-pressure as well.
+            self.incoming.put(codes.UNDECRYPTABLE, unreadable_event(lost.sender, lost.chat))
             return
         problem = log_lines.reconnect_problem(line)
         if problem is not None:

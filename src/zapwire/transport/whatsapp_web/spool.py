@@ -33,6 +33,11 @@ _PURPOSE: Final = b"zapwire spool v1"
 _SALT: Final = 16
 _LENGTH: Final = 4
 _ASIDE: Final = ".damaged"
+_BROKEN: Final = ".aside"
+MOST_ASIDE: Final = 100
+"""Events of one bot that are kept aside; the oldest go."""
+LARGEST_ASIDE: Final = 16 << 20
+"""Bytes that they may take together."""
 
 
 class Segment:
@@ -151,6 +156,32 @@ class Spool:
         else:
             path.unlink(missing_ok=True)
 
+    def put_aside(self, code: int, data: bytes) -> str:
+        """Keep an event that our own code failed on, in a file of its own; returns its name. Raises OSError."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        number = max((_number(path) for path in self._put_aside()), default=0) + 1
+        path = self._folder / f"{self._bot}.{number}{_BROKEN}"
+        segment = Segment(path, self._bot, self._ring.sealing)
+        try:
+            segment.add(code.to_bytes(2, "big") + data)
+        except OSError:
+            segment.pending = 0
+            raise
+        finally:
+            segment.close()
+        self._prune_aside()
+        return path.name
+
+    def _put_aside(self) -> list[Path]:
+        return sorted(self._folder.glob(f"{self._bot}.*{_BROKEN}"), key=_number)
+
+    def _prune_aside(self) -> None:
+        room = LARGEST_ASIDE
+        for kept, path in enumerate(reversed(self._put_aside())):
+            room -= path.stat().st_size
+            if kept >= MOST_ASIDE or (room < 0 and kept):
+                path.unlink(missing_ok=True)
+
     def destroy(self) -> None:
         """Delete everything."""
         with self._lock:
@@ -158,7 +189,7 @@ class Spool:
                 self._segment.pending = 0
                 self._segment.close()
                 self._segment = None
-            for path in (*self.left(), *self._folder.glob(f"{self._bot}.*{_ASIDE}")):
+            for path in (*self.left(), *self._folder.glob(f"{self._bot}.*{_ASIDE}"), *self._put_aside()):
                 path.unlink(missing_ok=True)
 
     def _current(self) -> Segment:
@@ -189,8 +220,8 @@ class Spools:
 
 
 def left_in(folder: Path) -> list[Path]:
-    """The files of all bots that a dead process left in *folder*."""
-    return sorted(folder.glob("*.spool"))
+    """The files of all bots in *folder* that a dead process left, or in which events were put aside."""
+    return sorted((*folder.glob("*.spool"), *folder.glob(f"*{_BROKEN}")))
 
 
 def rekey(path: Path, ring: KeyRing) -> int:

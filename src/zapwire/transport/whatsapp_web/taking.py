@@ -12,12 +12,16 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
-from zapwire.errors import StoreError
-from zapwire.model import BotId
-from zapwire.transport.base import Emit, Receipt, Received, TransportEvent
+from zapwire.errors import StoreError, Unstorable
+from zapwire.model import BotId, UndecryptableReason
+from zapwire.tasks import Tasks
+from zapwire.transport.base import Emit, Received, Stored, TransportEvent, Withheld
+from zapwire.transport.whatsapp_web import aside
+from zapwire.transport.whatsapp_web.messages import of_message
 from zapwire.transport.whatsapp_web.spool import Spool
 
-Stored: TypeAlias = Received | Receipt
+Raw: TypeAlias = tuple[int, bytes]
+"""Event code and protobuf."""
 
 log = logging.getLogger(__name__)
 
@@ -29,23 +33,23 @@ TRY_AGAIN: Final = 1.0
 class Taking:
     """Hands one bot's events to *emit*; `close` ends what is under way."""
 
-    def __init__(self, bot: str, emit: Emit) -> None:
+    def __init__(self, bot: BotId, emit: Emit, spool: Spool | None = None) -> None:
+        """What *emit* cannot store is put aside in *spool*."""
         self._bot = bot
         self._emit = emit
+        self._spool = spool
         self._room = asyncio.Semaphore(AT_ONCE)
         self._telling = asyncio.Lock()
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way = Tasks()
 
-    async def store(self, event: Stored, done: Callable[[bool], None]) -> None:
-        """Begin to store *event*; *done* is told at the end whether it has been dealt with, False when `close` came
-        before. Returns when the next one may come.
+    async def store(self, event: Stored, raw: Raw, done: Callable[[bool], None]) -> None:
+        """Begin to store *event*, which was read from *raw*; *done* is told at the end whether it has been dealt with,
+        False when `close` came before. Returns when the next one may come.
         """
         await self._room.acquire()
-        task = asyncio.create_task(self._store(event), name=f"storing for {self._bot}")
-        self._under_way.add(task)
+        task = self._under_way.spawn(self._store(event, raw), f"storing for {self._bot}")
 
         def ended(task: asyncio.Task[None]) -> None:
-            self._under_way.discard(task)
             self._room.release()
             done(not task.cancelled())
 
@@ -59,29 +63,36 @@ class Taking:
 
     async def settle(self) -> None:
         """Wait until all that was begun is stored."""
-        if self._under_way:
-            await asyncio.wait(set(self._under_way))
+        await self._under_way.settled()
 
     async def close(self) -> None:
         """Give up what is not stored yet."""
-        for task in self._under_way:
-            task.cancel()
-        if self._under_way:
-            await asyncio.wait(set(self._under_way))
+        await self._under_way.cancel()
 
-    async def _store(self, event: Stored) -> None:
+    async def _store(self, event: Stored, raw: Raw) -> None:
+        try:
+            await self._insist(event)
+        except Exception as fault:  # noqa: BLE001 - whatever it is, it must not cost those behind it
+            await aside.keep(self._spool, self._bot, *raw, fault)
+        else:
+            return
+        if not isinstance(event, Received):
+            return
+        try:
+            await self._insist(Withheld(of_message(event.message, UndecryptableReason.INTERNAL_ERROR)))
+        except Exception:
+            log.exception("bot %s: that a message cannot be stored cannot be stored either", self._bot)
+
+    async def _insist(self, event: Stored) -> None:
         while True:
             try:
-                await self._emit(event)
+                return await self._emit(event)
+            except Unstorable:
+                raise
             except StoreError as error:
                 # Not given up: WhatsApp will not repeat it. Meanwhile the queue fills up, and then WhatsApp waits.
                 log.error("bot %s: what came in cannot be stored, trying again: %s", self._bot, error)  # noqa: TRY400
                 await asyncio.sleep(TRY_AGAIN)
-            except Exception:
-                log.exception("bot %s: something that came in is lost", self._bot)
-                return
-            else:
-                return
 
 
 async def read_back(
@@ -92,11 +103,11 @@ async def read_back(
     for path in spool.left():
         events = await asyncio.to_thread(spool.events, path)
         log.info("bot %s: goes through %d events that came in before the last end", bot, len(events))
-        taking = Taking(bot, emit)
+        taking = Taking(bot, emit, spool)
         try:
             for code, data in events:
                 if (event := await read(code, data)) is not None:
-                    await taking.store(event, lambda _: None)
+                    await taking.store(event, (code, data), lambda _: None)
             await taking.settle()
         finally:
             await taking.close()
