@@ -9,6 +9,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,9 @@ from tests.harness.keys import KEYS
 from zapwire.errors import NotFound, StoreError
 from zapwire.events import EventType
 from zapwire.model import BotId
-from zapwire.store import journal
+from zapwire.store import db, journal
 from zapwire.store.db import Database, Transaction
+from zapwire.store.values import Connection
 
 BOT = BotId("a")
 
@@ -80,6 +82,88 @@ async def test_nothing_is_told_when_the_commit_fails(tmp_path: Path):
         await database.write(lambda t: note(t, 2))
         assert wake.is_set()
         assert await numbers(database) == [2]
+
+
+async def test_a_raising_follow_up_costs_nobody_anything(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    async with Database.open(tmp_path / "db", KEYS) as database, asyncio.timeout(10):
+        followed: list[str] = []
+
+        def work(transaction: Transaction) -> str:
+            note(transaction, 1)
+            transaction.then.append(lambda: 1 / 0)
+            transaction.then.append(lambda: followed.append("the next"))
+            return "committed"
+
+        both = await asyncio.gather(database.write(work), database.write(lambda t: note(t, 2)))
+        assert both == ["committed", None]
+        assert followed == ["the next"]
+        assert "ZeroDivisionError" in caplog.text
+        await database.write(lambda t: note(t, 3))
+        assert await numbers(database) == [1, 2, 3]
+        assert [event.data["number"] for event in database.tail.after(0) or []] == [1, 2, 3]
+
+
+async def test_a_writer_that_fails_by_our_mistake_refuses_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    async with Database.open(tmp_path / "db", KEYS) as database, asyncio.timeout(10):
+        with monkeypatch.context() as patch:
+            patch.setattr(db, "_answer", lambda jobs, outcomes: 1 / 0)
+            with pytest.raises(StoreError, match="writer failed"):
+                await database.write(lambda t: note(t, 1))
+        assert "the database's writer failed; it is started again" in caplog.text
+        await database.write(lambda t: note(t, 2))
+        assert await numbers(database) == [1, 2]
+
+
+async def test_a_writer_that_is_gone_leaves_nobody_waiting(tmp_path: Path):
+    async with Database.open(tmp_path / "db", KEYS) as database, asyncio.timeout(10):
+        [writer] = [task for task in asyncio.all_tasks() if task.get_name() == "store-writer"]
+        held, going = threading.Event(), threading.Event()
+
+        def hold(_: Transaction) -> None:
+            going.set()
+            held.wait(10)
+
+        waiting = [asyncio.ensure_future(database.write(hold))]
+        await asyncio.to_thread(going.wait, 10)
+        waiting += [asyncio.ensure_future(database.write(lambda t: note(t, 1))) for _ in range(5)]
+        await asyncio.sleep(0)  # they stand in the queue
+        writer.cancel()
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert {type(result) for result in results} == {StoreError}
+        held.set()
+        with pytest.raises(StoreError, match="closed"):
+            await database.write(lambda t: note(t, 2))
+
+
+async def test_a_long_read_holds_up_neither_another_nor_a_look_up(tmp_path: Path):
+    async with Database.open(tmp_path / "db", KEYS) as database, asyncio.timeout(10):
+        await database.write(lambda t: note(t, 1))
+        loop, others = asyncio.get_running_loop(), [numbers, lambda at: at.look_up(journal.last_seq)]
+
+        def long(_: Connection) -> list[object]:
+            """Ends only when the others have."""
+            return [asyncio.run_coroutine_threadsafe(other(database), loop).result(5) for other in others]
+
+        assert await database.read(long) == [[1], 1]
+
+
+async def test_a_read_sees_one_state_of_the_database(tmp_path: Path):
+    async with Database.open(tmp_path / "db", KEYS) as database:
+        for number in range(10):
+            await database.write(lambda t, n=number: note(t, n))
+        loop = asyncio.get_running_loop()
+
+        def look(sql: Connection) -> tuple[int, int]:
+            floor = journal.floor(sql)
+            pruned = database.write(lambda t: journal.prune(t, 6))
+            asyncio.run_coroutine_threadsafe(pruned, loop).result(5)
+            found, _ = journal.read(sql, floor, 1)
+            return floor, found[0].seq
+
+        assert await database.read(look) == (0, 1)
+        assert await database.read(journal.floor) == 6
 
 
 async def test_a_reader_sees_only_what_is_committed_and_cannot_write(tmp_path: Path):
@@ -162,7 +246,7 @@ WRITER = """
 import asyncio, sys
 from pathlib import Path
 from zapwire.events import EventType
-from zapwire.store import journal
+from zapwire.store import db, journal
 from zapwire.store.db import Database
 from zapwire.vault.keys import KeyRing, MasterKey
 

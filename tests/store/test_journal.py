@@ -114,6 +114,7 @@ async def test_the_clock_may_jump_and_the_order_stays(tmp_path: Path, monkeypatc
 
 IDS, CHATS = st.sampled_from(["A", "B", "C"]), st.sampled_from(["1@lid", "2@lid"])
 FILES = itertools.count()
+PAUSES = st.integers(0, 10)
 COPIES = st.lists(st.tuples(IDS, CHATS, CHATS, st.booleans()), max_size=25)
 
 
@@ -140,13 +141,13 @@ async def test_a_repeat_is_dropped_only_once_the_first_copy_is_stored(tmp_path: 
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.sampled_from(["good", "raises", "dooms"]), min_size=2, max_size=12), st.randoms())
-async def test_writes_that_are_tried_again_keep_their_order(tmp_path: Path, fates: list[str], chance: random.Random):
-    """Each write fails once in its way, or not, and tries again after a moment of its own."""
+@given(st.lists(st.tuples(st.sampled_from(["good", "raises", "dooms"]), PAUSES, PAUSES), min_size=2, max_size=12))
+async def test_writes_that_are_tried_again_keep_their_order(tmp_path: Path, writes: list[tuple[str, int, int]]):
+    """Each write fails once in its way, or not, and tries again after a pause of its own; so many ms."""
     async with Database.open(tmp_path / f"{next(FILES)}.db", KEYS) as database:
         turn = None
 
-        async def write(number: int, fate: str, turn: Turn) -> None:
+        async def write(number: int, fate: str, again: int, turn: Turn) -> None:
             def failing(transaction: Transaction) -> None:
                 append(transaction, number=number)
                 if fate == "raises":
@@ -158,13 +159,13 @@ async def test_writes_that_are_tried_again_keep_their_order(tmp_path: Path, fate
                 with contextlib.suppress(StoreError):
                     return await database.write(turn.keep(run))
                 run = partial(append, number=number)
-                await asyncio.sleep(chance.random() / 100)
+                await asyncio.sleep(again / 1000)
 
         async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-            for number, fate in enumerate(fates):
+            for number, (fate, again, before_next) in enumerate(writes):
                 turn = Turn(turn)
-                group.create_task(write(number, fate, turn))
-                if chance.random() < 0.5:
-                    await asyncio.sleep(chance.random() / 100)
+                group.create_task(write(number, fate, again, turn))
+                if before_next:
+                    await asyncio.sleep(before_next / 1000)
         events, _ = await database.read(lambda sql: journal.read(sql, 0, 100))
-        assert [event.data["number"] for event in events] == list(range(len(fates)))
+        assert [event.data["number"] for event in events] == list(range(len(writes)))

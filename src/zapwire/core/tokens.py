@@ -59,7 +59,7 @@ class Tokens:
         known = self._good.get(digest)
         if known is not None and now - known[1] < _TRUSTED:
             return known[0]
-        token = await self._database.read(lambda sql: tokens.by_digest(sql, digest))
+        token = await self._database.look_up(lambda sql: tokens.by_digest(sql, digest))
         if token is None:
             self._good.pop(digest, None)
             return None

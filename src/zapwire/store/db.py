@@ -1,17 +1,19 @@
-"""The daemon's one SQLite file: one writer with group commit, one reader.
+"""The daemon's one SQLite file: one writer with group commit, a few readers.
 
 A write is a function of a `Transaction`. All writes queue up for one task; it takes whatever waits, runs each function
 under a savepoint of its own inside one `BEGIN IMMEDIATE` transaction, commits once, and only then answers the callers.
 So a function that raises undoes only its own work, and a burst of writes costs one fsync instead of one each. Nobody
 is answered, and no event is told, before the commit is on the disk (`synchronous=FULL`).
 
-Reads go to a second connection that cannot write and that sees only what is committed. A cancelled caller does not
-undo its write: a write that has begun is committed.
+Reads go to other connections, which cannot write and see only what is committed. A cancelled caller does not undo its
+write: a write that has begun is committed. What is deleted is hidden at once, and goes a little at a time in the
+background (`store/purging.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
@@ -20,25 +22,26 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import aiosqlite
-
 from zapwire.errors import StoreError, Unstorable
 from zapwire.events import Event
 from zapwire.measures import Timing
 from zapwire.store.database_file import errors, files
-from zapwire.store.preparing import prepare, prepare_reader
+from zapwire.store.preparing import prepare
+from zapwire.store.readers import ConnectionThread, Readers
 from zapwire.store.tail import Tail
-from zapwire.store.values import Connection, Damages, connect
+from zapwire.store.values import Connection, Damages
+from zapwire.tasks import spawn, supervise
 from zapwire.vault.keys import KeyRing
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-BUSY_TIMEOUT = 5.0
-"""Seconds to wait for the command line's short writes (`zapwire token create`) to the same file."""
 BATCH = 256
 """Most writes in one commit: bounds how long the first of them waits for the last."""
 QUEUE = 2048
 """Most writes that wait; beyond it callers wait for a place."""
+WRITER_AGAIN = 0.1
+"""Seconds until a writer that failed by a mistake of ours goes on."""
 
 
 _REFUSALS = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
@@ -56,20 +59,12 @@ class Transaction:
         """Journal entries to publish once this is committed."""
         self.then: list[Callable[[], None]] = []
         """What to do on the event loop once this is committed and before it is published: whoever hears of an event
-        and asks finds memory up to date. Must not raise."""
+        and asks finds memory up to date. What one of them raises is logged, and the others are done."""
 
 
 def beat(transaction: Transaction) -> None:
     """Write something that changes nothing: an empty transaction commits on a full disk, too."""
     transaction.sql.execute("UPDATE vault SET one = one")
-
-
-class _Connection(aiosqlite.Connection):
-    """aiosqlite's connection thread, entered once per function instead of once per statement."""
-
-    async def call(self, function: Callable[[Connection], T]) -> T:
-        result: T = await self._execute(function, self._conn)  # type: ignore[no-untyped-call]
-        return result
 
 
 class _Job(Generic[T]):
@@ -83,11 +78,12 @@ class _Job(Generic[T]):
 class Database:
     """The open database; made by `open`."""
 
-    def __init__(self, writer: _Connection, reader: _Connection, tail: Tail, damages: Damages) -> None:
+    def __init__(self, writer: ConnectionThread, readers: Readers, tail: Tail, damages: Damages) -> None:
         self._writer = writer
-        self._reader = reader
+        self._readers = readers
         self._queue: asyncio.Queue[_Job[Any] | None] = asyncio.Queue(QUEUE)
         self._closing = False
+        self._ended = False
         self.commits = Timing()
         """Each with all writes that it held."""
         self.writes = 0
@@ -106,18 +102,17 @@ class Database:
         when it cannot be used at all.
         """
         with errors(path), files(path, shared=shared):
-            async with _connect(path) as writer, _connect(path) as reader:
+            async with ConnectionThread(path) as writer:
                 damages = Damages()
                 last_seq = await writer.call(partial(prepare, keys, damages=damages))
-                await reader.call(partial(prepare_reader, keys, damages=damages))
-                database = cls(writer, reader, Tail(last_seq), damages)
-                task = asyncio.create_task(database._write_all(), name="store-writer")
-                try:
-                    yield database
-                finally:
-                    database._closing = True
-                    await database._queue.put(None)
-                    await task
+                values = await writer.call(lambda sql: sql.values)
+                async with Readers.open(path, values) as readers:
+                    database = cls(writer, readers, Tail(last_seq), damages)
+                    task = spawn(database._serve(), "store-writer")
+                    try:
+                        yield database
+                    finally:
+                        await database._close(task)
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """Run *work* in a transaction; returns its result once that is committed.
@@ -129,33 +124,72 @@ class Database:
             raise StoreError("the database is closed")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         await self._queue.put(_Job(work, future))
+        if self._ended:
+            self._refuse_all()
         return await future
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """Run *work* on the reading connection, which sees all that is committed."""
+        """Run *work* on a reading connection: one state of the database, with all that is committed."""
         try:
-            return await self._reader.call(work)
+            return await self._readers.read(work)
         except sqlite3.Error as error:
             raise StoreError(f"cannot read the database: {error}") from error
+
+    async def look_up(self, work: Callable[[Connection], T]) -> T:
+        """Like `read`, for what finds a row or two by an index: it never waits for anything long."""
+        try:
+            return await self._readers.look_up(work)
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot read the database: {error}") from error
+
+    async def _close(self, task: asyncio.Task[None]) -> None:
+        """Commit what was handed in, and end the writer."""
+        self._closing = True
+        if not self._ended:
+            await self._queue.put(None)
+        await asyncio.wait([task])
+
+    async def _serve(self) -> None:
+        """Be the writer. However it ends, nobody is left waiting."""
+        try:
+            await supervise("the database's writer", self._write_all, first=WRITER_AGAIN, longest=WRITER_AGAIN)
+        finally:
+            self._closing = self._ended = True
+            self._refuse_all()
+
+    def _refuse_all(self) -> None:
+        while not self._queue.empty():
+            job = self._queue.get_nowait()
+            if job is not None:
+                _refuse([job], StoreError("the database is closed"))
 
     async def _write_all(self) -> None:
         last = False
         while not last:
             jobs, last = await self._take()
-            if not jobs:
-                continue
-            began = time.monotonic()
             try:
-                outcomes, done = await self._writer.call(partial(_run, jobs))
-            except Exception as error:  # noqa: BLE001 - whatever it was, the callers are told and the next may work
-                _refuse(jobs, StoreError(f"cannot write the database: {error}"))
-                continue
-            self.commits.add(time.monotonic() - began)
-            self.writes += len(jobs)
-            for step in done.then:
+                await self._commit(jobs)
+            finally:  # a mistake of ours must not leave them waiting; usually they have their answers
+                _refuse(jobs, StoreError("the database's writer failed, see the log"))
+
+    async def _commit(self, jobs: list[_Job[Any]]) -> None:
+        if not jobs:
+            return
+        began = time.monotonic()
+        try:
+            outcomes, done = await self._writer.call(partial(_run, jobs))
+        except Exception as error:  # noqa: BLE001 - whatever it was, the callers are told and the next may work
+            _refuse(jobs, StoreError(f"cannot write the database: {error}"))
+            return
+        self.commits.add(time.monotonic() - began)
+        self.writes += len(jobs)
+        for step in done.then:
+            try:
                 step()
-            self.tail.publish(done.told)
-            _answer(jobs, outcomes)
+            except Exception:  # it is committed, and others wait
+                log.exception("what had to follow a commit failed")
+        self.tail.publish(done.told)
+        _answer(jobs, outcomes)
 
     async def _take(self) -> tuple[list[_Job[Any]], bool]:
         """Wait for one job, and take with it what else is there. Also: was that the last."""
@@ -225,10 +259,3 @@ def _refuse(jobs: list[_Job[Any]], error: StoreError) -> None:
     for job in jobs:
         if not job.future.done():
             job.future.set_exception(error)
-
-
-@asynccontextmanager
-async def _connect(path: Path) -> AsyncIterator[_Connection]:
-    connection = _Connection(partial(connect, path, BUSY_TIMEOUT), 64)
-    async with connection:
-        yield connection

@@ -42,9 +42,9 @@ def prepare(keys: KeyRing | None, sql: Connection, damages: Damages | None = Non
     return int(row[0]) if row else 0
 
 
-def prepare_reader(keys: KeyRing | None, sql: Connection, damages: Damages) -> None:
+def prepare_reader(values: Values, sql: Connection) -> None:
     """Make a new connection fit for reading, and for nothing else."""
-    sql.values = Values(None if keys is None else sealing.choose(sql, keys), damages)
+    sql.values = values
     sql.execute("PRAGMA query_only = ON")
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from zapwire.errors import StoreError
 from zapwire.store import sealing
 from zapwire.store.database_file import errors, files
-from zapwire.store.db import BUSY_TIMEOUT
 from zapwire.store.preparing import prepare, scour
+from zapwire.store.readers import BUSY_TIMEOUT
 from zapwire.store.values import Connection, connect
 from zapwire.vault.columns import Columns
 from zapwire.vault.keys import KeyRing
