@@ -53,4 +53,5 @@ $(VENV)/.dev-installed: $(VENV)/bin/python requirements-dev.lock pyproject.toml
 	$(BIN)/pip install --quiet --require-hashes -r requirements-dev.lock
 	$(BIN)/pip install --quiet --no-deps -e .
 	@tools/find-chromium >/dev/null
+	@tools/find-systemd-analyze >/dev/null
 	@touch $(VENV)/.run-installed $@

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, NoReturn
 
+from zapwire import hardening
 from zapwire.core.process import Process
 
 LEAST_UPTIME: Final = 600.0
@@ -55,6 +56,7 @@ def execute_again() -> NoReturn:
     """Replace this process by the same program with the same arguments and the environment it was started with."""
     sys.stdout.flush()
     sys.stderr.flush()
+    hardening.allow_looking_in()
     if sys.stdout.fileno() != 1:  # diverted from the engine (transport/whatsapp_web/stdout.py)
         os.dup2(sys.stdout.fileno(), 1)
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], dict(_first_environment()))  # noqa: S606

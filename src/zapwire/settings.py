@@ -162,6 +162,11 @@ class Settings(BaseSettings):
     recycle_when_descriptors: int | None = Field(
         None, ge=64, description="Open file descriptors beyond which the daemon renews itself."
     )
+    core_dumps: bool = Field(
+        default=False,
+        description="Let the system write core dumps of the daemon, which hold keys, tokens and messages; for "
+        "debugging only.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least severe log lines to write; DEBUG may show phone numbers."
     )

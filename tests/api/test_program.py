@@ -353,3 +353,15 @@ async def test_a_sandbox_of_its_own_knows_no_secret(tmp_path: Path) -> None:
         known = Path(f"/proc/{program.process.pid}/environ").read_text()
         await program.end()
     assert not any(secret in known for secret in SECRETS.values())
+
+
+@pytest.mark.parametrize(("variables", "allowed"), [({}, False), ({"ZAPWIRE_CORE_DUMPS": "true"}, True)])
+async def test_a_crash_leaves_no_core_unless_that_is_wanted(
+    tmp_path: Path, variables: dict[str, str], allowed: bool
+) -> None:
+    async with zapwire(tmp_path, "serve", **variables) as daemon:
+        await daemon.line("zapwire listening on")
+        limits = Path(f"/proc/{daemon.process.pid}/limits").read_text()
+        assert bool(re.search(r"Max core file size +0 +0 ", limits)) != allowed
+        code, _ = await daemon.end(signal.SIGABRT)
+        assert code == -signal.SIGABRT

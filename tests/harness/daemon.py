@@ -32,6 +32,8 @@ class Daemon:
             "ZAPWIRE_ADMIN_TOKEN": self.token,
             "ZAPWIRE_WEBHOOK_ALLOW_NETWORKS": "127.0.0.0/8",
             "PYTHONUNBUFFERED": "1",
+            # tests look into its /proc; who is not root may do so only then
+            **({"ZAPWIRE_CORE_DUMPS": "true"} if os.geteuid() != 0 else {}),
             **env,
         }
         if descriptor is not None:

@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from zapwire import __version__, logs, settings
+from zapwire import __version__, hardening, logs, settings
 from zapwire.cli import bots, keys, tokens
 from zapwire.cli.doctor import doctor
 from zapwire.cli.where import FILE, where
@@ -69,6 +69,8 @@ def serve(*, config: Path | None, sandbox: bool, **options: Any) -> None:
     process = None
     with ExitStack() as stack:
         chosen = settings.load(options, config)
+        if not chosen.core_dumps:
+            hardening.refuse_core_dumps()
         if sandbox:
             if chosen.whatsapp_server is not None:
                 raise SettingsError("--sandbox and whatsapp_server exclude each other", field="whatsapp_server")

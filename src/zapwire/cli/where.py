@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from zapwire import settings
+from zapwire import hardening, settings
 from zapwire.errors import SettingsError
 from zapwire.settings import Settings
 
@@ -27,7 +27,10 @@ def where(command: F) -> F:
 
 def load(options: dict[str, Any]) -> Settings:
     """The settings that the options of `where` lead to. Raises `SettingsError`."""
-    return settings.load({name: value for name, value in options.items() if name != "config"}, options.get("config"))
+    chosen = settings.load({name: value for name, value in options.items() if name != "config"}, options.get("config"))
+    if not chosen.core_dumps:
+        hardening.refuse_core_dumps()
+    return chosen
 
 
 def existing(options: dict[str, Any]) -> Settings:

@@ -29,6 +29,9 @@ def warn_if_few_are_left() -> None:
     if sys.platform != "linux":
         return
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    used = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are not looked at
+    try:
+        used = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are not looked at
+    except OSError:  # not one more can be opened
+        used = limit
     if used > limit * NEARLY_USED_UP:
         log.warning("%d of %d file descriptors are in use; restart the daemon or raise the limit", used, limit)
