@@ -69,6 +69,15 @@ async def test_phones_are_created_once_and_listed(admin: Admin):
     assert await admin.call("GET", f"/phones/{ANA}") == ana
 
 
+async def test_numbers_are_taken_as_people_write_them(admin: Admin):
+    status, made = await admin.ask("POST", "/phones", {"phone": "+55 11 99876-5432", "push_name": "Bia"})
+    assert (status, made["phone"]) == (201, "5511998765432")
+    await admin.call("POST", "/phones", {"phone": BOB})
+    await admin.call("POST", f"/phones/{BOB}/send", {"to": "+55 (11) 99876-5432", "text": "oi"})
+    page = await admin.call("GET", "/phones/5511998765432/inbox", params={"wait": 10})
+    assert page["messages"][0]["text"] == "oi"
+
+
 async def test_a_reader_waits_for_the_next_message(admin: Admin, two: None):
     waiting = asyncio.create_task(admin.call("GET", f"/phones/{BOB}/inbox", params={"after": 0, "wait": 20}))
     await admin.call("POST", f"/phones/{BOB}/typing", {"to": ANA})

@@ -6,10 +6,13 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Literal
 
+import pytest
 import pytest_asyncio
 from playwright.async_api import Page, async_playwright, expect
 
+from tests.harness.axe import axe_faults
 from tests.sandbox.wire_client import WireClient
 from zapwire.sandbox.node import Jid
 from zapwire.sandbox.phones.compose import Media, Outgoing
@@ -117,3 +120,31 @@ async def test_mistakes_are_told_in_words(page: Page, sandbox: RunningSandbox) -
     await page.get_by_label("Message").fill("anyone?")
     await page.get_by_role("button", name="Send").click()
     await expect(page.get_by_role("alert")).to_contain_text("not on WhatsApp")
+
+
+async def test_a_refusal_stays_until_something_else_is_tried(page: Page, sandbox: RunningSandbox) -> None:
+    await page.get_by_label("Number").fill("12")
+    await page.get_by_role("button", name="New phone").click()
+    problem = page.get_by_role("alert")
+    await expect(problem).to_contain_text("5 to 15 digits")
+    async with page.expect_response("**/admin/phones"):  # the next look at the list of phones
+        pass
+    await expect(problem).to_contain_text("5 to 15 digits")
+    await page.get_by_label("Number").fill("+55 11 99876-5432")
+    await page.get_by_role("button", name="New phone").click()
+    await expect(page.locator("#who")).to_contain_text("5511998765432")
+    await expect(problem).to_be_hidden()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_the_phones_pass_axe(page: Page, sandbox: RunningSandbox, scheme: Literal["light", "dark"]) -> None:
+    ana, bob = (await sandbox.phones.ensure(ANA, "Ana"))[0], (await sandbox.phones.ensure(BOB, "Bob"))[0]
+    await bob.send(Outgoing(to=ANA, text="hello"))
+    await ana.send(Outgoing(to=BOB, text="hello yourself"))
+    await page.emulate_media(color_scheme=scheme)
+    await page.locator("#phones").get_by_text("Ana").click()
+    await page.locator("#chats").get_by_text("Bob").click()
+    await expect(page.locator("#messages li.mine .ticks")).to_be_visible()
+    await bob.read()
+    await expect(page.locator("#messages li.mine .ticks.read")).to_be_visible()
+    assert await axe_faults(page) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +15,14 @@ from zapwire.sandbox.node import MAX_DEVICE, Jid, Node
 PHONE_SERVER: Final = "s.whatsapp.net"
 LID_SERVER: Final = "lid"
 PHONE_SERVERS: Final = frozenset({PHONE_SERVER, "c.us"})
+
+
+_FORMATTING: Final = re.compile(r"[\s+().-]")
+
+
+def digits_of(number: str) -> str:
+    """A phone number as people write it, without the plus sign, blanks, brackets and dashes."""
+    return _FORMATTING.sub("", number)
 
 
 class Endpoint(Protocol):

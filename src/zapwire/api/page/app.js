@@ -13,6 +13,7 @@ let sandbox = null;
 let stopFollowing = null;
 let qrExpires = null;
 let opened = 0; // the journal's end when the page opened
+let isLive = true; // does the daemon answer; else what is shown is what was last known
 
 // ---- entering and leaving
 
@@ -32,14 +33,35 @@ async function enter() {
   select(selected ?? bots.keys().next().value ?? null);
   stopFollowing = follow(Math.max(0, opened - HISTORY), {
     onEvent: take,
-    onLive: (live) => {
-      // a restarted daemon has its sandbox elsewhere
-      if (live && $("live").classList.contains("off")) loadSandbox().then(drawTalk);
-      say($("live"), live ? "live" : "connection lost, trying again");
-      $("live").classList.toggle("off", !live);
-    },
+    onLive: showLive,
     onRefused: () => leave("The token was revoked."),
   });
+}
+
+async function showLive(live) {
+  const isBack = live && !isLive;
+  if (live !== isLive) {
+    say($("offline"), live ? null : `The daemon does not answer since ${clock(new Date())}. What is shown is what was last known.`);
+    isLive = live;
+    drawBots();
+    drawBot();
+  }
+  say($("live"), live ? "live" : "connection lost, trying again");
+  $("live").classList.toggle("off", !live);
+  if (!isBack) return;
+  await loadSandbox(); // a restarted daemon has its sandbox elsewhere
+  await loadBots();
+  drawTalk();
+}
+
+// What happened while the page was away may be more than the events that still come.
+async function loadBots() {
+  const { bots: all } = await call("GET", "/v1/bots");
+  bots.clear();
+  for (const one of all) bots.set(one.id, one);
+  if (selected !== null && !bots.has(selected)) return select(bots.keys().next().value ?? null);
+  drawBots();
+  drawBot();
 }
 
 function leave(why, forget = why !== OFFLINE) {
@@ -50,7 +72,9 @@ function leave(why, forget = why !== OFFLINE) {
   talks.clear();
   selected = null;
   $("desk").hidden = $("forget").hidden = true;
+  isLive = true;
   say($("live"), null);
+  say($("offline"), null);
   $("login").hidden = false;
   $("token").value = "";
   $("token").focus();
@@ -71,10 +95,12 @@ async function loadSandbox() {
 // ---- events
 
 function take(event) {
-  drawEvent(event);
+  if (event.type !== "stream.gap") drawEvent(event);
   const { type, bot, data } = event;
   const isNews = event.seq > opened; // what happened before is in the list of bots already
-  if (type === "bot.state" && isNews) takeBot(data);
+  if (type === "stream.gap") return void loadBots();
+  if ((type === "bot.state" || type === "bot.created") && isNews) takeBot(data);
+  if (type === "bot.deleted" && isNews) dropBot(bot);
   if (type === "bot.qr" && isNews && bot === selected) showQr();
   if (type === "message.received") remember(bot, { ...data, mine: data.from_me, who: partyName(data.sender) });
   if (type === "message.status") remember(bot, { ...data, mine: true, timestamp: data.created_at });
@@ -91,13 +117,19 @@ function takeBot(next) {
   }
 }
 
+function dropBot(id) {
+  bots.delete(id);
+  talks.delete(id);
+  if (id === selected) return select(bots.keys().next().value ?? null);
+  drawBots();
+}
+
 async function refresh(id) {
   try {
     bots.set(id, await call("GET", path(id)));
   } catch (error) {
     if (error.status !== 404) throw error;
-    bots.delete(id);
-    if (id === selected) return select(bots.keys().next().value ?? null);
+    return dropBot(id);
   }
   drawBots();
   if (id === selected) drawBot();
@@ -114,6 +146,7 @@ function remember(id, message) {
 // ---- drawing
 
 function select(id) {
+  if (id !== selected) $("send").reset(); // what was typed was meant for the other bot
   selected = id;
   say($("code"), null);
   $("code-hint").hidden = true;
@@ -126,7 +159,7 @@ function drawBots() {
   $("no-bots").hidden = bots.size > 0;
   const rows = [...bots.values()].map((one) =>
     el("li", {}, el("button", { type: "button", className: "bot-row", ariaCurrent: one.id === selected ? "true" : null,
-      data: { bot: one.id }, onclick: () => select(one.id) }, el("span", { className: "bot-id" }, one.name), badge(one))));
+      data: { bot: one.id }, onclick: () => select(one.id) }, el("span", { className: "bot-id" }, one.name), badge(one, isLive))));
   const focused = document.activeElement?.dataset?.bot;
   $("bots").replaceChildren(...rows);
   if (focused) $("bots").querySelector(`[data-bot="${CSS.escape(focused)}"]`)?.focus();
@@ -140,7 +173,7 @@ function drawBot() {
   if (!one) return void ($("pairing").hidden = true);
   $("bot-name").textContent = one.name;
   $("bot-account").textContent = [one.id, one.phone, one.push_name].filter((x, i, all) => x && x !== one.name && all.indexOf(x) === i).join(" · ");
-  $("bot-state").replaceChildren(badge(one));
+  $("bot-state").replaceChildren(badge(one, isLive));
   const alert = alarm(one);
   say($("bot-alert"), alert && sentence(alert));
   tickReason();
@@ -276,9 +309,7 @@ $("bot").addEventListener("click", (event) => {
   attempt(event.target, async () => {
     if (what === "delete") {
       await call("DELETE", path(id));
-      bots.delete(id);
-      talks.delete(id);
-      return select(bots.keys().next().value ?? null);
+      return dropBot(id);
     }
     await call("POST", path(id, `/${what}`));
     await refresh(id);

@@ -18,7 +18,7 @@ function words(schema) {
 }
 
 function table(rows) {
-  return el("div", { className: "scroll" }, el("table", {}, el("tbody", {}, ...rows.map((cells) =>
+  return el("div", { className: "scroll", tabIndex: 0 }, el("table", {}, el("tbody", {}, ...rows.map((cells) =>
     el("tr", {}, ...cells.map((cell) => el("td", {}, cell)))))));
 }
 
@@ -40,7 +40,7 @@ function curl(method, path, operation) {
     const required = (schema.required ?? []).map((name) => [name, "..."]);
     lines.push(`--json '${JSON.stringify(Object.fromEntries(required))}'`);
   }
-  return el("pre", {}, lines.join(" \\\n  "));
+  return el("pre", { tabIndex: 0 }, lines.join(" \\\n  "));
 }
 
 function section(title, ...content) {

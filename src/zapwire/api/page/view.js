@@ -31,7 +31,20 @@ const WORDS = {
   connected: "Connected",
   reconnecting: "Reconnecting",
   logged_out: "Logged out",
-  blocked: "Blocked by WhatsApp",
+  blocked: "Blocked",
+};
+
+// Who or what blocks a bot, by the code of its state.
+const BLOCKED = {
+  banned: "Banned by WhatsApp",
+  locked: "Blocked by WhatsApp",
+  refused: "Blocked by WhatsApp",
+  outdated: "Blocked: update needed",
+  replaced: "Session used elsewhere",
+  silent: "WhatsApp does not answer",
+  passkey: "Passkey needed",
+  importing: "Import not finished",
+  "auth-damaged": "Auth state damaged",
 };
 
 const TONE = {
@@ -44,12 +57,13 @@ const TONE = {
   blocked: "bad",
 };
 
-export const stateWords = (state) => WORDS[state] ?? state;
+export const stateWords = (bot) => (bot.state === "blocked" && BLOCKED[bot.code]) || (WORDS[bot.state] ?? bot.state);
 
-// A connected bot with something the matter is not shown as a good one.
-export function badge(bot) {
+// A connected bot with something the matter is not shown as a good one, and nothing is while the daemon does not answer.
+export function badge(bot, isLive = true) {
   const ill = bot.state === "connected" && bot.code;
-  const words = ill ? "Connected, but not well" : stateWords(bot.state);
+  const words = ill ? "Connected, but not well" : stateWords(bot);
+  if (!isLive) return el("span", { className: "badge still", title: "Last known state" }, `Last known: ${words}`);
   return el("span", { className: `badge ${ill ? "bad" : TONE[bot.state] ?? "still"}` }, words);
 }
 
@@ -57,7 +71,7 @@ export function badge(bot) {
 export function alarm(bot) {
   if (bot.state === "connected" && bot.code) return `Not well: ${bot.reason}`;
   const limit = bot.state === "connected" ? bot.restriction : null;
-  return limit ? limit.reason + (limit.until ? `; tried again at ${clock(limit.until)}` : "") : null;
+  return limit ? limit.reason + (limit.until ? `; next try at ${clock(limit.until)}` : "") : null;
 }
 
 const MESSAGE_WORDS = {
@@ -84,7 +98,7 @@ export function gist(event) {
   const data = event.data;
   switch (event.type) {
     case "bot.state":
-      return stateWords(data.state) + (data.reason ? `: ${data.reason}` : "");
+      return stateWords(data) + (data.reason && data.reason !== stateWords(data).toLowerCase() ? `: ${data.reason}` : "");
     case "bot.unhealthy":
       return `not answered: ${data.reason}`;
     case "bot.healthy":

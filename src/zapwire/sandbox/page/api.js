@@ -1,5 +1,6 @@
-// Calls of the admin API; a refusal is shown in the page's header.
+// Calls of the admin API; a refusal is shown in the page's header until something else is tried.
 
+const SILENT = "The sandbox does not answer.";
 const problem = document.getElementById("problem");
 
 export async function call(method, path, body) {
@@ -9,16 +10,16 @@ export async function call(method, path, body) {
   try {
     answer = await fetch("/admin" + path, options);
   } catch (error) {
-    show("The sandbox does not answer.");
+    show(SILENT);
     throw error;
   }
+  if (problem.textContent === SILENT) show("");
   const text = await answer.text();
   const value = text ? JSON.parse(text) : null;
   if (!answer.ok) {
     show(value?.detail ?? `The sandbox answered ${answer.status}.`);
     throw new Error(problem.textContent);
   }
-  show("");
   return value;
 }
 
@@ -32,6 +33,7 @@ export function onSubmit(id, send) {
   const form = document.getElementById(id);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
+    show("");
     try {
       await send(Object.fromEntries(new FormData(form)));
       form.reset();

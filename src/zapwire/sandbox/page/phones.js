@@ -179,7 +179,7 @@ onSubmit("code", async ({ code }) => {
   $("link").open = false;
   await refresh();
 });
-onSubmit("open", async ({ to }) => openChat(to.replace(/^\+/, "")));
+onSubmit("open", async ({ to }) => openChat(to.includes("@") ? to.trim() : to.replace(/[\s+().-]/g, "")));
 onSubmit("write", async ({ text }) => {
   clearTimeout(typingTimer);
   typingTimer = 0;

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+from zapwire.sandbox.accounts import digits_of
 from zapwire.sandbox.node import Attr, Jid, Node
 from zapwire.sandbox.phones.errors import BadRequest, NotOnWhatsApp
 from zapwire.sandbox.phones.line import Line
@@ -26,7 +27,7 @@ class GroupActions:
     def _members(self, numbers: Iterable[str]) -> list[Node]:
         nodes = []
         for number in numbers:
-            account = self._line.network.account_of(Jid(number.removeprefix("+"), "s.whatsapp.net"))
+            account = self._line.network.account_of(Jid(digits_of(number), "s.whatsapp.net"))
             if account is None:
                 raise NotOnWhatsApp(f"{number} is not on WhatsApp")
             attrs: dict[str, Attr] = {"jid": account.lid_jid, "phone_number": account.phone_jid}

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from typing import Any, Final
 
-from zapwire.sandbox.accounts import Account
+from zapwire.sandbox.accounts import Account, digits_of
 from zapwire.sandbox.app_state_patch import AppStateKey
 from zapwire.sandbox.node import Jid, Node
 from zapwire.sandbox.phones.compose import Composer, Outgoing
@@ -145,7 +145,7 @@ class Phone:
     def chat(self, to: str) -> Jid:
         """The address of a phone number or of an address; raises NotOnWhatsApp."""
         try:
-            jid = Jid.parse(to) if "@" in to else Jid(to.removeprefix("+"), "s.whatsapp.net")
+            jid = Jid.parse(to) if "@" in to else Jid(digits_of(to), "s.whatsapp.net")
         except ValueError as error:
             raise NotOnWhatsApp(f"{to} is no phone number and no address") from error
         if jid.server == GROUP_SERVER:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from zapwire.sandbox.accounts import digits_of
 from zapwire.sandbox.app_state_patch import AppStateKey
 from zapwire.sandbox.phones.errors import BadRequest, PhoneError, UnknownPhone
 from zapwire.sandbox.phones.inbox import Entry
@@ -37,14 +38,14 @@ class Phones:
 
     def get(self, number: str) -> Phone:
         """The phone with this number; raises UnknownPhone."""
-        phone = self._phones.get(number.removeprefix("+"))
+        phone = self._phones.get(digits_of(number))
         if phone is None:
             raise UnknownPhone(f"there is no virtual phone {number}")
         return phone
 
     async def ensure(self, number: str, push_name: str = "") -> tuple[Phone, bool]:
         """The phone with this number, and whether it is new. Raises BadRequest when it is no number."""
-        digits = number.removeprefix("+")
+        digits = digits_of(number)
         if digits in self._phones:
             phone = self._phones[digits]
             phone.account.push_name = push_name or phone.account.push_name
