@@ -98,7 +98,13 @@ async def _run(settings: Settings, say: Say, sandbox_process: int | None) -> boo
         run = Run.begin(settings.sessions_dir, settings.database_file)
         await tell_start(database, run.start)
         core = await stack.enter_async_context(
-            open_core(database, transports, limits=_limits(settings), webhook_networks=settings.webhook_allow_networks)
+            open_core(
+                database,
+                transports,
+                limits=_limits(settings),
+                webhook_networks=settings.webhook_allow_networks,
+                proxy_networks=settings.proxy_allow_networks,
+            )
         )
         await stack.enter_async_context(_states_in_log(core.live))
         fixed = [settings.admin_token.get_secret_value()] if settings.admin_token else []

@@ -124,6 +124,11 @@ class Settings(BaseSettings):
         description="Networks inside yours that webhooks may go to, separated by commas, like 127.0.0.0/8,::1/128; "
         "by default only what the whole Internet can reach.",
     )
+    proxy_allow_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
+        (),
+        description="Networks inside yours in which proxies of bots may be, separated by commas, like 127.0.0.0/8; "
+        "by default only what the whole Internet can reach.",
+    )
     max_body: int = Field(1 << 20, ge=1024, le=1 << 30, description="Largest request body taken, in bytes.")
     max_streams: int = Field(
         100,
@@ -182,7 +187,7 @@ class Settings(BaseSettings):
     def _read_list(cls, value: object) -> object:
         return tuple(part.lower() for part in _parts(value, "names"))
 
-    @field_validator("webhook_allow_networks", mode="before")
+    @field_validator("webhook_allow_networks", "proxy_allow_networks", mode="before")
     @classmethod
     def _read_networks(cls, value: object) -> object:
         try:

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from aiohttp.abc import AbstractResolver, ResolveResult
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.receiver import receiver
 from tests.core.scripted import LOOPBACK, world
-from zapwire.core.guard import Forbidden, Guard
+from zapwire.core import names
+from zapwire.core.guard import PROXIES, Forbidden, Guard
+from zapwire.core.proxies import Proxies
 from zapwire.errors import InvalidInput
 
 INSIDE = [
@@ -122,34 +123,28 @@ async def test_a_new_endpoint_is_checked_and_so_is_a_changed_one(tmp_path: Path)
         assert (await at.core.deliveries.test(endpoint.id))[1].error == "its name cannot be resolved"
 
 
-class Rebinding(AbstractResolver):
-    """A name server that answers something else each time."""
+async def test_a_name_that_resolves_to_something_else_the_next_time_gains_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(names, "FRESH", 0.0)
+    answers = ["127.0.0.2", "127.0.0.2", "127.0.0.1"]
 
-    def __init__(self, *answers: str) -> None:
-        self.answers = list(answers)
-        self.asked = 0
+    def rebinding(*_: Any, **__: Any) -> list[Any]:
+        """A name server that answers something else after a while."""
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (answers.pop(0), 0))]
 
-    async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_INET) -> list[ResolveResult]:
-        self.asked += 1
-        address = self.answers.pop(0)
-        return [ResolveResult(hostname=host, host=address, port=port, family=socket.AF_INET, proto=0, flags=0)]
-
-    async def close(self) -> None:
-        pass
-
-
-async def test_a_name_that_resolves_to_something_else_the_next_time_gains_nothing(tmp_path: Path):
-    resolver = Rebinding("127.0.0.2", "127.0.0.1")
     networks = [ipaddress.ip_network("127.0.0.2/32")]
-    async with receiver() as hook, world(tmp_path / "db", resolver=resolver, webhook_networks=networks) as at:
+    async with (
+        receiver() as hook,
+        world(tmp_path / "db", names=names.Names(rebinding), webhook_networks=networks) as at,
+    ):
         endpoint, _ = await at.core.endpoints.create(f"http://rebinding.invalid:{hook.port}/hook")
         _, first = await at.core.deliveries.test(endpoint.id)
         assert first.error == "cannot be reached: Connection refused"  # allowed, but nobody is there
-        at.core.deliveries._couriers._means.session.connector.clear_dns_cache()
         _, second = await at.core.deliveries.test(endpoint.id)
         assert second.error is not None
         assert "not allowed" in second.error
-        assert resolver.asked == 2
+        assert answers == []
         assert hook.got == []
 
 
@@ -160,3 +155,49 @@ async def test_a_redirect_to_the_inside_is_not_followed(tmp_path: Path):
         _, outcome = await at.core.deliveries.test(endpoint.id)
         assert outcome.error == "it answered 302: redirects are not followed, give the final address"
         assert inside.got == []
+
+
+# -- proxies ------------------------------------------------------------------------------------------------------
+
+
+class Tries:
+    """Transports that note which proxies they were to try."""
+
+    def __init__(self) -> None:
+        self.tried: list[str] = []
+
+    async def try_proxy(self, proxy: Any) -> None:
+        self.tried.append(proxy.host)
+
+
+def looked_up(host: str, *_: Any, **__: Any) -> list[Any]:
+    found = {"outside.example": ["8.8.8.8"], "both.example": ["8.8.8.8", "10.0.0.1"], "inside.example": ["10.0.0.1"]}
+    if host not in found:
+        raise socket.gaierror(socket.EAI_NONAME, "no such name")
+    return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (one, 0)) for one in found[host]]
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "[::1]", "10.0.0.1", "169.254.169.254", "inside.example", "both.example"]
+)
+async def test_a_proxy_inside_is_refused_without_a_try(host: str, check: bool):
+    transports = Tries()
+    proxies = Proxies(transports, Guard(setting=PROXIES, names=names.Names(looked_up)))  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput) as caught:
+        await proxies.accept(f"socks5://{host}:1080", check=check)
+    assert caught.value.field == "proxy"
+    assert "ZAPWIRE_PROXY_ALLOW_NETWORKS" in caught.value.detail
+    assert transports.tried == [], "nothing may be learned of who listens there"
+
+
+async def test_a_proxy_outside_or_in_an_allowed_network_is_tried():
+    transports = Tries()
+    guard = Guard([ipaddress.ip_network("10.0.0.0/8")], setting=PROXIES, names=names.Names(looked_up))
+    proxies = Proxies(transports, guard)  # type: ignore[arg-type]
+    hosts = ["8.8.8.8", "outside.example", "10.0.0.1", "both.example", "unknown.example"]
+    for host in hosts:
+        accepted = await proxies.accept(f"http://{host}:8080", check=True)
+        assert accepted is not None
+        await proxies.accept(f"http://{host}:8080", check=False)
+    assert transports.tried == hosts

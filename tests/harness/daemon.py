@@ -31,6 +31,7 @@ class Daemon:
             "ZAPWIRE_SESSIONS_DIR": str(folder / "sessions"),
             "ZAPWIRE_ADMIN_TOKEN": self.token,
             "ZAPWIRE_WEBHOOK_ALLOW_NETWORKS": "127.0.0.0/8",
+            "ZAPWIRE_PROXY_ALLOW_NETWORKS": "127.0.0.0/8",
             "PYTHONUNBUFFERED": "1",
             # tests look into its /proc; who is not root may do so only then
             **({"ZAPWIRE_CORE_DUMPS": "true"} if os.geteuid() != 0 else {}),

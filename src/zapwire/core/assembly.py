@@ -8,18 +8,18 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from aiohttp.abc import AbstractResolver
-
 from zapwire.core.deliverer import Deliverer
 from zapwire.core.deliveries import Deliveries
 from zapwire.core.endpoints import Endpoints
 from zapwire.core.fleet import Fleet
-from zapwire.core.guard import Guard, Network
+from zapwire.core.guard import PROXIES, Guard, Network
 from zapwire.core.housekeeping import keep_house
 from zapwire.core.limits import Limits
 from zapwire.core.live import Live
 from zapwire.core.moving import Moving
+from zapwire.core.names import Names
 from zapwire.core.process import LoopLag
+from zapwire.core.proxies import Proxies
 from zapwire.core.replies import Replies
 from zapwire.core.sender import Sender
 from zapwire.core.stats import Stats
@@ -56,17 +56,20 @@ async def open_core(
     limits: Limits | None = None,
     chance: random.Random | None = None,
     webhook_networks: Iterable[Network] = (),
-    resolver: AbstractResolver | None = None,
+    proxy_networks: Iterable[Network] = (),
+    names: Names | None = None,
 ) -> AsyncIterator[Core]:
     """Start the core on an open database: the bots, then the deliveries, whose receivers may answer with messages.
 
-    At the end the bots stop first. *webhook_networks* are not of the Internet, but webhooks may go there all the same.
-    *limits*, *chance* and *resolver* (of webhooks' host names) are for tests.
+    At the end the bots stop first. *webhook_networks* and *proxy_networks* are not of the Internet, but webhooks and
+    proxies may be there all the same. *limits*, *chance* and *names* are for tests.
     """
     bounds = limits or Limits()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(_end, asyncio.create_task(keep_house(database, bounds), name="housekeeping"))
-        sender, guard = Sender(database, bounds), Guard(webhook_networks)
+        names = names or Names()
+        sender, guard = Sender(database, bounds), Guard(webhook_networks, names=names)
+        proxies = Proxies(transports, Guard(proxy_networks, setting=PROXIES, names=names))
         deliverer = await stack.enter_async_context(
             Deliverer(
                 database,
@@ -74,12 +77,12 @@ async def open_core(
                 bounds,
                 guard=guard,
                 chance=chance,
-                resolver=resolver,
+                resolver=names,
             )
         )
         tally = await stack.enter_async_context(Tally(live := Live(database)))  # before anything is told
         lag = await stack.enter_async_context(LoopLag())
-        fleet = await stack.enter_async_context(Fleet(database, transports, sender, bounds, chance))
+        fleet = await stack.enter_async_context(Fleet(database, transports, sender, bounds, chance, proxies=proxies))
         await deliverer.start()
         yield Core(
             database=database,
@@ -89,7 +92,7 @@ async def open_core(
             endpoints=Endpoints(database, deliverer.changed, guard.check),
             deliveries=Deliveries(database, deliverer, bounds),
             tokens=Tokens(database),
-            moving=Moving(fleet, transports),
+            moving=Moving(fleet, transports, proxies),
             stats=Stats(
                 database=database, fleet=fleet, deliverer=deliverer, transports=transports, tally=tally, lag=lag
             ),

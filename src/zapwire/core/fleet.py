@@ -13,12 +13,13 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from zapwire.core import intake, proxies
+from zapwire.core import intake
 from zapwire.core.bot import Bot
 from zapwire.core.breaker import Breaker
 from zapwire.core.keep import KEEP, Keep
 from zapwire.core.limits import Limits
 from zapwire.core.means import Means
+from zapwire.core.proxies import Proxies
 from zapwire.core.sender import Sender
 from zapwire.core.supervisor import log_failure
 from zapwire.errors import Conflict, InvalidInput, NotFound
@@ -50,9 +51,12 @@ class Fleet:
         sender: Sender,
         limits: Limits | None = None,
         chance: random.Random | None = None,
+        *,
+        proxies: Proxies,
     ) -> None:
         self._database = database
         self._transports = transports
+        self._proxies = proxies
         self._sender = sender
         limits = limits or Limits()
         chance = chance or random.Random()  # noqa: S311 - spreads load, keeps no secret
@@ -98,7 +102,7 @@ class Fleet:
         """
         slug = _slug(bot)
         name = _name(slug if name is None else name)
-        way = await proxies.accept(proxy, self._transports, check=proxy_check)
+        way = await self._proxies.accept(proxy, check=proxy_check)
         row = BotRow(slug, name, autostart, times.now(), proxy=None if isinstance(way, Keep) else way)
         return await self.complete(self._create(row))
 
@@ -157,7 +161,7 @@ class Fleet:
         """
         found = self.find(bot)
         name = None if name is None else _name(name)
-        way = await proxies.accept(proxy, self._transports, check=proxy_check)
+        way = await self._proxies.accept(proxy, check=proxy_check)
         return await found.change(name=name, autostart=autostart, proxy=way)
 
     async def delete(self, bot: str) -> None:

@@ -1,13 +1,13 @@
-"""Which addresses webhooks may be sent to: by default only those that the whole Internet can reach.
+"""Which addresses webhooks and proxies may be at: by default only those that the whole Internet can reach.
 
-Whoever may add a webhook could otherwise make the daemon talk to what only its machine reaches: databases on loopback,
-routers, the metadata service of a cloud. The check is made on the address that a socket is about to be connected to,
-for every connection, so that a name which resolves to something else the next time (DNS rebinding) gains nothing.
+Whoever may add one could otherwise make the daemon talk to what only its machine reaches: databases on loopback,
+routers, the metadata service of a cloud. Of webhooks the check is made on the address that a socket is about to be
+connected to, for every connection, so that a name which resolves to something else the next time (DNS rebinding) gains
+nothing. The engine connects to proxies by itself: of them every address of the name is checked when it is set.
 """
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import ipaddress
 import socket
@@ -15,14 +15,14 @@ from collections.abc import Iterable
 
 import aiohttp
 
+from zapwire.core.names import Names
 from zapwire.errors import InvalidInput
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-SETTING = "ZAPWIRE_WEBHOOK_ALLOW_NETWORKS"
-_LOOKUP = 5.0
-"""Seconds for the name of a new endpoint; one that does not resolve now is checked when it is connected to."""
+WEBHOOKS = "ZAPWIRE_WEBHOOK_ALLOW_NETWORKS"
+PROXIES = "ZAPWIRE_PROXY_ALLOW_NETWORKS"
 
 # IANA's special-purpose registries, and what clouds serve to their own machines from elsewhere.
 _INSIDE: tuple[Network, ...] = tuple(
@@ -63,18 +63,20 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 class Forbidden(OSError):
     """A connection to an address that is not allowed."""
 
-    def __init__(self) -> None:
-        super().__init__(errno.EACCES, f"its address is not allowed; the setting {SETTING} can allow it")
+    def __init__(self, setting: str) -> None:
+        super().__init__(errno.EACCES, f"its address is not allowed; the setting {setting} can allow it")
 
 
 class Guard:
-    """Lets through what is reachable by everybody, and what *allowed* names."""
+    """Lets through what is reachable by everybody, and what *allowed* names, the value of *setting*."""
 
-    def __init__(self, allowed: Iterable[Network] = ()) -> None:
+    def __init__(self, allowed: Iterable[Network] = (), *, setting: str = WEBHOOKS, names: Names | None = None) -> None:
         self._allowed = tuple(allowed)
+        self._setting = setting
+        self._names = names or Names()
 
     def permits(self, address: str) -> bool:
-        """May a webhook go to this IP address? What is none is refused."""
+        """May a connection go to this IP address? What is none is refused."""
         try:
             found = _unwrapped(ipaddress.ip_address(address.partition("%")[0]))
         except ValueError:
@@ -85,19 +87,24 @@ class Guard:
         """A socket for *place*, where it is about to be connected; raises `Forbidden`. aiohttp's `socket_factory`."""
         family, kind, protocol, _, address = place
         if not self.permits(str(address[0])):
-            raise Forbidden
+            raise Forbidden(self._setting)
         return socket.socket(family, kind, protocol)
 
-    async def check(self, host: str) -> None:
-        """Raise `InvalidInput` (url) when *host*, a name or an address, leads only to what is not allowed."""
+    async def check(self, host: str, field: str = "url", *, every: bool = False) -> None:
+        """Raise `InvalidInput` (*field*) when *host*, a name or an address, leads only to what is not allowed.
+
+        With *every* also when one of its addresses is. A name that does not resolve now is let through: there is
+        nothing to connect to.
+        """
         try:
-            async with asyncio.timeout(_LOOKUP):
-                found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        except (OSError, TimeoutError, UnicodeError):
+            found = await self._names.addresses(host, complete=True)
+        except OSError:
             return
-        if not any(self.permits(str(place[4][0])) for place in found):
+        permitted = [self.permits(address) for _, address in found]
+        if not (all(permitted) if every else any(permitted)):
             raise InvalidInput(
-                f"leads to an address inside this machine's network; the setting {SETTING} can allow it", field="url"
+                f"leads to an address inside this machine's network; the setting {self._setting} can allow it",
+                field=field,
             )
 
 

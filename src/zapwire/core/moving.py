@@ -12,9 +12,9 @@ import json
 from dataclasses import replace
 from typing import Final
 
-from zapwire.core import proxies
 from zapwire.core.fleet import Fleet
 from zapwire.core.keep import Keep
+from zapwire.core.proxies import Proxies
 from zapwire.errors import Condition, Conflict, InvalidInput
 from zapwire.model import BotId, BotState, BotView, Identity
 from zapwire.store import times
@@ -40,7 +40,8 @@ _HALF: Final = Halt(
 class Moving:
     """Exports and imports bots."""
 
-    def __init__(self, fleet: Fleet, transports: TransportFactory) -> None:
+    def __init__(self, fleet: Fleet, transports: TransportFactory, proxies: Proxies) -> None:
+        self._proxies = proxies
         self._fleet = fleet
         self._transports = transports
         self._arriving = asyncio.Lock()
@@ -78,7 +79,7 @@ class Moving:
             raise InvalidInput(str(error), field="passphrase") from None
         except BundleError as error:
             raise InvalidInput(str(error), field="bundle") from None
-        proxy = await proxies.accept(way, self._transports, check=False)
+        proxy = await self._proxies.accept(way, check=False)
         row = replace(row, id=row.id if bot is None else BotId(bot), proxy=None if isinstance(proxy, Keep) else proxy)
         return await self._fleet.complete(self._settle(row, state, start=start))
 

@@ -112,8 +112,11 @@ def open_session(guard: Guard, resolver: AbstractResolver | None = None) -> aioh
 
     There is no bound on connections: waiting for one would count as the receiver's slowness.
     """
+    connector = ListeningConnector(
+        limit=0, resolver=resolver, use_dns_cache=False, socket_factory=guard.open_socket
+    )  # names are kept by the resolver
     return aiohttp.ClientSession(
-        connector=ListeningConnector(limit=0, resolver=resolver, socket_factory=guard.open_socket),
+        connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None),  # `post` bounds the whole, also a second try
         auto_decompress=False,
