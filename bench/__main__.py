@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from bench.engine import BareEngine
-from bench.measure import inbound, journal, live, memory, pairing, sealing, sending, webhooks
+from bench.measure import inbound, isolation, journal, live, memory, pairing, sealing, sending, webhooks
 from bench.table import Figures, Table
 from tests.harness.daemon import Daemon
 from tests.harness.sandbox import Sandbox
@@ -18,6 +18,7 @@ from tests.harness.sandbox import Sandbox
 
 async def measure(folder: Path) -> list[Table | Figures]:
     table, seals, events, hooks = Table(), Table(columns=sealing.KINDS), Figures(), Figures()
+    others = Table(columns=("one in ten sick", "all well"))
     sandbox_folder, daemon_folder = folder / "sandbox", folder / "daemon"
     sandbox_folder.mkdir()
     daemon_folder.mkdir()
@@ -32,11 +33,12 @@ async def measure(folder: Path) -> list[Table | Figures]:
             await pairing.measure(table, sandbox, daemon, bare)
             await sending.measure(table, sandbox, daemon, bare)
             await inbound.measure(table, sandbox, daemon, bare)
+        await isolation.measure(others, folder / "isolation", sandbox)
         await sealing.measure(seals, folder / "sealing", sandbox)
         await memory.measure(
             table, folder, sandbox, [int(n) for n in os.environ.get("BENCH_BOTS", "1,10,50").split(",")]
         )
-    return [table, seals, events, hooks]
+    return [table, others, seals, events, hooks]
 
 
 def main() -> None:
