@@ -44,14 +44,20 @@ lock: setup-dev ## resolve the dependencies anew
 $(VENV)/bin/python:
 	tools/make-venv $(PYTHON) $(VENV)
 
-$(VENV)/.run-installed: $(VENV)/bin/python requirements.lock pyproject.toml
-	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
-	$(BIN)/pip install --quiet --no-deps -e .
+# Everything that is fetched is pinned with its hash, what builds the program included; the last step fetches nothing.
+INSTALL_ITSELF := $(BIN)/pip install --quiet --no-index --no-deps --no-build-isolation -e .
+
+$(VENV)/.run-installed: $(VENV)/bin/python requirements.lock requirements-build.lock pyproject.toml
+	@echo "installing what the daemon needs; the first time that takes a minute"
+	$(BIN)/pip install --quiet --require-hashes -r requirements.lock -r requirements-build.lock
+	$(INSTALL_ITSELF)
+	@mkdir -p sessions && chmod 700 sessions
 	@touch $@
 
 $(VENV)/.dev-installed: $(VENV)/bin/python requirements-dev.lock pyproject.toml
 	$(BIN)/pip install --quiet --require-hashes -r requirements-dev.lock
-	$(BIN)/pip install --quiet --no-deps -e .
+	$(INSTALL_ITSELF)
+	@mkdir -p sessions && chmod 700 sessions
 	@tools/find-chromium >/dev/null
 	@tools/find-systemd-analyze >/dev/null
 	@touch $(VENV)/.run-installed $@
