@@ -19,7 +19,7 @@ def installs() -> list[str]:
 
 
 def test_nothing_is_fetched_without_a_hash() -> None:
-    assert len(installs()) == 6
+    assert len(installs()) == 7
     for call in installs():
         assert "--require-hashes" in call or ("--no-index" in call and "--no-deps" in call), call
 
