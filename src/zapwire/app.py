@@ -14,6 +14,7 @@ from pathlib import Path
 from aiohttp import web
 
 from zapwire import folder_lock
+from zapwire.api import listening
 from zapwire.api.keys import START, VITALS
 from zapwire.api.relay import make_relay
 from zapwire.api.sandbox import open_sandbox
@@ -93,7 +94,7 @@ async def _run(settings: Settings, say: Say, sandbox_process: int | None) -> boo
             sandbox = await stack.enter_async_context(open_sandbox(server.socket_url, server.ca, server.admin))
             if sandbox.has_phones:
                 place = stack.enter_context(_bind(Address("127.0.0.1", 0)))
-                relay = _listen(make_relay(sandbox, settings), place, drain=0.1)
+                relay = _listen(make_relay(sandbox, settings), place, settings.max_connections, drain=0.1)
                 sandbox.page = await stack.enter_async_context(relay) + "/"
         run = Run.begin(settings.sessions_dir, settings.database_file)
         await tell_start(database, run.start)
@@ -112,7 +113,7 @@ async def _run(settings: Settings, say: Say, sandbox_process: int | None) -> boo
         warnings = _warnings(settings, source, demo=sandbox_process is not None)
         app = make_app(core, settings, sandbox=sandbox, fixed_tokens=fixed, warnings=warnings)
         app[START], app[VITALS] = run.start, vitals
-        url = await stack.enter_async_context(_listen(app, listener))
+        url = await stack.enter_async_context(_listen(app, listener, settings.max_connections))
         lock.listening(url)
         say(f"zapwire listening on {url}")
         await _say_first_token(core.tokens, settings, say, url, demo=sandbox_process is not None)
@@ -184,16 +185,11 @@ def _bind(address: Address) -> socket.socket:
 
 
 @asynccontextmanager
-async def _listen(app: web.Application, listener: socket.socket, drain: float = DRAIN) -> AsyncIterator[str]:
+async def _listen(app: web.Application, listener: socket.socket, most: int, drain: float = DRAIN) -> AsyncIterator[str]:
     """Serve *app*; yields the address as a URL. On leaving, requests under way get *drain* seconds."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=drain)
-    await runner.setup()
-    try:
-        await web.SockSite(runner, listener).start()
-        host, port = listener.getsockname()[:2]
+    host, port = listener.getsockname()[:2]
+    async with listening.serve(app, listener, drain=drain, most=most):
         yield f"http://{Address(host, port)}"
-    finally:
-        await runner.cleanup()
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -130,10 +130,17 @@ class Settings(BaseSettings):
         "by default only what the whole Internet can reach.",
     )
     max_body: int = Field(1 << 20, ge=1024, le=1 << 30, description="Largest request body taken, in bytes.")
+    max_connections: int = Field(
+        2000,
+        ge=16,
+        le=100_000,
+        description="Most connections to the API and the page at one time; for the next one an idle one is closed.",
+    )
     max_streams: int = Field(
         100,
         ge=1,
         le=10_000,
+        validate_default=True,
         description="Most WebSockets and event streams on /v1/events at one time; the next is refused.",
     )
     keep_events_days: int = Field(
@@ -209,6 +216,14 @@ class Settings(BaseSettings):
             return text
         message = "must be a time of day, HH:MM, like 04:00"
         raise ValueError(message)
+
+    @field_validator("max_streams")
+    @classmethod
+    def _fewer_than_connections(cls, value: int, info: ValidationInfo) -> int:
+        if value >= info.data.get("max_connections", value + 1):
+            message = "must be less than max_connections: each stream is a connection"
+            raise ValueError(message)
+        return value
 
     @field_validator("admin_token")
     @classmethod

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from playwright.async_api import Page, async_playwright
 
 from tests.api.scripted import Scripted, ScriptedFactory
 from tests.harness.keys import KEYS
+from zapwire.api import listening
+from zapwire.api.connections import Connections
 from zapwire.api.sandbox import Sandbox
 from zapwire.api.server import make_app
 from zapwire.core.assembly import Core, open_core
@@ -44,6 +48,7 @@ class Api:
     core: Core
     transports: ScriptedFactory
     http: aiohttp.ClientSession
+    connections: Connections
     headers: dict[str, str] = field(default_factory=lambda: {"Authorization": f"Bearer {TOKEN}"})
 
     async def raw(self, method: str, path: str, **options: Any) -> tuple[int, aiohttp.typedefs.LooseHeaders, bytes]:
@@ -79,14 +84,17 @@ class Api:
         raise AssertionError
 
 
+@asynccontextmanager
+async def listen(app: web.Application, most: int) -> AsyncIterator[tuple[str, Connections]]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    async with listening.serve(app, listener, drain=1, most=most) as connections:
+        yield url, connections
+
+
 async def serve(app: web.Application) -> AsyncIterator[str]:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with listen(app, 100) as (url, _):
+        yield url
 
 
 async def open_api(folder: Path, sandbox: Sandbox | None = None, **settings: Any) -> AsyncIterator[Api]:
@@ -98,9 +106,8 @@ async def open_api(folder: Path, sandbox: Sandbox | None = None, **settings: Any
         open_core(database, transports, webhook_networks=networks) as core,
     ):
         app = make_app(core, told, sandbox=sandbox, fixed_tokens=[TOKEN])
-        async for url in serve(app):
-            async with aiohttp.ClientSession() as http:
-                yield Api(url, app, core, transports, http)
+        async with listen(app, told.max_connections) as (url, connections), aiohttp.ClientSession() as http:
+            yield Api(url, app, core, transports, http, connections)
 
 
 @pytest_asyncio.fixture

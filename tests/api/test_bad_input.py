@@ -214,7 +214,7 @@ async def test_bytes_that_make_no_sense_are_the_callers_fault(
 
 async def test_what_a_path_takes_is_told(api: Api) -> None:
     problem = await refused(api, "PUT", "/v1/bots")
-    assert (problem["status"], problem["detail"]) == (405, "/v1/bots does not know PUT, only GET,HEAD,POST")
+    assert (problem["status"], problem["detail"]) == (405, "this path does not know that method, only GET, HEAD, POST")
 
 
 async def test_several_faults_are_all_told(api: Api) -> None:

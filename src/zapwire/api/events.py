@@ -6,10 +6,11 @@ from aiohttp import web
 
 from zapwire.api import sse, websocket
 from zapwire.api.answers import answer
+from zapwire.api.endings import while_allowed
 from zapwire.api.inputs import Parameter, Seconds, Whole, Words
 from zapwire.api.keys import CORE
 from zapwire.api.problems import Problem
-from zapwire.api.streams import STREAMS, gap_json
+from zapwire.api.streams import gap_json
 from zapwire.core.codec import event_json
 
 AFTER = Whole(
@@ -38,8 +39,7 @@ async def events(request: web.Request) -> web.StreamResponse:
     limit, wait = LIMIT.read(request) or 100, WAIT.read(request)
     page = None
     if wait > 0:
-        waiting = live.page(after, bots=bots, types=types, limit=limit, wait=wait)
-        page = await request.app[STREAMS].unless_stopping(waiting)
+        page = await while_allowed(request, live.page(after, bots=bots, types=types, limit=limit, wait=wait))
     if page is None:
         page = await live.page(after, bots=bots, types=types, limit=limit)
     return answer(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from aiohttp import web
 
 from zapwire.api.answers import answer
+from zapwire.api.auth import GRANT
+from zapwire.api.endings import ENDINGS, End, while_allowed
 from zapwire.api.inputs import Parameter, Seconds, read_body
 from zapwire.api.keys import CORE
 from zapwire.api.schemas import SendMessage
@@ -22,7 +24,9 @@ async def send(request: web.Request) -> web.Response:
     body = await read_body(request, SendMessage)
     message = await sender.submit(bot, body.to, body.type, {"text": body.text}, idempotency_key=_key(request))
     if wait:
-        message = await sender.wait(bot, message.id, wait)
+        # whatever becomes of the token: the message is taken, and an error would have it sent again
+        waited = await request.app[ENDINGS].unless_over(request[GRANT], sender.wait(bot, message.id, wait))
+        message = message if isinstance(waited, End) else waited
     made = answer(outgoing_json(message), 202)
     made.headers["Location"] = f"/v1/bots/{message.bot}/messages/{message.id}"
     return made
@@ -31,12 +35,9 @@ async def send(request: web.Request) -> web.Response:
 async def get(request: web.Request) -> web.Response:
     """`GET /v1/bots/{bot}/messages/{message}`."""
     names, wait, sender = request.match_info, WAIT.read(request), request.app[CORE].sender
-    message = await sender.wait(names["bot"], names["message"], wait) if wait else await sender.get(**_ids(names))
-    return answer(outgoing_json(message))
-
-
-def _ids(names: web.UrlMappingMatchInfo) -> dict[str, str]:
-    return {"bot": names["bot"], "message": names["message"]}
+    bot, message = names["bot"], names["message"]
+    found = await while_allowed(request, sender.wait(bot, message, wait)) if wait else None
+    return answer(outgoing_json(found or await sender.get(bot, message)))
 
 
 def _key(request: web.Request) -> str | None:

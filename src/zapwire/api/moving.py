@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 
 from aiohttp import web
 
@@ -33,7 +32,7 @@ async def bring(request: web.Request) -> web.Response:
     body = await read_body(request, ImportBot, largest=LARGEST)
     try:
         content = base64.b64decode(body.bundle, validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error is one; what is not ASCII raises a bare one
         raise InvalidInput("must be base64", field="bundle") from None
     bot = await request.app[CORE].moving.bring(content, body.passphrase, bot=body.id, start=body.start)
     made = answer(bot_json(bot), 201)

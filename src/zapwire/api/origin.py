@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -12,8 +13,10 @@ from zapwire.api.problems import Handler, Problem
 from zapwire.settings import Settings
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+_NAME = re.compile(r"[a-z0-9.-]{1,253}")
 
-_HEADERS = {
+SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -41,17 +44,18 @@ class OriginGuard:
         """Raise a problem when the request comes through a foreign name or from a foreign page."""
         host = _host_name(request.host)
         if not self._is_ours(host):
+            hint = f"; if {host} should be one: ZAPWIRE_ALLOWED_HOSTS={host}" if _NAME.fullmatch(host) else ""
             raise Problem(
                 421,
                 "foreign-origin",
-                f"{host!r} is not a name of this daemon; if it should be: ZAPWIRE_ALLOWED_HOSTS={host}",
+                f"the host is not a name of this daemon{hint}",
                 field="Host",
                 title="Misdirected request",
             )
         origin = request.headers.get("Origin")
         upgrade = request.headers.get("Upgrade", "").lower() == "websocket"
         acts = request.method not in _SAFE or upgrade
-        if acts and origin is not None and origin.partition("://")[2].lower() != request.host.lower():
+        if acts and origin is not None and not _same_place(origin, request.host):
             raise Problem(403, "foreign-origin", "pages of another origin may not do that", field="Origin")
 
     def _is_ours(self, host: str) -> bool:
@@ -75,9 +79,19 @@ def guard_middleware(guard: OriginGuard) -> Middleware:
 
 async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
     """Signal `on_response_prepare`: put the security headers on every answer that does not set its own."""
-    for name, value in _HEADERS.items():
+    for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers.popall("Server", None)
+
+
+def _same_place(origin: str, host: str) -> bool:
+    """Whether a page of *origin* came from the host that it asks now; a port that goes without saying may be said.
+
+    What is before us may speak TLS, so the scheme is the page's.
+    """
+    scheme, _, place = origin.lower().partition("://")
+    port = _DEFAULT_PORTS.get(scheme, "")
+    return bool(place) and place.removesuffix(port) == host.lower().removesuffix(port)
 
 
 def _host_name(host: str) -> str:

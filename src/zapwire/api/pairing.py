@@ -8,6 +8,7 @@ from aiohttp import web
 
 from zapwire.api import qr
 from zapwire.api.answers import answer
+from zapwire.api.endings import while_allowed
 from zapwire.api.inputs import Seconds, read_body
 from zapwire.api.keys import CORE
 from zapwire.api.problems import Problem
@@ -25,7 +26,10 @@ async def show_qr(request: web.Request) -> web.Response:
     wanted = qr.choose(request.headers.get("Accept", "*/*"), _OFFERS)
     if wanted is None:
         raise Problem(406, "not-acceptable", "a QR code comes as " + ", ".join(_OFFERS), field="Accept")
-    code = await request.app[CORE].fleet.qr(request.match_info["bot"], WAIT.read(request))
+    fleet, bot, wait = request.app[CORE].fleet, request.match_info["bot"], WAIT.read(request)
+    code = await while_allowed(request, fleet.qr(bot, wait)) if wait else None
+    if code is None:
+        code = await fleet.qr(bot)
     made = await _as(wanted, code)
     made.headers["Vary"] = "Accept"
     return made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -10,8 +9,11 @@ from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from zapwire import errors
+from zapwire.json_encoder import encode
+from zapwire.log_limit import LogLimit
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +37,11 @@ _DOMAIN: tuple[tuple[type[errors.ZapwireError], int, str], ...] = (
 
 # What the web framework itself answers, under codes of ours.
 _FRAMEWORK = {404: "no-such-path", 405: "method-not-allowed", 413: "body-too-large", 400: "bad-request"}
+_DETAILS = {
+    404: "no call has this path; /openapi.json lists all",
+    405: "this path does not know that method, only {allow}",
+    413: "the body is larger than {largest} bytes, the setting max_body",
+}
 
 CODES = {
     "bad-request": "The request cannot be read.",
@@ -46,7 +53,9 @@ CODES = {
     "foreign-origin": "A page of another origin may not do that, or the Host name is not one of ours.",
     "no-such-path": "No call has this path.",
     "method-not-allowed": "The path exists, but not with this method.",
+    "request-timeout": "The body did not arrive in time.",
     "too-many-streams": "The setting max_streams is reached.",
+    "too-many-connections": "The setting max_connections is reached, or the process runs out of descriptors.",
     "sandbox": "The sandbox did not do what was asked.",
     **{error.code: (error.__doc__ or "").split("\n")[0] for error, _, _ in _DOMAIN},
     "pairing-timed-out": "All pairing codes ran out without a scan.",
@@ -83,7 +92,11 @@ class Problem(Exception):
         """All faults of a body, as (field, detail), when there are several."""
 
     def response(self) -> web.Response:
-        """The answer; `type` is a URN because the documentation has no fixed address."""
+        """The answer."""
+        return web.Response(status=self.status, text=self.text(), content_type=CONTENT_TYPE, headers=self.headers)
+
+    def text(self) -> str:
+        """The document; `type` is a URN because the documentation has no fixed address."""
         body: dict[str, Any] = {
             "type": f"urn:zapwire:problem:{self.code}",
             "title": self.title,
@@ -95,7 +108,7 @@ class Problem(Exception):
             body["field"] = self.field
         if self.faults:
             body["errors"] = [dict(fault) for fault in self.faults]
-        return web.Response(status=self.status, text=json.dumps(body), content_type=CONTENT_TYPE, headers=self.headers)
+        return encode(body)
 
 
 def from_domain(error: errors.ZapwireError) -> Problem:
@@ -110,32 +123,50 @@ def from_domain(error: errors.ZapwireError) -> Problem:
     raise error
 
 
-@web.middleware
-async def problem_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+def problem_middleware() -> Middleware:
     """Turn what was raised into a problem; what nobody raised on purpose is logged and becomes a bare 500."""
-    try:
+    log = LogLimit(logger)
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            return await handler(request)
-        except errors.ZapwireError as error:
-            raise from_domain(error) from error
-    except Problem as problem:
-        return problem.response()
-    except web.HTTPException as error:
-        return _from_framework(request, error)
-    except Exception:
-        logger.exception("the handler of %s %s failed", request.method, request.rel_url.path)
-        return Problem(500, "internal-error", "a fault of ours; the log says more").response()
+            try:
+                return await handler(request)
+            except errors.ZapwireError as error:
+                raise from_domain(error) from error
+        except Problem as problem:
+            return problem.response()
+        except web.HTTPException as error:
+            return _from_framework(request, error)
+        except Exception as error:
+            if not (isinstance(error, ConnectionError) and _is_gone(request)):
+                kind = (type(error), request.match_info.route)
+                words = "the handler of %s %s failed"
+                log.log(logging.ERROR, kind, words, request.method, request.rel_url.raw_path, exc_info=error)
+            return _cut_off(request) or Problem(500, "internal-error", "a fault of ours; the log says more").response()
+
+    return middleware
+
+
+def _is_gone(request: web.Request) -> bool:
+    """Whether the client has hung up."""
+    return request.transport is None or request.transport.is_closing()
+
+
+def _cut_off(request: web.Request) -> web.StreamResponse | None:
+    """End an answer that has begun: nothing in it can say any more that it failed."""
+    if request.writer.output_size == 0:
+        return None
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
 
 
 def _from_framework(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
     if error.status < 400:
         raise error
-    details = {
-        404: f"there is nothing at {request.path}; /openapi.json lists all calls",
-        405: f"{request.path} does not know {request.method}, only {error.headers.get('Allow', 'other methods')}",
-        413: f"the body is larger than {request.client_max_size} bytes, the setting max_body",
-    }
-    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+    allow = error.headers.get("Allow", "")
+    words = _DETAILS.get(error.status, "the request cannot be read: it is not what this call takes")
+    detail = words.format(allow=allow.replace(",", ", "), largest=request.client_max_size)
     code = _FRAMEWORK.get(error.status, "bad-request")
-    detail = details.get(error.status) or error.text or error.reason
-    return Problem(error.status, code, detail, headers=headers).response()
+    return Problem(error.status, code, detail, headers={"Allow": allow} if allow else {}).response()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import aiohttp
 from aiohttp import web
 
+from zapwire.api.inputs import read_all
 from zapwire.api.origin import OriginGuard, guard_middleware
 from zapwire.api.problems import Problem, problem_middleware
 from zapwire.api.sandbox import Sandbox
@@ -26,7 +27,7 @@ def make_relay(sandbox: Sandbox, settings: Settings) -> web.Application:
             async with sandbox.http.request(
                 request.method,
                 sandbox.origin + request.raw_path,
-                data=await request.read(),
+                data=await read_all(request),
                 headers=kind,
                 timeout=_PATIENCE,
             ) as answer:
@@ -37,6 +38,6 @@ def make_relay(sandbox: Sandbox, settings: Settings) -> web.Application:
 
     # it listens on loopback wherever the daemon does
     guard = OriginGuard(settings.model_copy(update={"listen": Address("127.0.0.1", 0)}))
-    app = web.Application(middlewares=[problem_middleware, guard_middleware(guard)])
+    app = web.Application(middlewares=[problem_middleware(), guard_middleware(guard)])
     app.router.add_route("*", "/{path:.*}", relay)
     return app

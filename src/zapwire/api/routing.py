@@ -8,9 +8,9 @@ from enum import StrEnum
 from aiohttp import web
 from pydantic import BaseModel
 
-from zapwire.api.inputs import Parameter, refuse_unknown
+from zapwire.api.inputs import Parameter, read_all, refuse_unknown
 from zapwire.api.keys import AUTH
-from zapwire.api.problems import Handler
+from zapwire.api.problems import Handler, Problem
 
 
 class Access(StrEnum):
@@ -60,4 +60,8 @@ class Route:
             await request.app[AUTH].require(request)
         if self.documented:
             refuse_unknown(request, self.query)
+        if self.body is None and request.can_read_body:
+            if self.access is Access.PUBLIC:
+                raise Problem(400, "bad-request", "this call takes no body")
+            await read_all(request)  # nobody wants it, but it has to be one
         return await self.handler(request)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from aiohttp import web
 
 from zapwire.api import routes
 from zapwire.api.auth import Auth
+from zapwire.api.endings import ENDINGS, Endings
 from zapwire.api.keys import AUTH, CORE, ROUTES, SANDBOX, SETTINGS, WARNINGS
 from zapwire.api.origin import OriginGuard, add_headers, guard_middleware
 from zapwire.api.problems import problem_middleware
@@ -15,6 +16,7 @@ from zapwire.api.sandbox import Sandbox
 from zapwire.api.streams import STREAMS, Streams, close_streams
 from zapwire.core.assembly import Core
 from zapwire.settings import Settings
+from zapwire.tasks import Tasks
 
 
 def make_app(
@@ -30,7 +32,7 @@ def make_app(
     *warnings* say what is weak about this installation.
     """
     app = web.Application(
-        middlewares=[problem_middleware, guard_middleware(OriginGuard(settings))], client_max_size=settings.max_body
+        middlewares=[problem_middleware(), guard_middleware(OriginGuard(settings))], client_max_size=settings.max_body
     )
     app[CORE] = core
     app[SETTINGS] = settings
@@ -38,10 +40,19 @@ def make_app(
     app[SANDBOX] = sandbox
     app[WARNINGS] = list(warnings)
     app[STREAMS] = Streams(settings.max_streams)
+    app[ENDINGS] = Endings(core.tokens)
     phones = routes.SANDBOX if sandbox is not None and sandbox.has_phones else ()
     app[ROUTES] = (*routes.API, *phones, *routes.PAGES)
     for route in app[ROUTES]:
         route.add_to(app)
     app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(close_streams)
+    app.cleanup_ctx.append(_look_for_revoked_tokens)
     return app
+
+
+async def _look_for_revoked_tokens(app: web.Application) -> AsyncIterator[None]:
+    tasks = Tasks()
+    tasks.spawn(app[ENDINGS].run(), "the look for revoked tokens")
+    yield
+    await tasks.cancel()

@@ -9,20 +9,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
+from typing import Any
 
 from aiohttp import web
 
 from zapwire.api import streams as shared
+from zapwire.api.auth import GRANT, revoked
+from zapwire.api.endings import ENDINGS, End, Ending
 from zapwire.api.streams import BACKLOG, GAP, PING, STREAMS, Patience, Streams, abort, seq_of
 from zapwire.core.live import Follower, Gap
 from zapwire.errors import StoreError
 from zapwire.events import Event
+from zapwire.tasks import spawn
 
 logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "text/event-stream"
 RETRY = 3000
 """Milliseconds that a browser waits before it comes back."""
+PROBLEM = "stream.problem"
+"""The type of the last event of a stream that has to end for a reason; its data are a problem document, without id."""
 LOOK = 2.0
 """Seconds between two looks whether the client is still there: nothing else tells while there is nothing to send."""
 
@@ -35,14 +41,14 @@ _HEADERS = {
 async def serve(request: web.Request, follower: Follower) -> web.StreamResponse:
     """Send what *follower* reads until the client goes or the daemon stops."""
     streams = request.app[STREAMS]
-    with streams.slot():
+    with streams.slot(), request.app[ENDINGS].watch(request[GRANT]) as ending:
         response = web.StreamResponse(headers=_HEADERS)
         response.content_type = CONTENT_TYPE
         response.charset = "utf-8"
         await response.prepare(request)
         if request.transport is not None:
             request.transport.set_write_buffer_limits(high=BACKLOG)
-        await _Stream(request, response, follower, streams).run()
+        await _Stream(request, response, follower, streams, ending).run()
     return response
 
 
@@ -50,45 +56,56 @@ class _Stream:
     """One client."""
 
     def __init__(
-        self, request: web.Request, response: web.StreamResponse, follower: Follower, streams: Streams
+        self,
+        request: web.Request,
+        response: web.StreamResponse,
+        follower: Follower,
+        streams: Streams,
+        ending: Ending,
     ) -> None:
         self._request = request
         self._response = response
         self._follower = follower
         self._streams = streams
-        self._patience = Patience()
+        self._ending = ending
+        self._patience = Patience(ending)
 
     async def run(self) -> None:
         """Send until the client is gone or takes nothing, or the daemon stops."""
-        write = asyncio.create_task(self._write(), name="events to a client")
-        gone = asyncio.create_task(self._until_gone(), name="presence of a client")
-        stop = asyncio.create_task(self._streams.stopping.wait(), name="end of a client")
-        slow = asyncio.create_task(self._patience.over.wait(), name="patience with a client")
-        tasks = {write, gone, stop, slow}
+        write = spawn(self._write(), "events to a client", awaited=True)
+        gone = spawn(self._until_gone(), "presence of a client")
+        tasks: set[asyncio.Future[Any]] = {write, gone}
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if slow in done:
-                self._cut(f"took nothing for {shared.SLOW:g} s")
-            elif write in done:
+            await asyncio.wait({*tasks, self._ending}, return_when=asyncio.FIRST_COMPLETED)
+            if self._ending.done():
+                await self._end(self._ending.result())
+            elif write.done():
                 self._cut(write.result())
-            elif stop in done:
-                await self._say_goodbye()
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _end(self, why: End) -> None:
+        match why:
+            case End.SLOW:
+                self._cut(f"took nothing for {shared.SLOW:g} s")
+            case End.REVOKED:
+                await self._say_goodbye(f"event: {PROBLEM}\ndata: {revoked().text()}\n\n")
+            case End.STOP:
+                await self._say_goodbye(": zapwire stops\n\n")
 
     def _cut(self, why: str | None) -> None:
         if why is not None:
             logger.warning("cut off an event stream: %s", why, extra={"peer": self._request.remote})
         abort(self._request)
 
-    async def _say_goodbye(self) -> None:
+    async def _say_goodbye(self, words: str) -> None:
         if self._patience.waiting:
             abort(self._request)
             return
         with suppress(ConnectionError):
-            await self._response.write(b": zapwire stops\n\n")
+            await self._response.write(words.encode())
             await self._response.write_eof()
 
     async def _write(self) -> str | None:

@@ -1,22 +1,21 @@
-"""What WebSockets and Server-Sent Events share: a limit, the end of the daemon, and the text of each event."""
+"""What WebSockets and Server-Sent Events share: limits, patience, and the text of each event."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 from aiohttp import web
 
+from zapwire.api.endings import ENDINGS, End, Ending, end
 from zapwire.api.problems import Problem
 from zapwire.core.codec import event_json, timestamp
 from zapwire.core.live import Gap
 from zapwire.events import Event
+from zapwire.json_encoder import encode
 from zapwire.store import times
-
-T = TypeVar("T")
 
 SLOW = 30.0
 """Seconds that a client may take nothing of what waits for it before it is cut off."""
@@ -28,20 +27,24 @@ PING = 25.0
 GAP = "stream.gap"
 """The type of the frame that tells a gap; not in the journal, so it has no id."""
 
-_TEXTS = 1024
+STRANGERS = 32
+"""WebSockets at one time that have yet to say their token; for one more the oldest is closed."""
+
+_TEXTS = 8 << 20
+"""Characters of texts that are kept for the other streams."""
 
 
 class Streams:
-    """The streams that are open now."""
+    """The streams that are open now, at most *most*."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._open = 0
         self._none_left = asyncio.Event()
         self._none_left.set()
+        self._strangers: dict[object, asyncio.Timeout] = {}
         self._texts: dict[int, str] = {}
-        self.stopping = asyncio.Event()
-        """Set when the daemon stops; every stream then ends by itself."""
+        self._size = 0
 
     def __len__(self) -> int:
         return self._open
@@ -60,52 +63,53 @@ class Streams:
             if self._open == 0:
                 self._none_left.set()
 
-    async def stop(self) -> None:
-        """Let every stream say goodbye; returns when all have ended."""
-        self.stopping.set()
-        await self._none_left.wait()
+    @asynccontextmanager
+    async def stranger(self, wait: float) -> AsyncIterator[None]:
+        """Somebody who has *wait* seconds to say a token, less when there are many: raises `TimeoutError`."""
+        async with asyncio.timeout(wait) as patience:
+            if len(self._strangers) >= STRANGERS:
+                oldest = self._strangers.pop(next(iter(self._strangers)))
+                oldest.reschedule(asyncio.get_running_loop().time())
+            key = object()
+            self._strangers[key] = patience
+            try:
+                yield
+            finally:
+                self._strangers.pop(key, None)
 
-    async def unless_stopping(self, work: Awaitable[T]) -> T | None:
-        """The result of *work*; None, and *work* is cancelled, once the daemon stops."""
-        task, stop = asyncio.ensure_future(work), asyncio.ensure_future(self.stopping.wait())
-        try:
-            await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
-            return task.result() if task.done() else None
-        finally:
-            for one in (task, stop):
-                if not one.done():
-                    one.cancel()
-                    with suppress(asyncio.CancelledError):
-                        await one
+    async def none_left(self) -> None:
+        """Wait until all streams have ended."""
+        await self._none_left.wait()
 
     def text(self, item: Event | Gap) -> str:
         """An event or a gap as JSON; that of an event is made once for all streams."""
         if isinstance(item, Gap):
-            return _dumps(gap_frame(item))
+            return encode(gap_frame(item))
         text = self._texts.get(item.seq)
         if text is None:
-            text = self._texts[item.seq] = _dumps(event_json(item))
-            if len(self._texts) > _TEXTS:
-                del self._texts[next(iter(self._texts))]
+            text = self._texts[item.seq] = encode(event_json(item))
+            self._size += len(text)
+            while self._size > _TEXTS and len(self._texts) > 1:
+                self._size -= len(self._texts.pop(next(iter(self._texts))))
         return text
 
 
 class Patience:
-    """Notices that a client takes nothing.
+    """Ends a stream when its client takes nothing.
 
     A write that waits for the client is never cancelled: all writes of a connection wait for one future of aiohttp's,
     and with one of them the last word would be cancelled too.
     """
 
-    def __init__(self) -> None:
-        self.over = asyncio.Event()
+    def __init__(self, ending: Ending) -> None:
+        self._ending = ending
         self.waiting = False
         """A write is under way."""
 
     @contextmanager
     def with_write(self) -> Iterator[None]:
         """Watch one write."""
-        timer = asyncio.get_running_loop().call_later(SLOW, self.over.set)
+        timer = asyncio.get_running_loop().call_later(SLOW, end, self._ending, End.SLOW)
         self.waiting = True
         try:
             yield
@@ -124,8 +128,9 @@ STREAMS: web.AppKey[Streams] = web.AppKey("streams")
 
 
 async def close_streams(app: web.Application) -> None:
-    """Signal `on_shutdown`: tell every client that the daemon goes away."""
-    await app[STREAMS].stop()
+    """Signal `on_shutdown`: tell every client that the daemon goes away; returns when all streams have ended."""
+    app[ENDINGS].stop()
+    await app[STREAMS].none_left()
 
 
 def seq_of(item: Event | Gap) -> int:
@@ -141,7 +146,3 @@ def gap_json(gap: Gap) -> dict[str, int]:
 def gap_frame(gap: Gap) -> dict[str, Any]:
     """A gap in a stream. Its `seq` is the last one that is missing: `after` this one everything is there."""
     return {"type": GAP, "seq": gap.to_seq, "timestamp": timestamp(times.now()), "data": gap_json(gap)}
-
-
-def _dumps(body: Any) -> str:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":"))

@@ -11,19 +11,24 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from zapwire.api import streams as shared
-from zapwire.api.auth import presented
+from zapwire.api.auth import GRANT, Grant, presented
+from zapwire.api.connections import Connection
+from zapwire.api.endings import ENDINGS, End, Ending
 from zapwire.api.keys import AUTH
+from zapwire.api.problems import Problem
 from zapwire.api.streams import BACKLOG, PING, STREAMS, Patience, Streams, abort, seq_of
 from zapwire.core.live import Follower
 from zapwire.errors import StoreError
+from zapwire.tasks import spawn
 
 logger = logging.getLogger(__name__)
 
-AUTH_WAIT = 10.0
+AUTH_WAIT = 5.0
 """Seconds that a WebSocket has to send its token."""
 PONG = 20.0
 """Seconds that a client has to answer a ping."""
@@ -37,87 +42,140 @@ LARGEST_FRAME = 4096
 CLOSE_UNAUTHORIZED = 4401
 CLOSE_SLOW = 4408
 
+NOBODY = Grant(b"", fixed=True)
+"""What somebody has who has yet to say their token: nothing that could be revoked."""
+
 
 async def serve(request: web.Request, follower: Follower) -> web.StreamResponse:
     """Upgrade *request* and send what *follower* reads until either side ends. Raises a problem before the upgrade."""
-    auth, streams = request.app[AUTH], request.app[STREAMS]
-    said_token = presented(request) is not None
-    if said_token:
-        await auth.require(request)
-    with streams.slot():
-        # Pings are ours, as one that waits behind a backlog is no sign of a dead client. No compression: a context of
-        # each client's own costs more memory and time than all else of it.
-        socket = web.WebSocketResponse(
-            autoping=False, compress=False, max_msg_size=LARGEST_FRAME, timeout=GOODBYE, writer_limit=BACKLOG // 4
-        )
-        await socket.prepare(request)
-        if request.transport is not None:
-            request.transport.set_write_buffer_limits(high=BACKLOG)
-        if said_token or await streams.unless_stopping(_says_token(socket, request)):
-            await _Stream(socket, request, follower, streams).run()
-        elif streams.stopping.is_set():
-            await _close(socket, request, WSCloseCode.GOING_AWAY, "zapwire stops")
-        else:
-            await _close(socket, request, CLOSE_UNAUTHORIZED, 'send {"token": "..."} first')
+    streams = request.app[STREAMS]
+    # Pings are ours, as one that waits behind a backlog is no sign of a dead client. No compression: a context of
+    # each client's own costs more memory and time than all else of it.
+    socket = web.WebSocketResponse(
+        autoping=False, compress=False, max_msg_size=LARGEST_FRAME, timeout=GOODBYE, writer_limit=BACKLOG // 4
+    )
+    if presented(request) is not None:
+        await request.app[AUTH].require(request)
+        with streams.slot():
+            await _prepare(socket, request)
+            await _follow(socket, request, follower)
+        return socket
+    await _prepare(socket, request)
+    if await _let_in(socket, request):
+        try:
+            with streams.slot():
+                await _follow(socket, request, follower)
+        except Problem as problem:
+            await _close(socket, request, WSCloseCode.TRY_AGAIN_LATER, problem.detail)
     return socket
 
 
-async def _says_token(socket: web.WebSocketResponse, request: web.Request) -> bool:
-    """Whether the first message is `{"token": "<a valid one>"}`."""
+async def _prepare(socket: web.WebSocketResponse, request: web.Request) -> None:
+    await socket.prepare(request)
+    if request.transport is not None:
+        request.transport.set_write_buffer_limits(high=BACKLOG)
+
+
+async def _follow(socket: web.WebSocketResponse, request: web.Request, follower: Follower) -> None:
+    with request.app[ENDINGS].watch(request[GRANT]) as ending:
+        await _Stream(socket, request, follower, request.app[STREAMS], ending).run()
+
+
+async def _let_in(socket: web.WebSocketResponse, request: web.Request) -> bool:
+    """Wait for the token, and note what it gives; closes the socket of whoever has none.
+
+    Until then they are as good as a connection that says nothing: the first to go when there are too many.
+    """
+    if isinstance(request.protocol, Connection):
+        request.protocol.disengage()
+    said = await request.app[ENDINGS].unless_over(NOBODY, _says_token(socket, request))
+    if isinstance(said, Grant):
+        request[GRANT] = said
+        if isinstance(request.protocol, Connection):
+            request.protocol.engage()
+        return True
+    if said is None:
+        await _close(socket, request, CLOSE_UNAUTHORIZED, 'send {"token": "..."} first')
+    else:
+        await _close(socket, request, WSCloseCode.GOING_AWAY, "zapwire stops")
+    return False
+
+
+async def _says_token(socket: web.WebSocketResponse, request: web.Request) -> Grant | None:
+    """What the token gives in a first message `{"token": "..."}`; None when it is another message, or none in time."""
     try:
-        async with asyncio.timeout(AUTH_WAIT):
+        async with request.app[STREAMS].stranger(AUTH_WAIT):
             first = await socket.receive()
             while first.type in {WSMsgType.PING, WSMsgType.PONG}:
                 first = await socket.receive()
     except TimeoutError:
-        return False
+        return None
     if first.type is not WSMsgType.TEXT:
-        return False
+        return None
     try:
         said = json.loads(first.data)
-    except ValueError:
-        return False
+    except (ValueError, RecursionError):
+        return None
     token = said.get("token") if isinstance(said, dict) else None
-    return isinstance(token, str) and await request.app[AUTH].accepts(token)
+    if not isinstance(token, str):
+        return None
+    auth = request.app[AUTH]
+    grant = await auth.grant(token)
+    if grant is None:
+        auth.refused(request)
+    return grant
+
+
+def _close_for(why: End) -> tuple[int, str]:
+    """How a connection ends."""
+    match why:
+        case End.STOP:
+            return WSCloseCode.GOING_AWAY, "zapwire stops"
+        case End.REVOKED:
+            return CLOSE_UNAUTHORIZED, "the token was revoked"
+        case End.SLOW:
+            return CLOSE_SLOW, f"took nothing for {shared.SLOW:g} s"
 
 
 class _Stream:
     """One client that was let in."""
 
     def __init__(
-        self, socket: web.WebSocketResponse, request: web.Request, follower: Follower, streams: Streams
+        self,
+        socket: web.WebSocketResponse,
+        request: web.Request,
+        follower: Follower,
+        streams: Streams,
+        ending: Ending,
     ) -> None:
         self._socket = socket
         self._request = request
         self._follower = follower
         self._streams = streams
         self._written = follower.cursor
-        self._patience = Patience()
+        self._ending = ending
+        self._patience = Patience(ending)
 
     async def run(self) -> None:
         """Send until either side ends."""
-        write = asyncio.create_task(self._write(), name="events to a client")
-        read = asyncio.create_task(self._read(), name="frames of a client")
-        stop = asyncio.create_task(self._streams.stopping.wait(), name="end of a client")
-        slow = asyncio.create_task(self._patience.over.wait(), name="patience with a client")
-        tasks = {write, read, stop, slow}
+        write = spawn(self._write(), "events to a client", awaited=True)
+        read = spawn(self._read(), "frames of a client", awaited=True)
+        tasks: set[asyncio.Future[Any]] = {write, read}
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if read in done:
+            await asyncio.wait({*tasks, self._ending}, return_when=asyncio.FIRST_COMPLETED)
+            if read.done():
                 read.result()
-            elif write in done:
+            elif write.done():
                 await self._end(*write.result())
-            elif slow in done:
-                await self._end(CLOSE_SLOW, f"took nothing for {shared.SLOW:g} s")
             else:
-                await self._end(WSCloseCode.GOING_AWAY, "zapwire stops")
+                await self._end(*_close_for(self._ending.result()))
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _end(self, code: int, why: str) -> None:
-        if code != WSCloseCode.GOING_AWAY:
+        if code not in {WSCloseCode.GOING_AWAY, CLOSE_UNAUTHORIZED}:
             logger.warning("cut off a WebSocket: %s", why, extra={"peer": self._request.remote})
         await _close(self._socket, self._request, code, f"{why}: resume with after={self._written}")
 

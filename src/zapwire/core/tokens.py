@@ -6,6 +6,7 @@ import hashlib
 import logging
 import secrets
 import time
+from collections.abc import Collection
 from datetime import timedelta
 
 from zapwire.errors import InvalidInput, NotFound, StoreError
@@ -68,6 +69,12 @@ class Tokens:
         self._good[digest] = (token, now)
         await self._note_use(token)
         return token
+
+    async def still_good(self, digests: Collection[bytes]) -> set[bytes]:
+        """Those of these SHA-256 sums that are of tokens that were not revoked, by whatever process."""
+        return await self._database.read(
+            lambda sql: {digest for digest in digests if tokens.by_digest(sql, digest) is not None}
+        )
 
     async def _note_use(self, token: Token) -> None:
         moment = times.now()

@@ -103,6 +103,7 @@ class Vitals:
 
     async def __aenter__(self) -> Self:
         self._guard.start()
+        process()  # opens what it keeps open, while there are descriptors
         self._task = spawn(supervise("the look at the daemon's health", self._look), "vitals")
         return self
 
