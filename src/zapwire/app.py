@@ -6,7 +6,9 @@ import asyncio
 import errno
 import logging
 import os
+import shlex
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -118,7 +120,7 @@ async def _run(settings: Settings, say: Say, sandbox_process: int | None) -> boo
         say(f"zapwire listening on {url}")
         await _say_first_token(core.tokens, settings, say, url, demo=sandbox_process is not None)
         notify("READY=1")
-        logger.info("ready", extra={"url": url})
+        logger.info("ready", extra={"url": url, "new_token": _token_command(settings)})
         await stop.wait()
         notify("STOPPING=1" if stop.recycling is None else "STATUS=renewing itself\nWATCHDOG=1")
         logger.info("stopping", extra={"signal": stop.signal} if stop.signal else None)
@@ -161,6 +163,15 @@ async def _say_first_token(tokens: Tokens, settings: Settings, say: Say, url: st
         say(
             f"open the page: {url.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:')}/#token={secret}"
         )
+
+
+def _token_command(settings: Settings) -> str:
+    """What a person types on this machine to get a token for this very daemon."""
+    is_module = Path(sys.argv[0]).name == "__main__.py"
+    program = [sys.executable, "-m", "zapwire"] if is_module else [sys.argv[0]]
+    database = ["--database", str(settings.database.resolve())] if settings.database else []
+    place = ["--sessions-dir", str(settings.sessions_dir.resolve()), *database]
+    return shlex.join([*program, "token", "create", *place, "NAME"])
 
 
 def _write_secret(file: Path, secret: str) -> None:

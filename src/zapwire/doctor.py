@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from zapwire import __version__, folder_lock, settings, unlocking, verifying
+from zapwire import __version__, folder_lock, own_sandbox, settings, unlocking, verifying
 from zapwire.errors import ZapwireError
 from zapwire.settings import Settings
 from zapwire.store import sealing
@@ -159,6 +159,9 @@ def _limits() -> Iterator[Finding]:
 def _reach(chosen: Settings) -> Iterator[Finding]:
     if chosen.whatsapp_server is not None:
         yield Finding(Level.WARNING, f"another server stands in for WhatsApp: {chosen.whatsapp_server}")
+        return
+    if (chosen.sessions_dir / own_sandbox.DESCRIPTOR).exists():
+        yield Finding(Level.OK, "this folder's bots are a sandbox's: whether WhatsApp can be reached is left aside")
         return
     asyncio.run(reach.check(None))
     yield Finding(Level.OK, "WhatsApp can be reached")

@@ -25,6 +25,8 @@ from zapwire.errors import SettingsError
 from zapwire.settings import make_sessions_dir
 
 PID_VARIABLE = "ZAPWIRE_SANDBOX_PID"
+DESCRIPTOR = "sandbox.json"
+"""File in the sessions folder that says where the sandbox is: bots there are no real ones."""
 START_LIMIT = 30.0
 """Seconds that the sandbox may take to say where it is."""
 SOMEBODY = "4915100000002=Ana"
@@ -42,7 +44,7 @@ def own_sandbox(folder: Path) -> Iterator[tuple[int, Path]]:
 
     Its state stays in *folder*, so that bots stay linked over restarts. Raises `SettingsError` when it does not start.
     """
-    descriptor = folder / "sandbox.json"
+    descriptor = folder / DESCRIPTOR
     pid = int(os.environ.get(PID_VARIABLE, "0")) or _start(folder, descriptor)
     os.environ[PID_VARIABLE] = str(pid)
     try:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import resource
+import shlex
 import signal
 import socket
 import sys
@@ -121,12 +122,64 @@ async def test_tokens_are_made_listed_and_revoked_beside_a_running_daemon(tmp_pa
         _, listed, _ = await run(tmp_path, "token", "list")
         assert "laptop" in listed
         assert secret not in listed
-        assert (await run(tmp_path, "token", "revoke", "laptop"))[0] == 0
+        code, said, _ = await run(tmp_path, "token", "revoke", "laptop")
+        assert (code, re.fullmatch(r"revoked tok_\w+ \(laptop\)", said) is not None) == (0, True)
         async with asyncio.timeout(10):
             while await status(url, secret) != 401:
                 pass
         code, _, err = await run(tmp_path, "token", "revoke", "laptop")
         assert (code, len(err.splitlines())) == (1, 1)
+
+
+async def test_a_name_that_two_tokens_have_revokes_neither(tmp_path: Path) -> None:
+    async with zapwire(tmp_path, "serve", ZAPWIRE_ADMIN_TOKEN=LONG) as daemon:
+        await daemon.line("zapwire listening on")
+        await daemon.end()
+    for _ in range(2):
+        await run(tmp_path, "token", "create", "ana")
+    ids = re.findall(r"tok_\w+", (await run(tmp_path, "token", "list"))[1])
+    code, said, err = await run(tmp_path, "token", "revoke", "ana")
+    assert (code, said, len(err.splitlines())) == (1, "", 1)
+    assert re.findall(r"tok_\w+", err) == ids
+    assert re.findall(r"tok_\w+", (await run(tmp_path, "token", "list"))[1]) == ids
+    code, said, _ = await run(tmp_path, "token", "revoke", ids[0])
+    assert (code, said) == (0, f"revoked {ids[0]} (ana)")
+    await run(tmp_path, "token", "create", "ana")
+    code, said, _ = await run(tmp_path, "token", "revoke", "ana", "--all")
+    assert (code, len(said.splitlines())) == (0, 2)
+    code, _, err = await run(tmp_path, "token", "revoke", "ana", "--all")
+    assert (code, "no token" in err) == (1, True)
+
+
+async def test_the_command_that_the_log_names_makes_a_token_for_this_daemon(tmp_path: Path) -> None:
+    async with zapwire(tmp_path, "serve", ZAPWIRE_SESSIONS_DIR="a folder", ZAPWIRE_ADMIN_TOKEN=LONG) as daemon:
+        url = address(await daemon.line("zapwire listening on"))
+        assert await status(url, LONG) == 200
+        daemon.process.terminate()
+        _, log = await daemon.rest()
+    named = re.search(r"new_token=(.*NAME)$", log, re.MULTILINE)
+    assert named is not None
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    arguments = shlex.split(named[1])
+    assert arguments[:3] == [sys.executable, "-m", "zapwire"]
+    assert (await run(elsewhere, *arguments[3:]))[0] == 0
+    async with zapwire(tmp_path, "serve", ZAPWIRE_SESSIONS_DIR="a folder", ZAPWIRE_ADMIN_TOKEN=LONG) as daemon:
+        await daemon.line("zapwire listening on")
+        await daemon.end()
+    assert "NAME" in (await run(tmp_path, "token", "list", "--sessions-dir", "a folder"))[1]
+
+
+async def test_doctor_finds_no_fault_in_a_sandboxs_folder(tmp_path: Path) -> None:
+    async with zapwire(tmp_path, "serve", "--sandbox") as daemon:
+        await daemon.line("open the page")
+        await daemon.end()
+    proxy = {"HTTPS_PROXY": "http://127.0.0.1:9"}  # leads nowhere
+    code, said, err = await run(tmp_path, "doctor", "--sessions-dir", "sessions/demo", **proxy)
+    assert (code, err) == (0, ""), said
+    assert "bots are a sandbox's" in said
+    code, _, err = await run(tmp_path, "doctor", "--sessions-dir", "sessions/other", **proxy)
+    assert (code, "1 fault;" in err) == (1, True)
 
 
 @pytest.mark.parametrize(

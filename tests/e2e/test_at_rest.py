@@ -68,6 +68,10 @@ async def test_a_bot_moves_to_another_daemon_and_chats_on(daemon: Daemon, sandbo
     await linked_bot(daemon, sandbox)
     await daemon.send("shop", f"+{CONTACT_NUMBER}", "from the old place", wait=10)
     await arrived(contact, "from the old place")
+    out = tmp_path / "backup.zapwire"
+    code, said, err = await run("bot", "export", "shop", "--out", str(out), folder=daemon.folder)
+    assert (code, err) == (0, "")
+    assert said.decode() == f"exported shop to {out}, {out.stat().st_size} bytes\n"
     code, content, err = await run("bot", "export", "shop", "--move", folder=daemon.folder)
     assert (code, err) == (0, "")
     assert content.startswith(b"zapwire bundle 1\n")
@@ -82,8 +86,8 @@ async def test_a_bot_moves_to_another_daemon_and_chats_on(daemon: Daemon, sandbo
         command = ("bot", "import", str(bundle))
         code, _, err = await run(*command, folder=elsewhere, ZAPWIRE_PASSPHRASE="the wrong passphrase")
         assert (code, "passphrase is wrong" in err) == (1, True)
-        code, _, err = await run(*command, "--id", "kiosk", folder=elsewhere)
-        assert (code, err) == (0, "")
+        code, said, err = await run(*command, "--id", "kiosk", folder=elsewhere)
+        assert (code, said, err) == (0, b"imported kiosk, connecting\n", "")
         bot = await there.until_state("kiosk", "connected")
         assert bot["phone"] == f"+{BOT_NUMBER}"
         async with there.events("message.received") as events:

@@ -42,7 +42,11 @@ def export(bot: str, *, move: bool, out: Path | None, passphrase_file: Path | No
     chosen = existing(options)
     with _destination(out) as write:
         passphrase = _passphrase(passphrase_file, twice=True)
-        write(_ask(chosen, f"/v1/bots/{quote(bot, safe='')}/export", {"passphrase": passphrase, "move": move}))
+        bundle = _ask(chosen, f"/v1/bots/{quote(bot, safe='')}/export", {"passphrase": passphrase, "move": move})
+        write(bundle)
+    if out is not None:
+        hint = "; it does not start here again: delete it once it runs elsewhere" if move else ""
+        click.echo(f"exported {bot} to {out}, {len(bundle)} bytes{hint}")
 
 
 @bot.command("import")
@@ -60,8 +64,9 @@ def bring(file: Path, name: str | None, *, no_start: bool, passphrase_file: Path
         "start": not no_start,
         **({"id": name} if name else {}),
     }
-    _ask(chosen, "/v1/bots/import", body)
-    click.echo("imported" if no_start else "imported, connecting")
+    given = _ask(chosen, "/v1/bots/import", body)
+    made = json.loads(given)["id"]
+    click.echo(f"imported {made}" if no_start else f"imported {made}, connecting")
 
 
 @contextmanager

@@ -22,4 +22,4 @@ def doctor(**options: Any) -> None:
         click.echo(f"{finding.level.value:<8} {finding.text}")
         faults += finding.level is looking.Level.FAULT
     if faults:
-        raise StoreError(f"{faults} faults; see above")
+        raise StoreError(f"{faults} fault{'s' if faults > 1 else ''}; see above")

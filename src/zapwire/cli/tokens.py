@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from zapwire.cli.where import existing, where
+from zapwire.errors import Conflict, NotFound
 
 
 @click.group()
@@ -30,16 +31,35 @@ def create(name: str, **options: Any) -> None:
 def show(**options: Any) -> None:
     """Print id, name, creation and last use of every token."""
     for one in _with_tokens(options, lambda tokens: tokens.list()):
-        used = f"{one.last_used:%Y-%m-%d %H:%M}" if one.last_used else "never"
-        click.echo(f"{one.id}\t{one.name}\tcreated {one.created_at:%Y-%m-%d %H:%M}\tused {used}")
+        click.echo(_line(one, "\t"))
 
 
 @token.command("revoke")
 @click.argument("token")
+@click.option("--all", "every", is_flag=True, help="Every token of that name.")
 @where
-def revoke(token: str, **options: Any) -> None:
+def revoke(token: str, *, every: bool, **options: Any) -> None:
     """Revoke a TOKEN, given by its id or its name: it stops working at once."""
-    _with_tokens(options, lambda tokens: tokens.revoke(token))
+
+    async def work(tokens: Any) -> list[Any]:
+        known = await tokens.list()
+        found = [one for one in known if one.id == token] or [one for one in known if one.name == token]
+        if not found:
+            raise NotFound(f"there is no token with the id or name {token}")
+        if len(found) > 1 and not every:
+            ids = "; ".join(map(_line, found))
+            raise Conflict(f"{len(found)} tokens have the name {token}: give an id, or --all for all of them. {ids}")
+        for one in found:
+            await tokens.revoke(one.id)
+        return found
+
+    for one in _with_tokens(options, work):
+        click.echo(f"revoked {one.id} ({one.name})")
+
+
+def _line(token: Any, between: str = ", ") -> str:
+    used = f"{token.last_used:%Y-%m-%d %H:%M}" if token.last_used else "never"
+    return between.join([token.id, token.name, f"created {token.created_at:%Y-%m-%d %H:%M}", f"used {used}"])
 
 
 def _with_tokens(options: dict[str, Any], work: Callable[[Any], Any]) -> Any:
