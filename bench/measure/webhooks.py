@@ -13,7 +13,7 @@ import resource
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from ipaddress import ip_network
@@ -40,6 +40,8 @@ SECONDS = 5
 WAITING = 10_000
 MANY_WAITING = 100_000
 ENDPOINTS = 100
+DOWN = 60
+"""Seconds, and messages."""
 _TEXT = "a message as people write them, neither short nor long, " * 2
 
 _SERVER = """
@@ -134,6 +136,9 @@ async def measure(figures: Figures, folder: Path) -> None:
     for rate in (10, 100, 500):
         await _steady(figures, folder, rate)
     await _outage(figures, folder)
+    for chats in (1, CHATS):
+        await _down_for_a_minute(figures, folder, chats)
+    await _beside_mute_ones(figures, folder)
     await _many_waiting(figures, folder)
     await _endpoints(figures, folder)
 
@@ -179,6 +184,41 @@ async def _outage(figures: Figures, folder: Path) -> None:
             assert len(came) == WAITING + 1
         figures.add(f"{WAITING:,} waiting events drained after an outage", ended - began, "s")
         figures.add("memory that took", _memory() - before, "MB")
+
+
+async def _down_for_a_minute(figures: Figures, folder: Path, chats: int) -> None:
+    """A message a second while nobody is there, with the real delays."""
+    async with Receiver.open() as receiver:
+        port = receiver.port
+    async with core(folder) as zapwire:
+        await zapwire.endpoints.create(f"http://127.0.0.1:{port}/hook", events=["message.*"])
+        for _ in range(DOWN):
+            await zapwire.database.write(partial(append, 1, chats))
+            await asyncio.sleep(1)
+        began = time.time()
+        async with Receiver.open(port) as receiver:
+            _, came = await receiver.got(DOWN)
+        figures.add(f"down for {DOWN} s, {chats} chats: until all had arrived", max(came.values()) - began, "s", "< 35")
+
+
+async def _beside_mute_ones(figures: Figures, folder: Path) -> None:
+    """Ten receivers that take connections and never answer, and a good one."""
+
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+
+    mute = await asyncio.start_server(hold, "127.0.0.1", 0)
+    async with mute, Receiver.open() as receiver, core(folder) as zapwire:
+        url = f"http://127.0.0.1:{mute.sockets[0].getsockname()[1]}/hook"
+        for _ in range(10):
+            await zapwire.endpoints.create(url, events=["message.*"], concurrency=64)
+        await zapwire.endpoints.create(receiver.url, events=["message.*"], concurrency=64)
+        began = time.time()
+        await zapwire.database.write(partial(append, 150, CHATS))
+        _, came = await receiver.got(150)
+        figures.add("150 events beside ten mute receivers, the last", max(came.values()) - began, "s", "< 1")
 
 
 async def _many_waiting(figures: Figures, folder: Path) -> None:

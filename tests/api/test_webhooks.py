@@ -54,6 +54,31 @@ async def test_only_what_is_named_changes(api: Api) -> None:
     assert (last["public_key"], last["header_names"], last["disabled_reason"]) == (None, [], None)
 
 
+async def test_the_time_limit_and_the_attempts_at_4xx_are_fields(api: Api) -> None:
+    path, webhook = await made(api)
+    assert (webhook["timeout"], webhook["client_error_attempts"]) == (15, 3)
+    changed = await api.call("PATCH", path, {"timeout": 2.5, "client_error_attempts": 10})
+    assert (changed["timeout"], changed["client_error_attempts"]) == (2.5, 10)
+    assert await api.call("GET", path) == changed
+    wrongs = (("timeout", 0.5), ("timeout", 60.5), ("client_error_attempts", 1), ("client_error_attempts", 11))
+    for field, wrong in (*wrongs, ("timeout", "x"), ("client_error_attempts", 2.5)):
+        assert await refused(api, "PATCH", path, {field: wrong}) == field
+        assert await refused(api, "POST", "/v1/webhooks", {"url": URL, field: wrong}) == field
+
+
+async def test_one_that_is_unreachable_says_since_when_and_when_it_is_tried_again(api: Api) -> None:
+    path, webhook = await made(api, events=["bot.*"])
+    assert (webhook["unreachable_since"], webhook["next_try"]) == (None, None)
+    await api.call("POST", "/v1/bots", {"id": "shop"})
+
+    async def unreachable() -> bool:
+        found = await api.call("GET", path)
+        return found["unreachable_since"] is not None and found["next_try"] > found["unreachable_since"]
+
+    await eventually(unreachable)
+    assert (await api.call("GET", "/v1/stats"))["webhooks"]["unreachable"] == 1
+
+
 async def test_a_deleted_one_is_gone(api: Api) -> None:
     path, _ = await made(api)
     assert await api.ask("DELETE", path) == (204, None)

@@ -110,6 +110,7 @@ class WebhookStats(_Figures):
     pending: int = Field(description="Deliveries under way or not begun.")
     parked: int = Field(description="Deliveries that are stored and wait for an attempt, their first or another.")
     dead_letters: int = Field(description="Deliveries that were given up.")
+    unreachable: int = Field(description="Webhooks that cannot be reached.")
 
 
 class PairingStats(_Figures):

@@ -100,6 +100,7 @@ class Exporter(Collector):
         parked = "Deliveries that are stored and wait for an attempt, their first or another."
         yield _gauge("zapwire_webhook_parked", parked, figures.parked)
         yield _gauge("zapwire_webhook_dead_letters", "Deliveries that were given up.", figures.dead_letters)
+        yield _gauge("zapwire_webhook_unreachable", "Webhooks that cannot be reached.", figures.unreachable)
 
     def _pairings(self) -> Iterator[Metric]:
         pairings = self._stats.tally.pairings

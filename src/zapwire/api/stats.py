@@ -49,6 +49,7 @@ async def stats(request: web.Request) -> web.Response:
                 "pending": figures.pending,
                 "parked": figures.parked,
                 "dead_letters": figures.dead_letters,
+                "unreachable": figures.unreachable,
             },
             "pairing": _pairing(source),
             "total": {

@@ -103,6 +103,11 @@ class Deliverer:
         """Deliveries under way or not begun, those that failed before left aside."""
         return sum(courier.pending for courier in self._couriers.values())
 
+    @property
+    def unreachable(self) -> int:
+        """Endpoints that cannot be reached now."""
+        return sum(courier.is_unreachable for courier in self._couriers.values())
+
     def changed(self, endpoint: str) -> None:
         """Take in that an endpoint was made, changed or deleted; returns at once."""
         before = self._newest.get(endpoint)

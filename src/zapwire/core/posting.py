@@ -203,7 +203,7 @@ class _Attempt:
             target.url, data=content.encode(), headers=headers, allow_redirects=False, max_redirects=0
         ) as response:
             self._retry_after = response.headers.get("Retry-After")
-            self._encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+            self._encoding = response.headers.get("Content-Encoding", "identity")
             await self._read(response)
 
     async def _read(self, response: aiohttp.ClientResponse) -> None:

@@ -85,7 +85,7 @@ class Replies:
 
 def _reply(outcome: Outcome) -> dict[str, Any] | None:
     """The `reply` of the answer. Raises `InvalidInput`."""
-    if outcome.encoding not in {"identity", ""}:
+    if outcome.encoding.strip().lower() not in {"identity", ""}:
         raise InvalidInput("the answer is compressed, although Accept-Encoding was identity")
     if outcome.answer.startswith(_OTHER_ENCODINGS):
         raise InvalidInput("the answer is not UTF-8")

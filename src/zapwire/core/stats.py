@@ -41,6 +41,8 @@ class Figures:
     """By outcome: delivered, failed."""
     pending: int
     """Deliveries under way or not begun."""
+    unreachable: int
+    """Webhooks that cannot be reached."""
     last_seq: int
 
     @property
@@ -108,6 +110,7 @@ class Stats:
             dead_letters=backlog.dead_letters,
             deliveries=self._deliverer.deliveries,
             pending=self._deliverer.pending,
+            unreachable=self._deliverer.unreachable,
             last_seq=self._database.tail.last_seq,
         )
 

@@ -17,7 +17,7 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 
-_STATUS: Final = re.compile(rb"HTTP/\d\.\d +(\d{3})(?=[ \r\n])")
+_STATUS: Final = re.compile(rb"[\r\n]*HTTP/\d\.\d +(\d{3})(?=[ \r\n])")
 _HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
 _LONGEST_LINE: Final = 64
 """Bytes in which a status line has to have begun like one."""
@@ -29,6 +29,8 @@ _SWITCHING: Final = 101
 class StatusLine:
     """The final status in an answer's bytes, once enough of them were fed; interim answers are passed over."""
 
+    __slots__ = ("_data", "_passed", "_searching", "status")
+
     def __init__(self) -> None:
         self.status: int | None = None
         self._data = b""
@@ -39,20 +41,20 @@ class StatusLine:
         """Take in the next bytes of the answer."""
         if not self._searching:
             return
-        self._data += data
+        self._data = self._data + data if self._data else data
         while self._searching and self._step():
             pass
 
     def _step(self) -> bool:
         """Look at what is there; True when an interim answer was passed over and there may be more."""
-        self._data = self._data.lstrip(b"\r\n")
         found = _STATUS.match(self._data)
         if found is None:
-            self._searching = len(self._data) < _LONGEST_LINE and b"\n" not in self._data
+            begun = self._data.lstrip(b"\r\n")
+            self._searching = len(self._data) < _LONGEST_LINE and b"\n" not in begun
             return False
         status = int(found[1])
         if not 100 <= status < 200 or status == _SWITCHING:
-            self.status, self._searching = status, False
+            self.status, self._searching, self._data = status, False, b""
             return False
         end = _HEAD_END.search(self._data)
         self._searching = self._passed + len(self._data) <= _INTERIM_LONGEST
@@ -65,6 +67,8 @@ class StatusLine:
 
 class Listener:
     """What one request has heard; set as `LISTENER` while the request is made."""
+
+    __slots__ = ("line",)
 
     def __init__(self) -> None:
         self.line: StatusLine | None = None
