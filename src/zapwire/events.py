@@ -35,7 +35,8 @@ class EventType(StrEnum):
     device, or it is of a kind that nobody here can read. `message.received` with the same id may follow. Data: `id`,
     `chat`, `sender`, `from_me`, `timestamp`, `reason`, `kind`, `hidden`, `push_name`, `origin`."""
     MESSAGE_STATUS = "message.status"
-    """Emitted when an outgoing message moves forward. Data: the message, as `GET .../messages/{id}` shows it."""
+    """Emitted when an outgoing message moves forward, or a limit on the account holds it. Data: the message, as
+    `GET .../messages/{id}` shows it."""
     WEBHOOK_GAP = "webhook.gap"
     """Emitted when events were pruned before a webhook took them; goes to that one whatever it subscribed to. Data:
     `webhook`, `from_seq`, `to_seq`, `count`."""

@@ -122,10 +122,10 @@ async def nothing_is_left_behind(at: World) -> None:
     lane = at.core.sender._lanes.get("a")
     if lane is None:
         return
-    await eventually(lambda: not lane._busy and not lane._records)
+    await eventually(lambda: not lane._queue.busy and not lane._records and not at.core.sender._failing)
     rows = await at.database.read(lambda sql: sql.execute("SELECT id, state FROM outbox ORDER BY n").fetchall())
     assert all(state != "sending" for _, state in rows)
-    waiting = [message.id for queue in lane._chats.values() for message in queue]
+    waiting = [message.id for message in lane._queue.messages()]
     assert waiting == [message for message, state in rows if state == "queued"]
     assert lane.waiting == len(waiting)
     for message, state in rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,8 +12,9 @@ import pytest
 
 from tests.core.scripted import ALICE, PHONE, QUICK, World, eventually, paired, qr, text, world
 from zapwire.errors import LoggedOut, NotConnected, TransportError
-from zapwire.model import BotState, Identity, MessageState, Outgoing, OutgoingView, Sent
-from zapwire.store import bots
+from zapwire.events import Event, EventType
+from zapwire.model import BotId, BotState, Identity, MessageState, Outgoing, OutgoingView, Sent
+from zapwire.store import bots, outbox
 from zapwire.transport.base import Connected, Disconnected
 
 LOST = "the bot was logged out before it was sent"
@@ -63,6 +65,64 @@ async def test_waiting_messages_do_not_go_out_through_the_next_account(tmp_path:
         assert (await at.core.sender.wait("a", new.id, 10)).state is MessageState.SENT
         assert [message.content["text"] for message in at.transports["a"].sent] == ["to the new account"]
         assert at.core.sender._lanes["a"].waiting == 0
+
+
+async def test_many_waiting_messages_are_failed_a_few_at_a_time_and_each_is_told(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await linked(at)
+        await at.tell("a", Disconnected("gone"))
+        waiting = await asyncio.gather(*(say(at, f"{number}") for number in range(250)))
+        most, publish = 0, at.database.tail.publish
+
+        def counted(told: list[Event]) -> None:
+            nonlocal most
+            most = max(most, sum(event.type is EventType.MESSAGE_STATUS for event in told))
+            publish(told)
+
+        at.database.tail.publish = counted  # type: ignore[method-assign]
+        await at.core.fleet.logout("a")
+        for message in waiting:
+            assert (await at.core.sender.wait("a", message.id, 10)).reason == LOST
+        assert 0 < most <= 50, "all in one transaction, for which everybody else waits"
+        told = [event.data["id"] for event in await at.events("message.status")]
+        assert told == [message.id for message in waiting]
+
+
+async def test_what_waits_for_an_account_fails_also_when_the_daemon_ends_first(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await linked(at)
+        await at.tell("a", Disconnected("gone"))
+        old = await say(at, "old")
+        await at.database.write(lambda transaction: outbox.next_account(transaction, BotId("a")))  # and then a crash
+    async with world(tmp_path / "db", linked=True) as at:
+        await at.until("a", BotState.CONNECTED)
+        assert (await at.core.sender.wait("a", old.id, 10)).reason == LOST
+        assert await ends(at, old) == [("failed", LOST)]
+        new = await say(at, "new")
+        assert (await at.core.sender.wait("a", new.id, 10)).state is MessageState.SENT
+        assert [message.content["text"] for message in at.transports["a"].sent] == ["new"]
+
+
+async def test_a_message_that_is_being_stored_while_the_account_goes_is_not_for_the_next_one(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await linked(at)
+        await at.tell("a", Disconnected("gone"))
+        stored = threading.Event()
+        busy = asyncio.create_task(at.database.write(lambda transaction: stored.wait(10)))
+        await asyncio.sleep(0)
+        lane = at.core.sender._lanes["a"]
+        gone = asyncio.create_task(
+            at.database.write(lambda transaction: at.core.sender.abandon(transaction, lane._bot))
+        )
+        await asyncio.sleep(0)
+        old = asyncio.create_task(say(at, "old"))
+        await eventually(lambda: lane.waiting == 1)
+        stored.set()
+        await asyncio.gather(busy, gone)
+        view = await old
+        assert (view.state, view.reason) == (MessageState.FAILED, LOST)
+        assert await ends(at, view) == [("failed", LOST)]
+        assert lane.waiting == 0
 
 
 async def test_what_was_under_way_at_the_logout_does_not_come_back(tmp_path: Path):

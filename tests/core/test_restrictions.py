@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from tests.core.scripted import PHONE, QUICK, World, eventually, text, world
 from zapwire.core.limits import Limits
 from zapwire.core.radar import FIRST_MESSAGES, RATE, Radar
@@ -72,6 +74,43 @@ async def test_first_messages_wait_while_answers_flow_and_go_out_when_the_limit_
         for held in (first, *others):
             assert (await at.core.sender.wait("bot", held.id, 10)).state is MessageState.SENT
         await eventually(lambda: no_restriction(at))
+
+
+async def told(at: World, view: OutgoingView) -> list[tuple[str, str | None]]:
+    found = [event.data for event in await at.events("message.status") if event.data["id"] == view.id]
+    return [(data["state"], data["reason"]) for data in found]
+
+
+@pytest.mark.parametrize("error", [463, 429])
+async def test_each_message_that_is_held_says_so_when_asked_and_is_told_once(tmp_path: Path, error: int):
+    limits = replace(SHORT, strangers_first=3600, strangers_most=3600, rate_first=3600, rate_most=3600)
+    reason = f"limited (error {error})"
+    async with world(tmp_path / "db", linked=True, limits=limits) as at:
+        await start(at, error, set())
+        held = [await send(at, STRANGER, "one"), await send(at, STRANGER, "two"), await send(at, "+4915123450002")]
+        await eventually(lambda: restriction(at))
+        held += [await send(at, STRANGER, "three"), await send(at, "+4915123450003")]
+        for view in held:
+            assert (await state(at, view))[0] in {MessageState.QUEUED, MessageState.SENDING}
+
+        async def all_told() -> bool:
+            return [await told(at, view) for view in held] == [[("queued", reason)]] * len(held)
+
+        await eventually(all_told)
+        for view in held:
+            assert await state(at, view) == (MessageState.QUEUED, reason)
+    async with world(tmp_path / "db", linked=True, limits=limits) as at:
+        await at.until("bot", BotState.CONNECTED)
+        last = await send(at, "+4915123450004")
+        assert await state(at, last) == (MessageState.QUEUED, reason), "it says so before it is looked at"
+
+        async def last_told() -> bool:
+            return await told(at, last) == [("queued", reason)]
+
+        await eventually(last_told)
+        assert await all_told(), "told again after a restart"
+        account = at.transports["bot"]
+        assert account.sent == []
 
 
 async def no_restriction(at: World) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,24 +90,41 @@ async def test_without_a_connection_messages_wait_in_order(tmp_path: Path):
 
 
 async def test_a_failure_that_may_pass_is_tried_again_before_what_follows(tmp_path: Path):
-    async with world(tmp_path / "db", linked=True) as at:
+    async with world(tmp_path / "db", linked=True, limits=replace(QUICK, send_again=0.01)) as at:
         await connected(at)
         failures = iter([NotConnected("no connection"), TransportError("the stream broke")])
         at.transports["bot"].answer = lambda message: _raise(next(failures, None))
-        messages = [await say(at, "first"), await say(at, "second")]
-        lane = at.core.sender._lanes["bot"]
-
-        async def hurried() -> bool:
-            """Not to wait for the next try: it may come at any time."""
-            if CHAT in lane._chats:
-                assert not lane.reserve(CHAT), "a new message would overtake the one that waits for its next try"
-                lane._chats[CHAT][0].ready = 0.0
-                lane._pump()
-            return (await at.core.sender.get("bot", messages[1].id)).state is MessageState.SENT
-
-        await eventually(hurried)
-        assert [message.content["text"] for message in at.transports["bot"].sent] == ["first", "second"]
+        messages = [await say(at, "first"), await say(at, "second"), await say(at, "third")]
+        assert (await end(at, messages[2])).state is MessageState.SENT
+        assert [message.content["text"] for message in at.transports["bot"].sent] == ["first", "second", "third"]
         assert await steps(at, messages[0]) == ["sent"]
+
+
+async def test_a_message_does_not_overtake_one_that_is_still_being_stored(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await connected(at)
+        ended, stored = asyncio.Event(), threading.Event()
+
+        async def answer(message: Outgoing) -> None:
+            if message.content["text"] == "0":
+                await ended.wait()
+
+        at.transports["bot"].answer = answer
+        await say(at, "0")
+        busy = asyncio.create_task(at.database.write(lambda transaction: stored.wait(10)))
+        await asyncio.sleep(0)
+        one = asyncio.create_task(say(at, "1"))
+        await eventually(lambda: at.core.sender._lanes["bot"].waiting == 1)
+        ended.set()
+        await eventually(lambda: len(at.transports["bot"].sent) == 1 and at.transports["bot"].at_once == 0)
+        await asyncio.sleep(0)
+        two = asyncio.create_task(say(at, "2"))  # its chat is free, as it seems
+        await eventually(lambda: at.core.sender._lanes["bot"].waiting == 2)
+        stored.set()
+        await busy
+        for message in (await one, await two):
+            assert (await end(at, message)).state is MessageState.SENT
+        assert [message.content["text"] for message in at.transports["bot"].sent] == ["0", "1", "2"]
 
 
 async def test_too_many_failures_end_a_message(tmp_path: Path):
@@ -277,15 +295,18 @@ async def test_only_the_chat_that_wrote_waits(tmp_path: Path):
 
 def test_pacing_never_holds_a_message_for_long():
     limits = Limits()
-    pacing, chat, now = Pacing(limits), Party("1@lid", None, "1@lid"), 100.0
-    assert pacing.ready("1@lid", now, now) == now
+    pacing, chat, now = Pacing(limits), ["1@lid"], 100.0
+    assert pacing.ready(chat, now, now) == now
     for step in range(200):  # a chat that never pauses
         pacing.heard(chat, now + step * 0.01)
-    assert pacing.ready("1@lid", now, now + 2) == now + limits.reply_at_most
-    assert pacing.ready("1@lid", now + 2, now + 2) == pytest.approx(now + 1.99 + limits.reply_after)
-    assert pacing.ready("1@lid", now + 4, now + 4) == now + 4
-    pacing.heard(Party("2@lid"), now + 10)
-    assert list(pacing._heard) == ["2@lid"]
+    assert pacing.ready(chat, now, now + 2) == now + limits.reply_at_most
+    assert pacing.ready(chat, now + 2, now + 2) == pytest.approx(now + 1.99 + limits.reply_after)
+    assert pacing.ready(chat, now + 4, now + 4) == now + 4
+    pacing.know(["1@lid", PHONE])
+    assert pacing.ready([PHONE], now + 2, now + 2) == pytest.approx(now + 1.99 + limits.reply_after), "the same chat"
+    pacing.heard(["2@lid"], now + 10)
+    assert pacing.ready(["2@lid"], now + 10, now + 10) == now + 10 + limits.reply_after
+    assert len(pacing._heard) <= 2, "chats that are lively no more are forgotten"
 
 
 def _raise(error: Exception | None) -> None:

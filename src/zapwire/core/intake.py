@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from zapwire.core import codec
 from zapwire.events import EventType
-from zapwire.model import BotId, Message, MessageId, MessageState, Undecryptable
+from zapwire.model import BotId, Message, MessageId, MessageState, OutgoingView, Undecryptable
 from zapwire.store import addresses, journal, messages, outbox
 from zapwire.store.db import Database, Transaction
 from zapwire.store.turns import Turn
@@ -58,8 +58,9 @@ async def receipt(database: Database, bot: BotId, told: Receipt, turn: Turn) -> 
     await database.write(turn.keep(work))
 
 
-def tell(transaction: Transaction, bot: BotId, message: MessageId) -> None:
+def tell(transaction: Transaction, bot: BotId, message: MessageId) -> OutgoingView | None:
     """Append `message.status` with an outgoing message as it is now."""
     view = outbox.get(transaction.sql, bot, message)
     if view is not None:
         journal.append(transaction, EventType.MESSAGE_STATUS, bot, codec.outgoing_json(view))
+    return view

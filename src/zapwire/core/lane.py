@@ -1,38 +1,41 @@
-"""One bot's way out: which of its waiting messages goes next, and what becomes of it.
+"""One bot's way out: hands its messages to the transport in the order of its queue, and sees to what becomes of them.
 
-The rows are in the outbox; here is only their order. Within a chat one message is under way at a time, so order holds
-even when one has to be tried again; several chats are sent to at once. Nothing is sent while the bot is offline.
-A message is marked `sending` in the database before it is handed over, so that after a crash it is known which ones
-nobody can answer for.
+The rows are in the outbox; their order is in `core/send_queue.py`. Nothing is sent while the bot is offline. A message
+is marked `sending` in the database before it is handed over, so that after a crash it is known which ones nobody can
+answer for.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
-from collections.abc import Coroutine
-from dataclasses import replace
-from datetime import datetime, timedelta
+from collections.abc import Coroutine, Iterable
+from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 from zapwire.core.ledger import Done, Ledger
 from zapwire.core.limits import Limits
-from zapwire.core.pacing import Pacing, addresses_of
+from zapwire.core.pacing import Pacing, names_of
 from zapwire.core.radar import Radar
+from zapwire.core.send_queue import Entry, Place, Queued, SendQueue
 from zapwire.errors import NotConnected, Refused, Restricted, StoreError, TransportError
 from zapwire.model import BotId, MessageState, Outgoing, Party
 from zapwire.store import messages, outbox, times
 from zapwire.store.db import Database
-from zapwire.store.outbox import Waiting
+from zapwire.tasks import Tasks
 from zapwire.transport.base import Transport
 
 log = logging.getLogger(__name__)
 
 _SWEEP = 60.0
-"""Seconds between two looks for messages that waited too long while the bot is offline."""
-_AGAIN = 1.0
-"""Seconds until the next try when the transport had no connection although the bot counts as connected."""
+"""Seconds between two looks for messages that waited too long."""
+_TRIAL = 2.0
+"""Seconds between two held chats that are let go to try whether the limit is over."""
+_TOLD_AT_ONCE = 50
+"""Held messages that are told in one transaction."""
 
 UNLINKED = "the bot was logged out before it was sent"
 """Why messages fail that were meant for an account the bot no longer has."""
@@ -42,28 +45,47 @@ class Lane:
     """The waiting messages of one bot. Everything but the sends themselves happens without waiting, on the loop."""
 
     def __init__(
-        self, bot: BotId, transport: Transport, database: Database, *, limits: Limits, radar: Radar, done: Done
+        self,
+        bot: BotId,
+        transport: Transport,
+        database: Database,
+        *,
+        limits: Limits,
+        radar: Radar,
+        done: Done,
+        account: int = 0,
     ) -> None:
+        self.transport = transport
         self._bot = bot
-        self._transport = transport
         self._database = database
         self._limits = limits
         self._ledger = Ledger(bot, database, limits, done)
         self._radar = radar
         self._pacing = Pacing(limits)
-        self._chats: dict[str, deque[Waiting]] = {}
-        self._busy: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._records: set[asyncio.Task[None]] = set()
+        self._queue = SendQueue(limits.sends_at_once, self._pacing.ready)
+        self._sends = Tasks()
+        self._records = Tasks()
+        self._untold: deque[Queued] = deque()
+        """Held messages that nobody was told of yet."""
+        self._telling: asyncio.Task[None] | None = None
+        self._next_trial = 0.0
         self._online = False
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
-        self.transport = transport
-        self.waiting = 0
-        """Messages queued here or on their way into the queue."""
-        self.account = 0
+        self.account = account
         """Counts the accounts the bot had; no message goes out through another one than it was meant for."""
+
+    @property
+    def waiting(self) -> int:
+        """Messages queued here or on their way into the queue."""
+        return self._queue.waiting + self._queue.entering
+
+    def why_waiting(self, *, known: bool) -> str | None:
+        """Why a queued message waits, if a limit is the reason."""
+        return self._radar.reason(known=known)
+
+    # -- what happens -----------------------------------------------------------------------------------------------
 
     def go(self, *, online: bool) -> None:
         """Start or stop sending."""
@@ -71,151 +93,159 @@ class Lane:
             self._online = online
             self._pump()
 
-    def abandon(self) -> None:
-        """The account is gone: let go of what waits for it, which is failed in the database already."""
-        self.account += 1
+    def abandon(self, account: int) -> None:
+        """The account is gone, the next one is *account*: let go of what waits for it; the database knows already."""
+        self.account = account
         self._radar.forget()
-        self.waiting -= sum(len(queue) for queue in self._chats.values())
-        self._chats.clear()
+        self._queue.clear()
+        self._untold.clear()
 
     def heard(self, chat: Party) -> None:
         """Note a message from *chat*, which paces messages to it."""
-        self._pacing.heard(chat, self._loop.time())
+        self._pacing.heard(names_of(chat), self._loop.time())
 
     def wrote(self, chat: Party) -> None:
         """*chat* has written, which is stored: what was held back as a first message to it need not wait."""
+        names, now = names_of(chat), self._loop.time()
+        self._pacing.know(names)
+        self._queue.know(names, now)
         if self._radar.asks_who():
-            for name in addresses_of(chat):
-                for message in self._chats.get(name, ()):
-                    message.ready = 0.0
+            for name in names:
+                self._queue.free(name, now)
             self._pump()
 
-    def put(self, message: Waiting, *, front: bool = False) -> None:
-        """Add a queued message, to the end of its chat or (when it comes back) to the front."""
-        now = self._loop.time()
-        message.since = message.since or now
-        message.ready = now + (message.due - times.now()).total_seconds()
-        queue = self._chats.setdefault(message.chat, deque())
-        if front:
-            queue.appendleft(message)
-        else:
-            queue.append(message)
-        self.waiting += 1
-        if self._online or self._timer is None:
-            self._pump()
+    # -- what comes in ----------------------------------------------------------------------------------------------
 
-    def reserve(self, chat: str) -> bool:
-        """Take the way to *chat* if a message could be sent there right now; then `send` or `release` must follow."""
-        now = self._loop.time()
-        free = (
-            self._online
-            and not self._closed
-            and self._radar.restriction is None
-            and chat not in self._chats
-            and chat not in self._busy
-            and len(self._busy) < self._limits.sends_at_once
-            and self._pacing.ready(chat, now, now) <= now
-        )
-        if free:
-            self._busy.add(chat)
-        return free
-
-    def release(self, chat: str) -> None:
-        """Give a reserved way back unused."""
-        self._busy.discard(chat)
+    def load(self, waiting: Iterable[outbox.Waiting]) -> None:
+        """Queue what waited before the daemon started."""
+        for message in waiting:
+            delay = (message.due - times.now()).total_seconds()
+            self._queue.put(self._queued(message, delay), names_of(message.to), self._loop.time())
         self._pump()
 
-    def send(self, message: Waiting, content: Outgoing) -> None:
-        """Send a message that is stored as `sending`, on its reserved way."""
-        self._spawn(message.chat, self._hand_over(message, content))
+    def enter(self, chat: str) -> Entry:
+        """A message to *chat* is about to be stored, as `sending` if it goes out at once; `stored` or `leave` comes."""
+        is_open = self._online and not self._closed and self._radar.restriction is None
+        return self._queue.enter(chat, self._loop.time(), is_open=is_open)
+
+    def stored(self, entry: Entry, message: outbox.Waiting, content: Outgoing) -> None:
+        """The message is stored: send it, or let it wait."""
+        queued = self._queued(message)
+        place = self._queue.stored(entry, queued, names_of(message.to), self._loop.time())
+        if place is Place.QUEUED:
+            self._tell_if_held(queued)
+            if self._online or self._timer is None:
+                self._pump()
+        elif place is Place.SEND and not self._closed:
+            self._begin(queued, self._hand_over(queued, content))
+        else:
+            self._begin(queued, self._requeue(queued, 0.0))
+
+    def leave(self, entry: Entry) -> None:
+        """The message was not stored, or had been before."""
+        if not entry.over:
+            self._queue.leave(entry, self._loop.time())
+            self._pump()
+
+    def _queued(self, message: outbox.Waiting, delay: float = 0.0) -> Queued:
+        return Queued(
+            n=message.n,
+            id=message.id,
+            to=message.chat,
+            deadline=message.deadline.timestamp(),
+            ready=self._loop.time() + delay,
+            attempts=message.attempts,
+            account=message.account,
+        )
+
+    # -- the end ----------------------------------------------------------------------------------------------------
 
     async def drain(self, seconds: float) -> None:
         """Begin nothing more, and give what is under way *seconds* to end."""
         self._closed = self._ledger.closing = True
         if self._timer is not None:
             self._timer.cancel()
-        until = self._loop.time() + seconds
-        while (under_way := self._tasks | self._records) and self._loop.time() < until:
-            await asyncio.wait(under_way, timeout=until - self._loop.time())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._sends.settled()
+                await self._records.settled()
 
     async def close(self) -> None:
         """End everything at once; what is under way stays `sending` in the database, what is known is written."""
         await self.drain(0)
-        for task in self._tasks:
-            task.cancel()
-        while under_way := self._tasks | self._records:
-            await asyncio.wait(under_way)
+        await self._sends.cancel()
+        await self._records.settled()
+
+    # -- what goes out ----------------------------------------------------------------------------------------------
 
     def _pump(self) -> None:
         """Begin what may begin, and look again when the next one may."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._closed or not self._chats:
+        if self._closed:
             return
-        now = self._loop.time()
-        soonest = now + _SWEEP
-        for chat in list(self._chats):
-            if len(self._busy) >= self._limits.sends_at_once:
-                return  # the end of any of them calls this again
-            if chat not in self._busy:
-                soonest = min(soonest, self._begin(chat, now))
-        self._timer = self._loop.call_at(soonest, self._pump)
+        while (message := self._queue.expired(time.time())) is not None:
+            self._begin(message, self._expire(message))
+        if self._queue.waiting:
+            now = self._loop.time()
+            look = self._pump_online(now) if self._online else None
+            self._timer = self._loop.call_at(min(look or now + _SWEEP, now + _SWEEP), self._pump)
 
-    def _begin(self, chat: str, now: float) -> float:
-        """Begin the first message of *chat* if it is time; returns when to look again."""
-        message = self._chats[chat][0]
-        if message.deadline <= times.now():
-            self._start(chat, self._expire(message))
-            return now + _SWEEP
-        if message.account != self.account:
-            self._start(chat, self._ledger.end(message.id, MessageState.FAILED, UNLINKED))
-            return now + _SWEEP
-        if not self._online:
-            return now + _SWEEP
-        ready = max(message.ready, self._pacing.ready(chat, message.since, now))
-        if ready > now:
-            return ready
-        self._start(chat, self._take(message))
-        return now + _SWEEP
+    def _pump_online(self, now: float) -> float | None:
+        """Begin what may begin; returns when to look again, if that is known."""
+        trial = self._free_held(now)
+        while self._queue.is_ready(now):
+            until = self._radar.holds(known=True)
+            if until is not None:
+                return now + max(0.0, (until - times.now()).total_seconds())
+            message = self._queue.next(now)
+            if message is not None:
+                self._begin(message, self._take(message))
+        soonest = self._queue.soonest()
+        return min((when for when in (trial, soonest) if when is not None), default=None)
 
-    def _start(self, chat: str, step: Coroutine[Any, Any, None]) -> None:
-        queue = self._chats.pop(chat)
-        queue.popleft()
-        self.waiting -= 1
-        if queue:
-            self._chats[chat] = queue  # now the last: chats take turns
-        self._busy.add(chat)
-        self._spawn(chat, step)
+    def _free_held(self, now: float) -> float | None:
+        """Let held chats go when their limit is over, or one of them when it may be; returns when to look again."""
+        if not self._queue.holds:
+            return None
+        if not self._radar.asks_who():
+            self._queue.free_all()
+            return None
+        trial = self._radar.next_trial()
+        if trial is None:
+            return None
+        when = max(now + (trial - times.now()).total_seconds(), self._next_trial)
+        if when > now:
+            return when
+        self._queue.free_one(now)
+        self._next_trial = now + _TRIAL
+        return self._next_trial
 
-    def _spawn(self, chat: str, step: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(step, name=f"send-{self._bot}")
-        self._tasks.add(task)
+    def _begin(self, message: Queued, step: Coroutine[Any, Any, None]) -> None:
+        task = self._sends.spawn(step, f"send-{self._bot}")
 
-        def ended(task: asyncio.Task[None]) -> None:
-            self._tasks.discard(task)
-            if not task.cancelled() and task.exception() is not None:
-                log.error("bot %s: a message is left behind: %s", self._bot, task.exception())
-            self.release(chat)
+        def ended(_: asyncio.Task[None]) -> None:
+            self._queue.release(message, self._loop.time())
+            self._pump()
 
         task.add_done_callback(ended)
 
-    async def _expire(self, message: Waiting) -> None:
+    async def _expire(self, message: Queued) -> None:
         hours = self._limits.send_lifetime / 3600
         why = f"the bot was not connected within {hours:g} hours"
         if self._online and (limit := self._radar.restriction) is not None:
             why = f"{limit.reason}, and did not for {hours:g} hours"
         await self._ledger.end(message.id, MessageState.FAILED, why)
 
-    async def _take(self, message: Waiting) -> None:
-        message.known = not self._radar.asks_who() or await self._writes_to_us(message.chat)
-        until, limit = self._radar.holds(known=message.known), self._radar.restriction
-        if until is not None and limit is not None:
-            await self._hold(message, until, limit.reason)
+    async def _take(self, message: Queued) -> None:
+        message.known = not self._radar.asks_who() or await self._writes_to_us(message.to)
+        if not message.known and self._radar.holds(known=False) is not None:
+            self._hold(message)
             return
         view = await self._ledger.take(message.id)
         if view is not None:
-            await self._hand_over(message, Outgoing(view.to.jid, view.type, view.content))
+            await self._hand_over(message, Outgoing(message.to, view.type, view.content))
 
     async def _writes_to_us(self, chat: str) -> bool:
         try:
@@ -224,21 +254,14 @@ class Lane:
             log.warning("bot %s: it cannot be told whether a chat is new: %s", self._bot, error)
             return False
 
-    async def _hold(self, message: Waiting, until: datetime, reason: str) -> None:
-        """Let a message wait, which nobody has handed over yet."""
-        message.due = until
-        await self._ledger.write(lambda transaction: outbox.hold(transaction, message.id, until, reason))
-        self.put(replace(message, since=0.0), front=True)
-
-    async def _hand_over(self, message: Waiting, content: Outgoing) -> None:
+    async def _hand_over(self, message: Queued, content: Outgoing) -> None:
         try:
             async with asyncio.timeout(self._limits.send_time):
-                sent = await self._transport.send(content)
+                sent = await self.transport.send(content)
         except NotConnected as error:
-            await self._requeue(message, _AGAIN, error.detail)
+            await self._requeue(message, self._limits.send_again, error.detail)
         except Restricted as error:
-            wait = (self._radar.refused(error) - times.now()).total_seconds()
-            await self._requeue(message, wait, error.detail)
+            await self._restricted(message, error)
         except TransportError as error:
             await self._try_again(message, error)
         except Refused as error:
@@ -254,25 +277,66 @@ class Lane:
             )
         else:
             self._radar.passed(known=message.known)
-            self._pacing.spoken(message.chat, self._loop.time())
+            self._pacing.spoken(self._queue.names(message.to), self._loop.time())
             # The next one to this chat need not wait for the disk: its `sending` goes into the same commit.
-            record = asyncio.create_task(self._ledger.sent(message.id, sent), name=f"sent-{self._bot}")
-            self._records.add(record)
-            record.add_done_callback(self._records.discard)
+            self._records.spawn(self._ledger.sent(message.id, sent), f"sent-{self._bot}")
 
-    async def _try_again(self, message: Waiting, error: TransportError) -> None:
+    async def _try_again(self, message: Queued, error: TransportError) -> None:
         message.attempts += 1
         if message.attempts >= self._limits.send_attempts:
             await self._ledger.end(message.id, MessageState.FAILED, f"{error.detail} ({message.attempts} attempts)")
         else:
-            await self._requeue(message, 2.0**message.attempts, error.detail)
+            await self._requeue(message, self._limits.send_again * 2.0**message.attempts, error.detail)
 
-    async def _requeue(self, message: Waiting, delay: float, reason: str) -> None:
-        if message.account != self.account:
+    async def _requeue(self, message: Queued, delay: float, reason: str | None = None, *, held: bool = False) -> None:
+        """Let a message wait again that was marked `sending` and surely not sent; *held* by a limit is told."""
+        due = times.now() + timedelta(seconds=delay)
+        if message.account == self.account:
+            await self._ledger.requeue(message.id, message.attempts, due, reason, told=held and not message.told)
+        if message.account != self.account:  # perhaps only since the line before
             await self._ledger.end(message.id, MessageState.FAILED, UNLINKED)
             return
-        message.due = times.now() + timedelta(seconds=delay)
-        await self._ledger.write(
-            lambda transaction: outbox.requeue(transaction, message.id, message.attempts, message.due, reason)
-        )
-        self.put(replace(message, since=0.0), front=True)
+        message.told = message.told or held
+        message.ready = self._loop.time() + delay
+        if held and self._radar.asks_who():
+            self._hold(message)
+        else:
+            self._queue.put(message, (), self._loop.time())
+
+    # -- limits -----------------------------------------------------------------------------------------------------
+
+    async def _restricted(self, message: Queued, error: Restricted) -> None:
+        self._radar.refused(error)
+        if not self._radar.asks_who():  # all are held
+            self._tell_held(self._queue.messages())
+        await self._requeue(message, 0.0, error.detail, held=True)
+
+    def _hold(self, message: Queued) -> None:
+        """Let a message wait for the end of a limit, with what is behind it in its chat."""
+        self._tell_held(self._queue.hold(message, self._loop.time()))
+
+    def _tell_if_held(self, message: Queued) -> None:
+        limit = self._radar.restriction
+        if limit is not None and (not self._radar.asks_who() or self._queue.is_held(message.to)):
+            self._tell_held([message])
+
+    def _tell_held(self, held: Iterable[Queued]) -> None:
+        """Tell of held messages that they are, a few at a time."""
+        for message in held:
+            if not message.told:
+                message.told = True
+                self._untold.append(message)
+        if self._untold and self._telling is None and not self._closed:
+            self._telling = self._sends.spawn(self._tell_all(), f"held-{self._bot}")
+            self._telling.add_done_callback(self._all_told)
+
+    async def _tell_all(self) -> None:
+        while self._untold and not self._closed:
+            reason = self._radar.restriction.reason if self._radar.restriction is not None else None
+            some = [self._untold.popleft().id for _ in range(min(_TOLD_AT_ONCE, len(self._untold)))]
+            if reason is not None:
+                await self._ledger.held(some, reason)
+
+    def _all_told(self, _: asyncio.Task[None]) -> None:
+        self._telling = None
+        self._tell_held(())

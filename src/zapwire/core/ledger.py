@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import TypeVar
 
 from zapwire.core import intake
@@ -66,6 +67,27 @@ class Ledger:
             return outbox.get(transaction.sql, self._bot, message)
 
         await self._record(work)
+
+    async def requeue(
+        self, message: MessageId, attempts: int, due: datetime, reason: str | None, *, told: bool = False
+    ) -> None:
+        """It was not sent and waits again; with an event when that has to be *told*."""
+
+        def work(transaction: Transaction) -> None:
+            if outbox.requeue(transaction, message, attempts, due, reason) and told:
+                intake.tell(transaction, self._bot, message)
+
+        await self.write(work)
+
+    async def held(self, some: Sequence[MessageId], reason: str) -> None:
+        """These wait because of a limit: note that, and tell it of each once."""
+
+        def work(transaction: Transaction) -> None:
+            for message in some:
+                if outbox.hold(transaction, message, reason):
+                    intake.tell(transaction, self._bot, message)
+
+        await self.write(work)
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """Store a step, however long the database fails: nobody else would. Raises `StoreError` only when closing."""

@@ -48,6 +48,8 @@ class Limits:
     """Chats of one bot that are sent to at the same time."""
     send_time: float = 90.0
     """For one message's answer from WhatsApp (the engine gives up after 75); beyond it nobody knows."""
+    send_again: float = 1.0
+    """Until a message is tried again that the transport had no connection for; after each failure twice as long."""
     send_attempts: int = 5
     """Failures of the network after which a message is failed."""
     send_lifetime: float = 24 * 3600.0

@@ -10,6 +10,7 @@ been quiet is sent to at once, and no chat waits longer than a bound, even if it
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Collection, Iterable
 
 from zapwire.core.limits import Limits
 from zapwire.jid import PHONE_SERVER
@@ -17,41 +18,55 @@ from zapwire.model import Party
 
 
 class Pacing:
-    """The lively chats of one bot; times are the event loop's."""
+    """The lively chats of one bot, each under all of its names; times are the event loop's."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._heard: OrderedDict[str, float] = OrderedDict()
         self._spoken: dict[str, float] = {}
 
-    def heard(self, chat: Party, now: float) -> None:
-        """Note a message from *chat*, under each address by which it may be answered."""
-        for name in addresses_of(chat):
+    def heard(self, names: Iterable[str], now: float) -> None:
+        """Note a message from the chat of these names."""
+        for name in names:
             self._heard[name] = now
             self._heard.move_to_end(name)
         while self._heard and now - next(iter(self._heard.values())) > self._limits.lively_chat:
             name, _ = self._heard.popitem(last=False)
             self._spoken.pop(name, None)
 
-    def spoken(self, chat: str, now: float) -> None:
-        """Note that a message to *chat* was sent."""
-        if chat in self._heard:
-            self._spoken[chat] = now
+    def know(self, names: Collection[str]) -> None:
+        """These are names of one chat."""
+        heard = max((self._heard[name] for name in names if name in self._heard), default=None)
+        if heard is None:
+            return
+        spoken = max((self._spoken[name] for name in names if name in self._spoken), default=None)
+        for name in names:
+            if name not in self._heard:
+                self._heard[name] = heard
+            if spoken is not None:
+                self._spoken[name] = spoken
 
-    def ready(self, chat: str, since: float, now: float) -> float:
-        """When a message that waits since *since* may go to *chat*."""
-        heard = self._heard.get(chat)
+    def spoken(self, names: Iterable[str], now: float) -> None:
+        """Note that a message to the chat of these names was sent."""
+        for name in names:
+            if name in self._heard:
+                self._spoken[name] = now
+
+    def ready(self, names: Collection[str], since: float, now: float) -> float:
+        """When a message that waits since *since* may go to the chat of these names."""
+        heard = max((self._heard[name] for name in names if name in self._heard), default=None)
         if heard is None or now - heard > self._limits.lively_chat:
             return since
-        quiet = max(heard, self._spoken.get(chat, heard)) + self._limits.reply_after
+        spoken = max((self._spoken[name] for name in names if name in self._spoken), default=heard)
+        quiet = max(heard, spoken) + self._limits.reply_after
         return min(quiet, since + self._limits.reply_at_most)
 
 
-def addresses_of(chat: Party) -> set[str]:
-    """The JIDs under which *chat* may be sent to."""
-    names = {chat.jid}
-    if chat.lid is not None:
-        names.add(chat.lid)
-    if chat.phone is not None:
-        names.add(f"{chat.phone.removeprefix('+')}@{PHONE_SERVER}")
+def names_of(chat: Party) -> list[str]:
+    """The names of *chat*: the JIDs under which it may be sent to."""
+    names = [chat.jid]
+    if chat.lid is not None and chat.lid != chat.jid:
+        names.append(chat.lid)
+    if chat.phone is not None and (phone := f"{chat.phone.removeprefix('+')}@{PHONE_SERVER}") != chat.jid:
+        names.append(phone)
     return names

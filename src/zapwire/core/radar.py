@@ -55,6 +55,20 @@ class Radar:
         self._trial_until = now + _TRIAL
         return None
 
+    def next_trial(self) -> datetime | None:
+        """When the next message may try whether the limit is over; None: there is none that time ends."""
+        limit = self.restriction
+        if limit is None or limit.until is None:
+            return None
+        return limit.until if self._trial_until is None else max(limit.until, self._trial_until)
+
+    def reason(self, *, known: bool) -> str | None:
+        """Why a queued message waits; None: no limit holds it."""
+        limit = self.restriction
+        if limit is None or limit.until is None or (known and limit.kind == FIRST_MESSAGES):
+            return None
+        return limit.reason
+
     def refused(self, error: Restricted) -> datetime:
         """WhatsApp gave this answer to a message; returns until when it has to wait."""
         kind, now, limits = FIRST_MESSAGES if error.strangers else RATE, times.now(), self._limits

@@ -10,8 +10,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -20,16 +23,23 @@ from zapwire.core import intake
 from zapwire.core.lane import UNLINKED, Lane
 from zapwire.core.limits import Limits
 from zapwire.core.radar import Radar
-from zapwire.errors import IdempotencyMismatch, InvalidInput, NotFound, NotSupported, TooMany
+from zapwire.core.send_queue import Entry
+from zapwire.errors import IdempotencyMismatch, InvalidInput, NotFound, NotSupported, StoreError, TooMany
 from zapwire.jid import parse_recipient
 from zapwire.model import BotId, Message, MessageId, MessageState, Outgoing, OutgoingView
-from zapwire.store import bots, outbox, times
+from zapwire.store import messages, outbox, times
 from zapwire.store.db import Database, Transaction
-from zapwire.store.outbox import NewMessage, Waiting
+from zapwire.store.outbox import NewMessage
+from zapwire.store.values import Connection
+from zapwire.tasks import Tasks
 from zapwire.transport.base import Transport
+
+log = logging.getLogger(__name__)
 
 TEXT_LONGEST = 65_536
 KEY_LONGEST = 255
+_FAILED_AT_ONCE = 50
+"""Messages of a former account that are failed in one transaction: some 5 ms."""
 _PENDING = frozenset({MessageState.QUEUED, MessageState.SENDING})
 
 
@@ -41,7 +51,10 @@ class Sender:
         self._limits = limits
         self._lanes: dict[BotId, Lane] = {}
         self._waiters: dict[MessageId, set[asyncio.Future[OutgoingView]]] = {}
-        self._steps: set[asyncio.Task[Any]] = set()
+        self._steps = Tasks()
+        self._failing: set[BotId] = set()
+        """Bots whose messages to an account that is gone are being failed."""
+        self._closing = False
 
     async def submit(
         self,
@@ -74,11 +87,10 @@ class Sender:
             created_at=created,
             deadline=created + timedelta(seconds=self._limits.send_lifetime),
             key=idempotency_key,
+            account=lane.account,  # as it is now: it may be gone when the message is stored
         )
-        task = asyncio.create_task(self._store(lane, message))
-        self._steps.add(task)
-        task.add_done_callback(self._steps.discard)
-        return await asyncio.shield(task)  # a caller who goes away leaves no message stored but unsent
+        # a caller who goes away leaves no message stored but unsent
+        return await self._steps.shielded(self._store(lane, message), f"submit-{bot}")
 
     async def _store(self, lane: Lane, message: NewMessage) -> OutgoingView:
         full = None
@@ -86,30 +98,30 @@ class Sender:
             full = TooMany(f"{lane.waiting} messages wait for this bot already", retry_after=60.0)
             if message.key is None:
                 raise full
-        account = lane.account  # as it is now: it may be gone when the message is stored
-        direct = full is None and lane.reserve(message.chat)
-        state = MessageState.SENDING if direct else MessageState.QUEUED
-        lane.waiting += 1  # counts from now on, or a burst could pass the limit while its writes wait
+        entry = lane.enter(message.chat)  # counts from now on, or a burst could pass the limit while its writes wait
+
+        def work(transaction: Transaction) -> OutgoingView:
+            return _insert(transaction, message, lane, entry, full)
+
         try:
-            view, new = await self._database.write(lambda transaction: _insert(transaction, message, state, full))
-        except BaseException:
-            if direct:
-                lane.release(message.chat)
-            raise
+            return await self._database.write(work)
         finally:
-            lane.waiting -= 1
-        waiting = Waiting(message.id, message.chat, message.deadline, message.created_at, account=account)
-        if direct and new:
-            lane.send(waiting, Outgoing(message.chat, message.type, message.content))
-        elif direct:
-            lane.release(message.chat)
-        elif new:
-            lane.put(waiting)
-        return view
+            lane.leave(entry)  # unless it is stored
 
     async def get(self, bot: str, message: str) -> OutgoingView:
         """An outgoing message as it is now. Raises `NotFound`."""
-        view = await self._database.read(lambda sql: outbox.get(sql, bot, message))
+        lane = self._lanes.get(BotId(bot))
+
+        def work(sql: Connection) -> OutgoingView | None:
+            view = outbox.get(sql, bot, message)
+            if view is None or view.state is not MessageState.QUEUED or lane is None:
+                return view
+            why = lane.why_waiting(known=True)
+            if why is None and lane.why_waiting(known=False) is not None:
+                why = lane.why_waiting(known=messages.came_from(sql, BotId(bot), view.to.jid))
+            return view if why is None else replace(view, reason=why)
+
+        view = await self._database.read(work)
         if view is None:
             raise NotFound("no such message of this bot", field="message")
         return view
@@ -136,10 +148,14 @@ class Sender:
 
     async def attach(self, bot: BotId, transport: Transport, radar: Radar) -> None:
         """Take care of a bot's messages; those that waited before the daemon started wait again."""
-        lane = Lane(bot, transport, self._database, limits=self._limits, radar=radar, done=self._settled)
-        for waiting in await self._database.read(lambda sql: outbox.waiting(sql, bot)):
-            lane.put(waiting)
+        account, waiting, lost = await self._database.read(lambda sql: _standing(sql, bot))
+        lane = Lane(
+            bot, transport, self._database, limits=self._limits, radar=radar, done=self._settled, account=account
+        )
+        lane.load(waiting)
         self._lanes[bot] = lane
+        if lost:
+            self._fail_lost(bot)
 
     async def detach(self, bot: BotId) -> None:
         """Stop sending for a bot that goes away."""
@@ -158,18 +174,42 @@ class Sender:
             self._lanes[bot].go(online=False)
 
     def abandon(self, transaction: Transaction, bot: BotId) -> None:
-        """As part of *transaction*, which unlinks the bot: fail what waits to be sent by the account, and tell it."""
-        failed = outbox.abandon(transaction, bot, UNLINKED)
-        for message in failed:
-            intake.tell(transaction, bot, message)
-        views = [view for message in failed if (view := outbox.get(transaction.sql, bot, message)) is not None]
-        transaction.then.append(partial(self._abandoned, bot, views))
+        """As part of *transaction*, which unlinks the bot: what waits was for the account that goes, and fails.
 
-    def _abandoned(self, bot: BotId, views: list[OutgoingView]) -> None:
+        That is one step, however much waits. The messages are failed one after the other afterwards, and told.
+        """
+        account = outbox.next_account(transaction, bot)
+        transaction.then.append(partial(self._abandoned, bot, account))
+
+    def _abandoned(self, bot: BotId, account: int) -> None:
         if bot in self._lanes:
-            self._lanes[bot].abandon()
-        for view in views:
-            self._settled(view)
+            self._lanes[bot].abandon(account)
+        self._fail_lost(bot)
+
+    def _fail_lost(self, bot: BotId) -> None:
+        if bot not in self._failing:
+            self._failing.add(bot)
+            self._steps.spawn(self._fail_all_lost(bot), f"failing-{bot}")
+
+    async def _fail_all_lost(self, bot: BotId) -> None:
+        """Fail what waits for an account that is gone, a little at a time, so that no other write waits long."""
+        try:
+            while some := await self._insist(partial(_fail_some, bot=bot)):
+                for view in some:
+                    self._settled(view)
+        except StoreError as error:  # it is done at the next start
+            log.error("bot %s: messages to a former account could not be failed: %s", bot, error)  # noqa: TRY400
+        finally:
+            self._failing.discard(bot)
+
+    async def _insist(self, work: Callable[[Transaction], list[OutgoingView]]) -> list[OutgoingView]:
+        while True:
+            try:
+                return await self._database.write(work)
+            except StoreError:
+                if self._closing:
+                    raise
+                await asyncio.sleep(self._limits.store_again)
 
     def heard(self, bot: BotId, message: Message) -> None:
         """A message came in; it paces the answers to its chat."""
@@ -183,17 +223,15 @@ class Sender:
 
     async def drain(self, seconds: float) -> None:
         """Begin no more messages, and wait for those under way, at most *seconds*."""
-        await self._all(lane.drain(seconds) for lane in self._lanes.values())
+        self._closing = True
+        await asyncio.gather(*(lane.drain(seconds) for lane in self._lanes.values()))
 
     async def close(self) -> None:
         """End everything."""
-        if self._steps:
-            await asyncio.wait(self._steps)
-        await self._all(lane.close() for lane in self._lanes.values())
+        self._closing = True
+        await self._steps.settled()
+        await asyncio.gather(*(lane.close() for lane in self._lanes.values()))
         self._lanes.clear()
-
-    async def _all(self, steps: Any) -> None:
-        await asyncio.gather(*steps)
 
     def _settled(self, view: OutgoingView) -> None:
         for future in self._waiters.get(view.id, ()):
@@ -202,10 +240,11 @@ class Sender:
 
 
 def _insert(
-    transaction: Transaction, message: NewMessage, state: MessageState, full: TooMany | None
-) -> tuple[OutgoingView, bool]:
-    """Store the message, or find the one stored under its key. Also: is it new? A new one raises *full*."""
-    if not bots.exists(transaction.sql, message.bot):
+    transaction: Transaction, message: NewMessage, lane: Lane, entry: Entry, full: TooMany | None
+) -> OutgoingView:
+    """Store the message and hand it to *lane*, or find the one stored under its key. A new one raises *full*."""
+    now = outbox.account(transaction.sql, message.bot)
+    if now is None:
         raise NotFound("no such bot", field="bot")
     if message.key is not None:
         known = outbox.by_key(transaction.sql, message.bot, message.key)
@@ -213,13 +252,39 @@ def _insert(
             view, digest = known
             if digest != message.digest:
                 raise IdempotencyMismatch("this Idempotency-Key was used for another message", field="Idempotency-Key")
-            return view, False
+            return view
     if full is not None:
         raise full
-    outbox.insert(transaction, message, state)
+    number = outbox.insert(transaction, message, MessageState.SENDING if entry.direct else MessageState.QUEUED)
+    if message.account != now:
+        outbox.finish(transaction, message.id, MessageState.FAILED, UNLINKED)
+        intake.tell(transaction, message.bot, message.id)
     stored = outbox.get(transaction.sql, message.bot, message.id)
     assert stored is not None  # noqa: S101 - just inserted
-    return stored, True
+    if message.account == now:
+        waiting = outbox.Waiting(
+            number, message.id, message.chat, stored.to, message.deadline, message.created_at, account=now
+        )
+        content = Outgoing(message.chat, message.type, message.content)
+        # On the loop, in the order of the commits, and before anybody hears of it: that is the order of the chat.
+        transaction.then.append(partial(lane.stored, entry, waiting, content))
+    return stored
+
+
+def _standing(sql: Connection, bot: BotId) -> tuple[int, list[outbox.Waiting], bool]:
+    """The number of the bot's account, what waits for it, and whether anything waits for an earlier one."""
+    return outbox.account(sql, bot) or 0, outbox.waiting(sql, bot), bool(outbox.lost(sql, bot, 1))
+
+
+def _fail_some(transaction: Transaction, bot: BotId) -> list[OutgoingView]:
+    """Fail some of what waits for an account that is gone, and tell it."""
+    found = []
+    for message in outbox.lost(transaction.sql, bot, _FAILED_AT_ONCE):
+        if outbox.finish(transaction, message, MessageState.FAILED, UNLINKED):
+            view = intake.tell(transaction, bot, message)
+            if view is not None:
+                found.append(view)
+    return found
 
 
 def _check(transport: Transport, kind: str, content: dict[str, Any], key: str | None) -> None:

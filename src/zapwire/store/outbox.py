@@ -40,40 +40,60 @@ class NewMessage:
     created_at: datetime
     deadline: datetime
     key: str | None = None
+    account: int = 0
+    """Which of the accounts that its bot had in turn it is meant for."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Waiting:
-    """What a sender's lane keeps in memory of a message that is not sent yet."""
+    """A message that is not sent yet."""
 
+    n: int
+    """Its number: the order in which messages were stored."""
     id: MessageId
     chat: str
+    """The JID that it goes to."""
+    to: Party
+    """Whose that is."""
     deadline: datetime
     due: datetime
     attempts: int = 0
     account: int = 0
-    """Which of the accounts that its bot had in turn it was meant for."""
-    since: float = 0.0
-    """When it came into its lane, on the event loop's clock."""
-    known: bool = True
-    """Has the chat ever written to the bot? Only looked up where it matters."""
-    ready: float = 0.0
-    """`due` on the event loop's clock."""
+    """Which of the accounts that its bot had in turn it is meant for."""
 
 
-def insert(transaction: Transaction, message: NewMessage, state: MessageState) -> None:
-    """Store a new message."""
+def account(sql: Connection, bot: BotId) -> int | None:
+    """How many accounts the bot has lost: messages are meant for the one that it had, or awaits, at that number.
+
+    None when there is no such bot.
+    """
+    row = sql.execute("SELECT account FROM bots WHERE id = ?", (bot,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def next_account(transaction: Transaction, bot: BotId) -> int:
+    """The bot has lost its account: returns the number of the next one. What waits for the former is `lost` by that."""
+    row = transaction.sql.execute(
+        "UPDATE bots SET account = account + 1 WHERE id = ? RETURNING account", (bot,)
+    ).fetchall()
+    return int(row[0][0]) if row else 0
+
+
+def insert(transaction: Transaction, message: NewMessage, state: MessageState) -> int:
+    """Store a new message; returns its number."""
     created, values = times.to_ms(message.created_at), transaction.sql.values
-    transaction.sql.execute(
+    cursor = transaction.sql.execute(
         "INSERT INTO outbox (id, bot, chat, type, content, key, digest, state, attempts, due, deadline, "
-        "created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?)",
+        "created_at, updated_at, account) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)",
         (
             *(message.id, message.bot, values.veil("outbox.chat", message.chat), message.type),
             *(values.seal("outbox.content", message.id, encode(message.content)), message.key),
             *(values.seal("outbox.digest", message.id, message.digest.hex()), state, created),
-            *(times.to_ms(message.deadline), created, created),
+            *(times.to_ms(message.deadline), created, created, message.account),
         ),
     )
+    assert cursor.lastrowid is not None  # noqa: S101 - an INSERT always has one
+    return cursor.lastrowid
 
 
 def by_key(sql: Connection, bot: BotId, key: str) -> tuple[OutgoingView, bytes] | None:
@@ -117,18 +137,33 @@ def _read(sql: Connection, bot: str, message: str) -> tuple[OutgoingView, bool] 
 
 
 def waiting(sql: Connection, bot: BotId) -> list[Waiting]:
-    """The queued messages of a bot in the order of their submission; without those whose chat cannot be read."""
+    """What is queued for the account that the bot has or awaits, in order; without that whose chat cannot be read."""
     rows = sql.execute(
-        "SELECT id, chat, deadline, due, attempts FROM outbox "
-        "WHERE bot = ? AND state IN ('queued', 'sending') AND state = 'queued' ORDER BY n",
+        "SELECT n, id, chat, deadline, due, attempts, account FROM outbox WHERE bot = ?1 "
+        "AND state IN ('queued', 'sending') AND state = 'queued' "
+        "AND account = (SELECT account FROM bots WHERE id = ?1) ORDER BY n",
         (bot,),
     )
-    found = []
-    for ours, veiled, deadline, due, attempts in rows:
+    found, parties = [], dict[str, Party]()
+    for n, ours, veiled, deadline, due, attempts, number in rows:
         chat = sql.values.row("outbox", ours).unveil("chat", veiled)
-        if chat is not None:
-            found.append(Waiting(MessageId(ours), chat, times.from_ms(deadline), times.from_ms(due), attempts))
+        if chat is None:
+            continue
+        if chat not in parties:
+            parties[chat] = addresses.complete(sql, bot, Party(chat))
+        moments = (times.from_ms(deadline), times.from_ms(due))
+        found.append(Waiting(n, MessageId(ours), chat, parties[chat], *moments, attempts, number))
     return found
+
+
+def lost(sql: Connection, bot: BotId, limit: int) -> list[MessageId]:
+    """Up to *limit* messages, in order, that are queued for an account that the bot no longer has."""
+    rows = sql.execute(
+        "SELECT id FROM outbox WHERE bot = ?1 AND state IN ('queued', 'sending') AND state = 'queued' "
+        "AND account < (SELECT account FROM bots WHERE id = ?1) ORDER BY n LIMIT ?2",
+        (bot, limit),
+    )
+    return [MessageId(row[0]) for row in rows]
 
 
 def take(transaction: Transaction, bot: BotId, message: MessageId) -> OutgoingView | None:
@@ -145,20 +180,23 @@ def take(transaction: Transaction, bot: BotId, message: MessageId) -> OutgoingVi
     return found and found[0]
 
 
-def requeue(transaction: Transaction, message: MessageId, attempts: int, due: datetime, reason: str) -> None:
-    """Put a message back that was surely not sent, to be tried again from *due* on."""
-    if _move(transaction, message, MessageState.QUEUED, (MessageState.SENDING,), reason=reason):
-        transaction.sql.execute(
-            "UPDATE outbox SET attempts = ?, due = ? WHERE id = ?", (attempts, times.to_ms(due), message)
-        )
-
-
-def hold(transaction: Transaction, message: MessageId, due: datetime, reason: str) -> None:
-    """Let a queued message wait until *due*, and say why."""
+def requeue(transaction: Transaction, message: MessageId, attempts: int, due: datetime, reason: str | None) -> bool:
+    """Put a message back that was surely not sent, to be tried again from *due* on; False when it is past that."""
+    if not _move(transaction, message, MessageState.QUEUED, (MessageState.SENDING,), reason=reason):
+        return False
     transaction.sql.execute(
-        "UPDATE outbox SET due = ?, reason = ?, updated_at = ? WHERE id = ? AND state = 'queued'",
-        (times.to_ms(due), reason, times.to_ms(times.now()), message),
+        "UPDATE outbox SET attempts = ?, due = ? WHERE id = ?", (attempts, times.to_ms(due), message)
     )
+    return True
+
+
+def hold(transaction: Transaction, message: MessageId, reason: str) -> bool:
+    """Note why a queued message waits; False when that is noted already, or it is queued no longer."""
+    done = transaction.sql.execute(
+        "UPDATE outbox SET reason = ?1, updated_at = ?2 WHERE id = ?3 AND state = 'queued' AND reason IS NOT ?1",
+        (reason, times.to_ms(times.now()), message),
+    )
+    return done.rowcount == 1
 
 
 def finish(transaction: Transaction, message: MessageId, state: MessageState, reason: str) -> bool:
@@ -218,14 +256,6 @@ def interrupted(transaction: Transaction, bot: BotId, reason: str) -> list[Messa
     found = [MessageId(row[0]) for row in rows]
     for message in found:
         _move(transaction, message, MessageState.UNKNOWN, (MessageState.SENDING,), reason=reason)
-    return found
-
-
-def abandon(transaction: Transaction, bot: BotId, reason: str) -> list[MessageId]:
-    """Fail what is queued; returns whom that concerns, in order."""
-    found = [message.id for message in waiting(transaction.sql, bot)]
-    for message in found:
-        _move(transaction, message, MessageState.FAILED, (MessageState.QUEUED,), reason=reason)
     return found
 
 
