@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -60,3 +60,5 @@ class Event:
     bot: BotId
     """Empty when it is about none."""
     data: dict[str, Any]
+    size: int = field(default=0, compare=False, repr=False)
+    """Characters of the data as JSON, where they are known; for who keeps events in memory."""

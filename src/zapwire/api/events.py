@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from aiohttp import web
 
 from zapwire.api import sse, websocket
-from zapwire.api.answers import answer
 from zapwire.api.endings import while_allowed
 from zapwire.api.inputs import Parameter, Seconds, Whole, Words
 from zapwire.api.keys import CORE
 from zapwire.api.problems import Problem
 from zapwire.api.streams import gap_json
 from zapwire.core.codec import event_json
+from zapwire.core.live import Gap, Page
+from zapwire.json_encoder import encode
 
 AFTER = Whole(
     "after", "Only events after this `seq`. Without it a stream starts with what comes, a page at the beginning."
 )
-LIMIT = Whole("limit", "Most events in one page; not for streams.", minimum=1, maximum=1000, default=100)
+LARGEST_PAGE = 4 << 20
+"""Characters of the events in one page, unless the first one alone has more."""
+_AT_ONCE = 50
+"""Events that are read in one go."""
+
+LIMIT = Whole(
+    "limit", "Most events in one page, which also ends at 4 MB; not for streams.", minimum=1, maximum=1000, default=100
+)
 WAIT = Seconds("wait", "How long to wait for a first event when there is none yet, at most 60 s; not for streams.")
 BOTS = Words("bots", "Only events of these bots, separated by commas.")
 TYPES = Words("types", "Only events of these types or families (`message.*`), separated by commas.")
@@ -36,20 +46,58 @@ async def events(request: web.Request) -> web.StreamResponse:
         _refuse_of_pages(request)
         last = _last_event_id(request)
         return await sse.serve(request, live.follower(after if last is None else last, bots=bots, types=types))
-    limit, wait = LIMIT.read(request) or 100, WAIT.read(request)
-    page = None
-    if wait > 0:
-        page = await while_allowed(request, live.page(after, bots=bots, types=types, limit=limit, wait=wait))
-    if page is None:
-        page = await live.page(after, bots=bots, types=types, limit=limit)
-    return answer(
-        {
-            "events": [event_json(event) for event in page.events],
-            "next_after": page.next_after,
-            "last_seq": await live.last_seq(),
-            "gap": None if page.gap is None else gap_json(page.gap),
-        }
-    )
+    return await _read_page(request, after, bots, types)
+
+
+async def _read_page(
+    request: web.Request, after: int | None, bots: list[str] | None, types: list[str] | None
+) -> web.Response:
+    live, limit, wait = request.app[CORE].live, LIMIT.read(request) or 100, WAIT.read(request)
+    read = partial(live.page, bots=bots, types=types)
+    most = min(limit, _AT_ONCE)
+    page = await while_allowed(request, read(after, limit=most, wait=wait)) if wait > 0 else None
+    page = page or await read(after, limit=most)
+    made = _Page(page.gap)
+    while made.take(page) and len(page.events) == most and made.count < limit:
+        most = min(limit - made.count, _AT_ONCE)
+        page = await read(made.next_after, limit=most)
+        if page.gap is not None:
+            break  # for the next page to tell
+    return made.answer(await live.last_seq())
+
+
+class _Page:
+    """A page in the making: events as JSON, no more than fit."""
+
+    def __init__(self, gap: Gap | None) -> None:
+        self._gap = gap
+        self._texts: list[str] = []
+        self._size = 0
+        self.next_after = 0
+
+    @property
+    def count(self) -> int:
+        """How many events it has."""
+        return len(self._texts)
+
+    def take(self, page: Page) -> bool:
+        """Take over these events; False when they do not all fit."""
+        for event in page.events:
+            text = encode(event_json(event))
+            self._size += len(text)
+            if self._texts and self._size > LARGEST_PAGE:
+                return False
+            self._texts.append(text)
+            self.next_after = event.seq
+        self.next_after = page.next_after
+        return True
+
+    def answer(self, last_seq: int) -> web.Response:
+        """The whole page."""
+        gap = None if self._gap is None else gap_json(self._gap)
+        rest = encode({"next_after": self.next_after, "last_seq": last_seq, "gap": gap})
+        body = f'{{"events":[{",".join(self._texts)}],{rest[1:]}'
+        return web.Response(text=body, content_type="application/json")
 
 
 def _last_event_id(request: web.Request) -> int | None:

@@ -10,6 +10,7 @@ from zapwire.api import routes
 from zapwire.api.auth import Auth
 from zapwire.api.endings import ENDINGS, Endings
 from zapwire.api.keys import AUTH, CORE, ROUTES, SANDBOX, SETTINGS, WARNINGS
+from zapwire.api.moving import IMPORTS, imports
 from zapwire.api.origin import OriginGuard, add_headers, guard_middleware
 from zapwire.api.problems import problem_middleware
 from zapwire.api.sandbox import Sandbox
@@ -41,6 +42,7 @@ def make_app(
     app[WARNINGS] = list(warnings)
     app[STREAMS] = Streams(settings.max_streams)
     app[ENDINGS] = Endings(core.tokens)
+    app[IMPORTS] = imports()
     phones = routes.SANDBOX if sandbox is not None and sandbox.has_phones else ()
     app[ROUTES] = (*routes.API, *phones, *routes.PAGES)
     for route in app[ROUTES]:

@@ -14,6 +14,7 @@ from typing import Final
 
 from zapwire.core.fleet import Fleet
 from zapwire.core.keep import Keep
+from zapwire.core.one_at_a_time import OneAtATime
 from zapwire.core.proxies import Proxies
 from zapwire.errors import Condition, Conflict, InvalidInput
 from zapwire.model import BotId, BotState, BotView, Identity
@@ -44,6 +45,8 @@ class Moving:
         self._proxies = proxies
         self._fleet = fleet
         self._transports = transports
+        self._stretching = OneAtATime("exports and imports", most=8, retry_after=5)
+        """Each takes 128 MiB and 0.4 s of processor for the passphrase alone."""
         self._arriving = asyncio.Lock()
         """Held from the look whether the account is here until it is."""
 
@@ -51,7 +54,7 @@ class Moving:
         """The bot's auth state and settings under *passphrase*; with *move* it does not start here any more.
 
         Raises `NotFound`, `InvalidInput` (passphrase), `Conflict` when no account is linked or no import would take
-        what comes out, and `NeedsPerson` when the auth state cannot be read.
+        what comes out, `NeedsPerson` when the auth state cannot be read, and `TooMany`.
         """
         if len(passphrase) < PASSPHRASE_SHORTEST:
             raise InvalidInput(f"at least {PASSPHRASE_SHORTEST} characters", field="passphrase")
@@ -61,20 +64,23 @@ class Moving:
 
         async def make() -> bytes:
             state = await self._transports.state(found.standing.bot, at_rest=move)
-            made = await asyncio.to_thread(bundle.pack, passphrase, _write(found.standing.row, state))
+            made = await self._stretching.run(bundle.pack, passphrase, _write(found.standing.row, state))
             if len(made) > LARGEST:
                 raise Conflict(f"the bundle would have {len(made)} bytes, of which an import takes {LARGEST} at most")
             return made
 
-        return await found.hand_over(make) if move else await make()
+        with self._stretching.ticket():  # before the bot is stopped
+            return await found.hand_over(make) if move else await make()
 
     async def bring(self, content: bytes, passphrase: str, *, bot: str | None = None, start: bool = True) -> BotView:
         """Make a bot of a bundle, called *bot* or as it was; with *start* it connects.
 
-        Raises `InvalidInput` (bundle, passphrase, id), and `Conflict` when the account or the id is here already.
+        Raises `InvalidInput` (bundle, passphrase, id), `Conflict` when the account or the id is here already, and
+        `TooMany`.
         """
         try:
-            row, state, way = _read(await asyncio.to_thread(bundle.unpack, passphrase, content))
+            with self._stretching.ticket():
+                row, state, way = _read(await self._stretching.run(bundle.unpack, passphrase, content))
         except WrongPassphrase as error:
             raise InvalidInput(str(error), field="passphrase") from None
         except BundleError as error:

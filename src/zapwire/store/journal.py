@@ -37,16 +37,16 @@ class Lost:
 
 def append(transaction: Transaction, kind: EventType, bot: BotId, data: dict[str, Any]) -> Event:
     """Write an event; it is published when the transaction is committed."""
-    moment, event_id = times.now(), f"evt_{secrets.token_hex(12)}"
+    moment, event_id, text = times.now(), f"evt_{secrets.token_hex(12)}", encode(data)
     cursor = transaction.sql.execute(
         "INSERT INTO journal (id, type, timestamp, bot, data) VALUES (?, ?, ?, ?, ?)",
         (
             *(event_id, kind, times.to_ms(moment), bot),
-            transaction.sql.values.seal("journal.data", event_id, encode(data)),
+            transaction.sql.values.seal("journal.data", event_id, text),
         ),
     )
     assert cursor.lastrowid is not None  # noqa: S101 - an INSERT always has one
-    event = Event(cursor.lastrowid, event_id, kind, moment, bot, data)
+    event = Event(cursor.lastrowid, event_id, kind, moment, bot, data, len(text))
     transaction.told.append(event)
     return event
 

@@ -16,14 +16,18 @@ from zapwire.model import BotId
 
 KEPT = 2000
 """How many events are kept in memory."""
+KEPT_SIZE = 16 << 20
+"""And characters of them, as JSON."""
 
 
 class Tail:
-    """All events after `floor`, at most *kept* of them."""
+    """All events after `floor`, at most *kept* of them, and those no larger than *kept_size* together."""
 
-    def __init__(self, last_seq: int, kept: int = KEPT) -> None:
+    def __init__(self, last_seq: int, kept: int = KEPT, kept_size: int = KEPT_SIZE) -> None:
         self._events: deque[Event] = deque()
         self._kept = kept
+        self._kept_size = kept_size
+        self._size = 0
         self._floor = last_seq
         self.last_seq = last_seq
         """The newest event's number, also when it is no longer kept."""
@@ -35,9 +39,12 @@ class Tail:
         if not events:
             return
         self._events.extend(events)
+        self._size += sum(event.size for event in events)
         self.last_seq = events[-1].seq
-        while len(self._events) > self._kept:
-            self._floor = self._events.popleft().seq
+        while len(self._events) > self._kept or (self._size > self._kept_size and self._events):
+            oldest = self._events.popleft()
+            self._floor = oldest.seq
+            self._size -= oldest.size
         wake, self.wake = self.wake, asyncio.Event()
         wake.set()
 
@@ -56,3 +63,4 @@ class Tail:
     def forget(self, bot: BotId) -> None:
         """Drop the events of a deleted bot."""
         self._events = deque(event for event in self._events if event.bot != bot)
+        self._size = sum(event.size for event in self._events)
