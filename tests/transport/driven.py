@@ -74,6 +74,10 @@ class Driven:
     def bot(self, name: str) -> Bot:
         return self._bots.setdefault(name, Bot(self, name))
 
+    def log_text(self) -> str:
+        """What the program has logged; with DRIVER_LOG=DEBUG also every line of the engine's."""
+        return self._log.read_text(errors="replace")
+
     async def ask(self, do: str, **arguments: Any) -> Any:
         number = next(self._numbers)
         self.process.stdin.write(json.dumps({"do": do, "nr": number, **arguments}).encode() + b"\n")

@@ -12,6 +12,7 @@ import asyncio
 import dataclasses
 import importlib
 import json
+import logging
 import os
 import sys
 from datetime import datetime
@@ -21,6 +22,7 @@ from typing import Any
 from zapwire.errors import ZapwireError
 from zapwire.model import BotId, Outgoing
 from zapwire.transport.whatsapp_web import WhatsAppWeb, bot, ensure_environment, event_buffer
+from zapwire.transport.whatsapp_web.log_lines import LogLine
 from zapwire.vault.keys import KeyRing
 
 
@@ -73,6 +75,10 @@ class Driver:
     async def logout(self, bot: str) -> None:
         await self.bot(bot).logout()
 
+    async def log_line(self, bot: str, text: str, level: str = "INFO") -> None:
+        """Let the bot's connection hear a line as if the engine had written it."""
+        self._transports._entered.sessions[BotId(bot)].on_log(LogLine("Client", level, text))
+
     async def buffered(self, bot: str) -> bool:
         """Does the engine keep what it decrypted until it has told it?"""
         table = self._transports._entered.engine.library.table
@@ -108,6 +114,7 @@ async def main(descriptor: Path, sessions: Path) -> None:
 
 if __name__ == "__main__":
     ensure_environment(Path(sys.argv[1]))
+    logging.basicConfig(level=os.environ.get("DRIVER_LOG", "WARNING"))
     for option in sys.argv[3:]:
         name, _, seconds = option.partition("=")
         module, _, constant = name.partition(".")
