@@ -195,9 +195,13 @@ async def test_a_proxy_outside_or_in_an_allowed_network_is_tried():
     transports = Tries()
     guard = Guard([ipaddress.ip_network("10.0.0.0/8")], setting=PROXIES, names=names.Names(looked_up))
     proxies = Proxies(transports, guard)  # type: ignore[arg-type]
-    hosts = ["8.8.8.8", "outside.example", "10.0.0.1", "both.example", "unknown.example"]
+    hosts = ["8.8.8.8", "outside.example", "10.0.0.1", "both.example"]
     for host in hosts:
         accepted = await proxies.accept(f"http://{host}:8080", check=True)
         assert accepted is not None
         await proxies.accept(f"http://{host}:8080", check=False)
+    assert transports.tried == hosts
+    assert await proxies.accept("http://unknown.example:8080", check=False) is not None
+    with pytest.raises(InvalidInput, match="cannot be resolved"):
+        await proxies.accept("http://unknown.example:8080", check=True)
     assert transports.tried == hosts

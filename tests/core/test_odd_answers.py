@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.raw_receiver import raw_receiver
-from tests.core.scripted import QUICK, World, text, world
+from tests.core.scripted import QUICK, World, eventually, text, world
 from tests.core.test_deliveries import listed, until
-from tests.core.test_webhooks import connected, person
+from tests.core.test_webhooks import connected, passed, person
 from zapwire.core import posting
 from zapwire.core.status_line import StatusLine
+from zapwire.store import deliveries
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 FAST = replace(QUICK, webhook_schedule=(0.02,) * 4, webhook_probe_first=0.01, webhook_probe_most=0.05)
@@ -210,6 +212,28 @@ async def test_a_mistake_of_ours_with_an_answer_concerns_that_delivery_only(
         await at.tell("bot", text("B", chat=person(1)))
         assert await replied(at, endpoint.id) == {"error": "internal error, see the log of zapwire"}
         assert len(hook.got) == 2
+
+
+async def test_a_record_that_cannot_be_stored_costs_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    plain = deliveries.store
+
+    def store(transaction: Any, endpoint: str, records: list[Any]) -> None:
+        if any(one.seq == poison for one in records):
+            raise ValueError("a mistake of ours")
+        plain(transaction, endpoint, records)
+
+    async with world(tmp_path / "db", linked=True, limits=FAST) as at, raw_receiver(OK) as hook:
+        await connected(at)
+        endpoint, _ = await at.core.endpoints.create(hook.url, events=["message.received"])
+        poison = await at.core.live.last_seq() + 2
+        monkeypatch.setattr(deliveries, "store", store)
+        for number in range(4):
+            await at.tell("bot", text(f"A{number}", chat=person(number)))
+        await until(at, endpoint.id, *["delivered"] * 3)
+        assert poison not in {one.seq for one in await listed(at, endpoint.id)}
+        last = (await at.events())[-1].seq
+        await eventually(lambda: passed(at, endpoint.id, last))
+        assert len(hook.got) == 4, "posted once each"
 
 
 async def test_a_mistake_of_ours_with_a_request_is_a_failure_of_that_delivery(

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from tests.core.raw_receiver import raw_receiver
 from tests.core.receiver import receiver
 from tests.core.scripted import QUICK, World, eventually, text, world
 from tests.core.test_deliveries import hooked, listed, states, until
 from tests.core.test_webhooks import connected, person
-from zapwire.core import endpoint_input
+from zapwire.core import endpoint_input, handover
+from zapwire.core.agenda import Agenda
 from zapwire.core.limits import Limits
+from zapwire.core.parcels import Lane
 from zapwire.core.posting import Outcome
 from zapwire.core.reachability import Reachability, Turn
-from zapwire.store import times
+from zapwire.model import BotState
+from zapwire.store import deliveries, times
 from zapwire.store.webhooks import Endpoint
 
 FAST = replace(
@@ -293,6 +299,89 @@ async def test_one_that_stays_unreachable_is_disabled_and_has_everything_when_it
             again = await at.core.endpoints.update(endpoint.id, enabled=True)
             assert (again.unreachable_since, again.next_try) == (None, None)
             await hook.until(lambda: len(hook.taken) == 3)
+
+
+async def test_events_of_a_bot_that_was_deleted_meanwhile_are_not_delivered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(handover, "_LONG", timedelta(0))
+    async with world(tmp_path / "db", linked=True, limits=FAST) as at:
+        await connected(at)
+        await at.core.fleet.create("other")
+        await at.until("other", BotState.CONNECTED)
+        async with receiver() as hook:
+            url, port = hook.url, hook.port
+        endpoint, _ = await at.core.endpoints.create(url, events=["message.received"])
+        for number in range(3):
+            await at.tell("bot", text(f"A{number}"))
+            await at.tell("other", text(f"B{number}"))
+        await eventually(lambda: unreachable(at, endpoint.id))
+        await at.core.fleet.delete("bot")
+        async with receiver(port) as hook:
+            await hook.until(lambda: len(hook.taken) == 3)
+            await until(at, endpoint.id, *["delivered"] * 3)
+            assert [one["data"]["id"] for one in hook.got] == ["B0", "B1", "B2"]
+            await eventually(lambda: at.core.deliveries._couriers.pending == 0)
+
+
+async def test_what_failed_is_made_due_a_little_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(deliveries, "_DUE_AT_ONCE", 2)
+    async with hooked(tmp_path, replace(FAST, webhook_streak=1000)) as (at, hook, endpoint):
+        hook.answer = lambda body: 500
+        for number in range(7):
+            await at.tell("bot", text(f"A{number}", chat=person(number)))
+        await until(at, endpoint, *["failed"] * 7)
+        hook.answer = lambda body: 200
+        await at.tell("bot", text("back", chat=person(9)))
+        await until(at, endpoint, *["delivered"] * 8)
+
+
+class Agendas(RuleBasedStateMachine):
+    """An agenda, and a plain list that says what has to come out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.lanes = [Lane(str(number)) for number in range(6)]
+        self.waiting: dict[str, tuple[float, float, int]] = {}
+        self.count = 0
+        with mock.patch("asyncio.get_running_loop"):
+            self.agenda = Agenda()
+        self.agenda._now = lambda: self.now
+
+    @rule(number=st.integers(0, 5), delay=st.integers(0, 5))
+    def put(self, number: int, delay: int) -> None:
+        self.lanes[number].due = self.now + delay
+        self.agenda.put(self.lanes[number])
+        self.count += 1
+        self.waiting[str(number)] = (math.inf, self.now + delay, self.count)
+
+    @rule()
+    def hurry(self) -> None:
+        self.count += 1
+        for name, (hurried, due, number) in self.waiting.items():
+            self.waiting[name] = (min(hurried, self.count), due, number)
+        self.agenda.hurry()
+
+    @rule(seconds=st.integers(1, 4))
+    def wait(self, seconds: int) -> None:
+        self.now += seconds
+
+    @rule()
+    def take(self) -> None:
+        due = {name: key for name, key in self.waiting.items() if key[0] < math.inf or key[1] <= self.now}
+        lane, delay = self.agenda._first()
+        if not due:
+            assert lane is None
+            times_left = [key[1] for key in self.waiting.values()]
+            assert delay == (min(times_left) - self.now if times_left else None)
+            return
+        assert lane is not None
+        assert lane.name == min(due, key=lambda name: due[name])
+        del self.agenda._valid[lane], self.waiting[lane.name]
+
+
+TestAgendas = Agendas.TestCase
 
 
 # -- what it does not want ----------------------------------------------------------------------------------------

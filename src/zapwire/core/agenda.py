@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+from collections import deque
 from contextlib import suppress
 
 from zapwire.core.parcels import Lane
+
+_Entry = tuple[float, int, Lane]
+"""When it is due, a number that grows, and the lane."""
 
 
 class Agenda:
     """Lanes by `due`. A lane that was put in again counts with its newest time."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Lane]] = []
+        self._heap: list[_Entry] = []
+        self._hurried: deque[list[_Entry]] = deque()
+        """Heaps whose lanes come out now, whatever their times are."""
         self._valid: dict[Lane, int] = {}
         self._numbers = itertools.count()
         self._changed = asyncio.Event()
@@ -28,31 +34,38 @@ class Agenda:
         self._changed.set()
 
     def hurry(self) -> None:
-        """Let all come out now, in the order they would have come."""
-        lanes = [lane for _, number, lane in sorted(self._heap) if self._valid.get(lane) == number]
-        self._heap.clear()
-        for lane in lanes:
-            lane.due = self._now()
-            self.put(lane)
+        """Let all come out now, in the order they would have come; costs nothing, however many there are."""
+        if self._heap:
+            self._hurried.append(self._heap)
+            self._heap = []
+        self._changed.set()
 
     async def next(self) -> Lane:
         """Wait for the next lane that is due, and take it out."""
         while True:
             self._changed.clear()
-            due, lane = self._first()
-            delay = due - self._now()
-            if lane is not None and delay <= 0:
-                heapq.heappop(self._heap)
+            lane, delay = self._first()
+            if lane is not None:
                 del self._valid[lane]
                 return lane
             with suppress(TimeoutError):
-                async with asyncio.timeout(None if lane is None else delay):
+                async with asyncio.timeout(delay):
                     await self._changed.wait()
 
-    def _first(self) -> tuple[float, Lane | None]:
+    def _first(self) -> tuple[Lane | None, float | None]:
+        """Take out the first lane that is due; else seconds until one is, None when there is none."""
+        while self._hurried:
+            heap = self._hurried[0]
+            while heap:
+                _, number, lane = heapq.heappop(heap)
+                if self._valid.get(lane) == number:
+                    return lane, None
+            self._hurried.popleft()
         while self._heap:
             due, number, lane = self._heap[0]
-            if self._valid.get(lane) == number:
-                return due, lane
+            if self._valid.get(lane) == number and due > self._now():
+                return None, due - self._now()
             heapq.heappop(self._heap)
-        return 0.0, None
+            if self._valid.get(lane) == number:
+                return lane, None
+        return None, None

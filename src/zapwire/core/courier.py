@@ -210,8 +210,11 @@ class Courier:
             parcel = lane.fresh[0]
             outcome = await self._handover.post(parcel)
             if outcome is None:
-                return
-            if outcome.error is None:
+                if self._stopped.is_set():
+                    return
+                lane.fresh.popleft()
+                self._recorder.done(parcel.seq)
+            elif outcome.error is None:
                 record = await self._handover.delivered(parcel, outcome)
                 lane.fresh.popleft()
                 self._recorder.done(parcel.seq, record)

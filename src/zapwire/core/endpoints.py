@@ -11,8 +11,9 @@ from typing import Final, TypeVar
 
 from zapwire.core import endpoint_input as checked
 from zapwire.core import signing
+from zapwire.core.catching_up import make_due
 from zapwire.errors import Conflict, InvalidInput, NotFound
-from zapwire.store import deliveries, times, webhooks
+from zapwire.store import times, webhooks
 from zapwire.store.db import Database, Transaction
 from zapwire.store.webhooks import Endpoint, Retired
 
@@ -42,7 +43,7 @@ class Endpoints:
     """
 
     def __init__(
-        self, database: Database, changed: Callable[[str], None], allow: Callable[[str], Awaitable[None]]
+        self, database: Database, changed: Callable[[str], None], allow: Callable[[str], Awaitable[object]]
     ) -> None:
         self._database = database
         self._changed = changed
@@ -183,12 +184,13 @@ class Endpoints:
     async def _change(
         self, endpoint: str, change: Callable[[Endpoint], Endpoint], *, ed25519: bool | None = None
     ) -> Endpoint:
+        resumed: list[bool] = []
+
         def work(transaction: Transaction) -> Endpoint:
             old = _found(webhooks.get(transaction.sql, endpoint))
             new = change(old)
             webhooks.update(transaction, new)
-            if new.resumed_at != old.resumed_at:
-                deliveries.make_due(transaction, endpoint)
+            resumed.append(new.resumed_at != old.resumed_at)
             if ed25519 is not None and ed25519 != (old.public_key is not None):
                 keys = _found(webhooks.keys(transaction.sql, endpoint))
                 if keys.damaged:
@@ -198,6 +200,8 @@ class Endpoints:
             return _found(webhooks.get(transaction.sql, endpoint))
 
         new = await self._database.write(work)
+        if any(resumed):
+            await make_due(self._database, endpoint)
         self._changed(endpoint)
         return new
 

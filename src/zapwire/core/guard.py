@@ -90,22 +90,23 @@ class Guard:
             raise Forbidden(self._setting)
         return socket.socket(family, kind, protocol)
 
-    async def check(self, host: str, field: str = "url", *, every: bool = False) -> None:
+    async def check(self, host: str, field: str = "url", *, every: bool = False) -> bool:
         """Raise `InvalidInput` (*field*) when *host*, a name or an address, leads only to what is not allowed.
 
-        With *every* also when one of its addresses is. A name that does not resolve now is let through: there is
-        nothing to connect to.
+        With *every* also when one of its addresses is. A name that does not resolve now is let through, as there is
+        nothing to connect to; that is False.
         """
         try:
             found = await self._names.addresses(host, complete=True)
         except OSError:
-            return
+            return False
         permitted = [self.permits(address) for _, address in found]
         if not (all(permitted) if every else any(permitted)):
             raise InvalidInput(
                 f"leads to an address inside this machine's network; the setting {self._setting} can allow it",
                 field=field,
             )
+        return True
 
 
 def _unwrapped(address: Address) -> Address:

@@ -12,6 +12,7 @@ from functools import partial
 import aiohttp
 
 from zapwire.core import posting, retries
+from zapwire.core.catching_up import make_due
 from zapwire.core.disabling import disable
 from zapwire.core.limits import Limits
 from zapwire.core.parcels import Parcel
@@ -20,13 +21,15 @@ from zapwire.core.reachability import Reachability, Turn
 from zapwire.core.replies import Replies
 from zapwire.core.shares import Share, Shares
 from zapwire.measures import Timing
-from zapwire.store import deliveries, times, webhooks
+from zapwire.store import deliveries, journal, times, webhooks
 from zapwire.store.db import Database, Transaction
 from zapwire.store.deliveries import DeliveryState, Record
 from zapwire.store.webhooks import Endpoint, Health
 
 log = logging.getLogger(__name__)
 
+_LONG = timedelta(seconds=10)
+"""What waited for so long is looked up again before it is posted."""
 _GONE = "it answered 410 Gone"
 _LOST = "it has taken nothing for too long"
 
@@ -63,12 +66,14 @@ class Handover:
         self.reach = Reachability(endpoint, means.limits, means.chance)
 
     async def post(self, parcel: Parcel) -> Outcome | None:
-        """Make one attempt, when it is this one's turn; None when nothing is begun any more.
+        """Make one attempt, when it is this one's turn; None when nothing is begun any more, or the event is gone.
 
         Raises `StoreError`, and `EndpointDisabled` when it has been unreachable for too long.
         """
         while (turn := await self.reach.turn(new=parcel.new)) is not Turn.STOPPED:
             try:
+                if await self._is_gone(parcel):
+                    return None
                 async with self._share:
                     if turn is Turn.PROBE or not self.reach.holds(new=parcel.new):
                         return await self._attempt(parcel, probe=turn is Turn.PROBE)
@@ -76,6 +81,12 @@ class Handover:
                 if turn is Turn.PROBE:
                     self.reach.probed()
         return None
+
+    async def _is_gone(self, parcel: Parcel) -> bool:
+        """Was the event deleted, with its bot or by its age, while it waited in memory?"""
+        if not parcel.new or times.now() - parcel.since < _LONG:
+            return False
+        return not await self._means.database.read(lambda sql: journal.has(sql, parcel.seq))
 
     async def _attempt(self, parcel: Parcel, *, probe: bool) -> Outcome:
         seconds = self._endpoint.timeout
@@ -103,8 +114,7 @@ class Handover:
         began = self.reach.succeeded()
         if began is not None:
             since = began - timedelta(seconds=self._endpoint.timeout)  # others may have been under way already
-            make_due = partial(deliveries.make_due, endpoint=self._endpoint.id, since=since)
-            await self._means.database.write(make_due)
+            await make_due(self._means.database, self._endpoint.id, since)
             self._back()
         if was_failing:
             await self._means.database.write(partial(webhooks.set_health, endpoint=self._endpoint.id))

@@ -27,9 +27,11 @@ class Proxies:
         proxy = Proxy.parse(url)
         if not isinstance(self._transports, TriesProxies):
             raise NotSupported("bots of this transport cannot have a proxy of their own", field="proxy")
-        await self._guard.check(proxy.host, "proxy", every=True)
+        resolved = await self._guard.check(proxy.host, "proxy", every=True)
         if check:
             try:
+                if not resolved:
+                    raise TransportError("the name of the proxy cannot be resolved")
                 await self._transports.try_proxy(proxy)
             except TransportError as error:
                 detail = f"{error.detail} (proxy_check: false sets it all the same)"

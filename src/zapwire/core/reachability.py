@@ -105,6 +105,8 @@ class Reachability:
 
     def _wake(self) -> None:
         """Let go whoever need not wait, and one that does when it is time."""
+        if not self._waiting:
+            return
         held: deque[tuple[bool, asyncio.Future[Turn]]] = deque()
         while self._waiting:
             new, future = self._waiting.popleft()

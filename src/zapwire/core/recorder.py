@@ -8,14 +8,18 @@ of the last moment are made again, with the same ids, and recorded then.
 from __future__ import annotations
 
 import asyncio
+import logging
 from functools import partial
 from typing import Never
 
 from zapwire.core.limits import Limits
+from zapwire.errors import StoreError
 from zapwire.store import deliveries, webhooks
 from zapwire.store.db import Database, Transaction
 from zapwire.store.deliveries import Record
 from zapwire.store.webhooks import Endpoint
+
+log = logging.getLogger(__name__)
 
 
 class Recorder:
@@ -87,11 +91,31 @@ class Recorder:
             if cursor <= self._saved and not records:
                 return
             try:
-                await self._database.write(partial(_save, self._endpoint, cursor, records))
+                await self._save(cursor, records)
             except BaseException:
                 self._records[:0] = records
                 raise
             self._saved = cursor
+
+    async def _save(self, cursor: int, records: list[Record]) -> None:
+        """Write *records* and the cursor; one that cannot be stored costs only itself. Raises `StoreError`."""
+        try:
+            await self._database.write(partial(_save, self._endpoint, cursor, records))
+        except StoreError:
+            raise
+        except Exception:  # a mistake of ours: nothing may be delivered again and again for it
+            log.exception("webhook %s: a delivery cannot be recorded", self._endpoint)
+            for record in records:
+                await self._save_alone(record)
+            await self._database.write(partial(webhooks.save_cursor, endpoint=self._endpoint, cursor=cursor))
+
+    async def _save_alone(self, record: Record) -> None:
+        try:
+            await self._database.write(partial(deliveries.store, endpoint=self._endpoint, records=[record]))
+        except StoreError:
+            raise
+        except Exception:
+            log.exception("webhook %s: there is no record of %s", self._endpoint, record.event)
 
 
 def _save(endpoint: str, cursor: int, records: list[Record], transaction: Transaction) -> None:

@@ -20,6 +20,7 @@ from zapwire.store.db import Transaction
 from zapwire.store.journal import Lost
 from zapwire.store.values import Connection, DamagedValue, Values
 
+_DUE_AT_ONCE = 500
 ATTEMPTS_KEPT = 32
 """Of one delivery; replays could add to them for ever."""
 _UNNAMED = "?"
@@ -252,13 +253,18 @@ def recorded_after(sql: Connection, endpoint: str, cursor: int) -> set[int]:
     }
 
 
-def make_due(transaction: Transaction, endpoint: str, since: datetime | None = None) -> None:
-    """Let what waits after a failed attempt be tried again at once; with *since* only if that was not before then."""
-    transaction.sql.execute(
-        "UPDATE deliveries INDEXED BY deliveries_trouble SET due = ?1 "
-        "WHERE endpoint = ?2 AND state = 'failed' AND state != 'delivered' AND due > ?1 AND at >= ?3",
-        (times.to_ms(times.now()), endpoint, 0 if since is None else times.to_ms(since)),
+def make_due(transaction: Transaction, endpoint: str, since: datetime | None = None) -> bool:
+    """Let what waits after a failed attempt be tried again at once; with *since* only if that was not before then.
+
+    A little at a time, so that no other write waits long: True when there may be more.
+    """
+    done = transaction.sql.execute(
+        "UPDATE deliveries SET due = ?1 WHERE (endpoint, seq) IN ("
+        "SELECT endpoint, seq FROM deliveries INDEXED BY deliveries_trouble "
+        "WHERE endpoint = ?2 AND state = 'failed' AND state != 'delivered' AND due > ?1 AND at >= ?3 LIMIT ?4)",
+        (times.to_ms(times.now()), endpoint, 0 if since is None else times.to_ms(since), _DUE_AT_ONCE),
     )
+    return done.rowcount >= _DUE_AT_ONCE
 
 
 def _waiting(sql: Connection, endpoint: str, row: Sequence[Any]) -> Waiting:

@@ -87,6 +87,11 @@ def by_seq(sql: Connection, seq: int) -> Event | None:
     return found if isinstance(found, Event) else None
 
 
+def has(sql: sqlite3.Connection, seq: int) -> bool:
+    """Does the journal still have this event?"""
+    return sql.execute("SELECT 1 FROM journal WHERE seq = ?", (seq,)).fetchone() is not None
+
+
 def floor(sql: sqlite3.Connection) -> int:
     """Every event up to here was pruned; what comes after it is here, but for the events of deleted bots."""
     return int(sql.execute("SELECT seq FROM journal_floor").fetchone()[0])
