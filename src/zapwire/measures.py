@@ -16,6 +16,19 @@ SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 
 MINUTES: Final = (1, 5, 15)
 
 
+class Count:
+    """How often something happened since the start."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def add(self) -> None:
+        """It happened once."""
+        self.count += 1
+
+
 class Timing:
     """How long something takes: a histogram in seconds, as Prometheus understands it."""
 

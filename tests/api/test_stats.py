@@ -14,8 +14,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.api.conftest import Api, open_api
 from tests.api.scripted import NOBODY
 from tests.core.scripted import eventually
+from tests.harness.descriptors import no_descriptor_left
 from tests.harness.receiver import Receiver
 from zapwire.api.figures import Stats
+from zapwire.api.metrics import Exporter
+from zapwire.store.figures import WEBHOOKS
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -155,9 +158,28 @@ async def test_every_metric_is_documented_and_nothing_else_is(api: Api) -> None:
                 assert found == set(labels.split(", ")) - {""}, name
 
 
-async def test_the_dashboard_uses_metrics_that_exist(api: Api) -> None:
+async def existing_samples(api: Api) -> dict[str, str]:
+    """Every name that a query may use, and its kind."""
     await api.call("POST", "/v1/bots", {"id": "one", "autostart": False})
-    existing = {sample.name for family in (await scrape(api)).values() for sample in family.samples}
+    return {sample.name: family.type for family in (await scrape(api)).values() for sample in family.samples}
+
+
+def names_in(query: str) -> set[str]:
+    return set(re.findall(r"\b(?:zapwire|process)_\w+", query))
+
+
+def check_query(query: str, existing: dict[str, str]) -> None:
+    """It is balanced, names what there is, and takes rates only of what can but grow."""
+    for opening, closing in ("()", "{}", "[]"):
+        assert query.count(opening) == query.count(closing), query
+    assert names_in(query) - existing.keys() == set(), query
+    for function, name in re.findall(r"\b(rate|increase|irate|delta|deriv|idelta)\((\w+)", query):
+        grows = existing[name] in {"counter", "histogram"}
+        assert grows == (function in {"rate", "increase", "irate"}), query
+
+
+async def test_the_dashboard_uses_metrics_that_exist(api: Api) -> None:
+    existing = await existing_samples(api)
     dashboard = json.loads((DOCS / "grafana" / "zapwire.json").read_text())
     panels = dashboard["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels) > 20
@@ -169,10 +191,44 @@ async def test_the_dashboard_uses_metrics_that_exist(api: Api) -> None:
     ]
     assert len(set(cells)) == len(cells)  # no panel covers another
     assert max(x for x, _ in cells) < 24
-    used = set()
-    for panel in panels:
-        for target in panel["targets"]:
-            assert target["expr"].count("(") == target["expr"].count(")")
-            used |= set(re.findall(r"\b(?:zapwire|process)_\w+", target["expr"]))
-    assert used - existing == set()
-    assert len(used) > 30
+    assert {panel["type"] for panel in panels if panel["gridPos"]["y"] == 0} == {"stat"}  # first the numbers
+    queries = [target["expr"] for panel in panels for target in panel["targets"]]
+    for query in queries:
+        check_query(query, existing)
+    assert len(set[str]().union(*map(names_in, queries))) > 40
+
+
+async def test_the_alerts_use_metrics_that_exist(api: Api) -> None:
+    existing = await existing_samples(api)
+    rules = (DOCS / "grafana" / "alerts.yml").read_text()
+    queries = re.findall(r"^ +expr: (.+)$", rules, re.MULTILINE)
+    assert len(queries) == rules.count("- alert: ") > 5
+    for query in queries:
+        check_query(query, existing)
+        assert names_in(query) or query.startswith("up{")
+
+
+async def test_what_is_the_matter_has_a_metric(api: Api) -> None:
+    stats = api.core.stats
+    exported = Exporter(stats, await stats.take(), streams=0, most=0, alerts=["descriptors"]).collect()
+    families = {family.name: family for family in exported}
+    assert value(families, "zapwire_alerts", kind="descriptors") == 1
+    assert value(families, "zapwire_alerts", kind="loop") == 0
+
+
+async def test_webhooks_are_counted_by_how_they_do(api: Api) -> None:
+    for _ in range(3):
+        await api.call("POST", "/v1/webhooks", {"url": "https://example.com/", "events": ["bot.state"]})
+    one, two, _ = (await api.call("GET", "/v1/webhooks"))["webhooks"]
+    await api.call("PATCH", f"/v1/webhooks/{one['id']}", {"enabled": False})
+    await api.call("POST", f"/v1/webhooks/{two['id']}/pause")
+    families = await scrape(api)
+    counted = {state: value(families, "zapwire_webhooks", state=state) for state in WEBHOOKS}
+    assert counted == {"working": 1, "failing": 0, "unreachable": 0, "paused": 1, "disabled": 1}
+    assert (await api.call("GET", "/v1/stats"))["webhooks"]["states"] == counted
+
+
+async def test_a_scrape_needs_no_descriptor(api: Api) -> None:
+    await scrape(api)
+    with no_descriptor_left():
+        assert value(await scrape(api), "process_open_fds") == value(await scrape(api), "process_max_fds")

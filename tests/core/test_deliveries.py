@@ -259,6 +259,8 @@ async def test_a_deleted_bot_leaves_no_delivery_and_no_dead_letter(tmp_path: Pat
         await at.core.fleet.delete("bot")
         [left] = await listed(at, endpoint)
         assert left.bot == "other"
+        figures = await at.core.stats.take()
+        assert (figures.dead_letters, figures.given_up) == (1, 2)
         letters = "SELECT seq FROM dead_letters"
         assert await at.database.read(lambda sql: sql.execute(letters).fetchall()) == [(left.seq,)]
 

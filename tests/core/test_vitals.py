@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import resource
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.core.scripted import Failing, ScriptedTransports, World, world
+from tests.harness.descriptors import no_descriptor_left
 from zapwire import systemd
 from zapwire.core.process import Process
 from zapwire.core.vitals import LoopGuard, Vitals
@@ -108,25 +106,6 @@ async def test_a_refusal_counts_as_an_answer_whatever_its_words_are(tmp_path: Pa
         at.database.write = refuse  # type: ignore[method-assign]
         await watched.vitals.round()
         assert (watched.fed, watched.vitals.alerts) == (1, {"database": "the disk does not answer"})
-
-
-@contextmanager
-def no_descriptor_left() -> Iterator[None]:
-    """Every descriptor that this process may have is in use."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    taken = [os.open("/dev/null", os.O_RDONLY)]
-    resource.setrlimit(
-        resource.RLIMIT_NOFILE, (max(int(one.name) for one in Path("/proc/self/fd").iterdir()) + 8, hard)
-    )
-    try:
-        with suppress(OSError):
-            while True:
-                taken.append(os.open("/dev/null", os.O_RDONLY))
-        yield
-    finally:
-        for one in taken:
-            os.close(one)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_a_daemon_without_a_descriptor_left_says_so_and_is_fed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

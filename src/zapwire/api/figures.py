@@ -64,6 +64,8 @@ class TotalStats(MessageStats):
     """All bots' figures."""
 
     states: dict[BotState, int]
+    restricted: int = Field(description="Bots that WhatsApp limits now.")
+    unhealthy: int = Field(description="Bots that are connected and get no answer.")
     send: Timing = Field(description="From submission to WhatsApp's answer.")
 
 
@@ -109,8 +111,11 @@ class WebhookStats(_Figures):
     deliveries: DeliveryStats
     pending: int = Field(description="Deliveries under way or not begun.")
     parked: int = Field(description="Deliveries that are stored and wait for an attempt, their first or another.")
-    dead_letters: int = Field(description="Deliveries that were given up.")
-    unreachable: int = Field(description="Webhooks that cannot be reached.")
+    dead_letters: int = Field(description="Deliveries that were given up and are kept.")
+    given_up: int = Field(description="Deliveries that were given up since the daemon's start.")
+    states: dict[str, int] = Field(
+        description="Webhooks by how they do: `working`, `failing`, `unreachable`, `paused`, `disabled`."
+    )
 
 
 class PairingStats(_Figures):

@@ -7,11 +7,11 @@ only while there are few of them (setting `metrics_per_bot`), as each is one mor
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -23,9 +23,11 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from zapwire import __version__
-from zapwire.api.keys import CORE, SETTINGS
+from zapwire.api.keys import CORE, SETTINGS, VITALS
 from zapwire.api.streams import STREAMS
+from zapwire.core.process import STARTED
 from zapwire.core.stats import Figures, Stats
+from zapwire.core.vitals import KINDS
 from zapwire.measures import Timing
 
 _OUTCOMES: Final = ("sent", "delivered", "read", "played", "failed", "unknown")
@@ -36,9 +38,11 @@ async def metrics(request: web.Request) -> web.Response:
     """`GET /metrics`."""
     stats = request.app[CORE].stats
     registry = CollectorRegistry(auto_describe=False)
-    ProcessCollector(registry=registry)
+    vitals = request.app.get(VITALS)
     most = request.app[SETTINGS].metrics_per_bot
-    registry.register(Exporter(stats, await stats.take(), streams=len(request.app[STREAMS]), most=most))
+    alerts = vitals.alerts if vitals else {}
+    taken, streams = await stats.take(), len(request.app[STREAMS])
+    registry.register(Exporter(stats, taken, streams=streams, most=most, alerts=alerts))
     encode, media = choose_encoder(request.headers.get("Accept", ""))
     return web.Response(body=encode(registry), headers={"Content-Type": media})
 
@@ -46,15 +50,20 @@ async def metrics(request: web.Request) -> web.Response:
 class Exporter(Collector):
     """Makes the series of one scrape."""
 
-    def __init__(self, stats: Stats, figures: Figures, *, streams: int, most: int) -> None:
+    def __init__(
+        self, stats: Stats, figures: Figures, *, streams: int, most: int, alerts: Collection[str] = ()
+    ) -> None:
+        """*most*: bots that get series of their own; *alerts*: the kinds that are raised now."""
         self._stats = stats
         self._figures = figures
         self._streams = streams
         self._most = most
+        self._alerts = alerts
 
     def collect(self) -> Iterator[Metric]:
         """All series; see docs/metrics.md."""
         yield from self._daemon()
+        yield from self._process()
         yield from self._messages()
         yield from self._deliveries()
         yield from self._pairings()
@@ -67,13 +76,27 @@ class Exporter(Collector):
         build = {"version": __version__, "python": platform.python_version()}
         yield InfoMetricFamily("zapwire_build", "What runs.", build)
         yield _gauge("zapwire_uptime_seconds", "Since the daemon's start.", figures.uptime)
-        yield _gauge("process_threads", "Threads, the engine's own included.", figures.process.threads)
         yield _timing("zapwire_event_loop_lag_seconds", "How late the event loop is, twice a second.", self._stats.lag)
         yield _gauge("zapwire_websocket_clients", "WebSockets and event streams that follow the events.", self._streams)
         yield _gauge("zapwire_journal_seq", "Number of the newest event.", figures.last_seq)
         yield _timing("zapwire_store_commit_seconds", "Commits of the database.", self._stats.commits)
         yield _counter("zapwire_store_writes", "Writes in all commits.", self._stats.writes)
+        alerts = {kind: kind in self._alerts for kind in KINDS}
+        yield _by("zapwire_alerts", "1 while that is the matter with the daemon.", "kind", alerts, GaugeMetricFamily)
         yield _by("zapwire_bots", "Bots by state.", "state", figures.states, GaugeMetricFamily)
+        yield _gauge("zapwire_bots_restricted", "Bots that WhatsApp limits.", figures.restricted)
+        yield _gauge("zapwire_bots_unhealthy", "Bots that are connected and get no answer.", figures.unhealthy)
+
+    def _process(self) -> Iterator[Metric]:
+        """As prometheus_client's own collector names them, which needs descriptors when none is left."""
+        used = self._figures.process
+        yield _gauge("process_virtual_memory_bytes", "Address space.", used.virtual)
+        yield _gauge("process_resident_memory_bytes", "Memory in use.", used.resident)
+        yield _gauge("process_start_time_seconds", "When this program began, since 1970.", STARTED)
+        yield _counter("process_cpu_seconds", "Processor time.", used.cpu)
+        yield _gauge("process_open_fds", "Descriptors in use.", used.descriptors)
+        yield _gauge("process_max_fds", "Descriptors that there may be.", used.descriptors_most)
+        yield _gauge("process_threads", "Threads, the engine's own included.", used.threads)
 
     def _messages(self) -> Iterator[Metric]:
         figures, tally = self._figures, self._stats.tally
@@ -99,8 +122,11 @@ class Exporter(Collector):
         yield _gauge("zapwire_webhook_pending", "Deliveries under way or not begun.", figures.pending)
         parked = "Deliveries that are stored and wait for an attempt, their first or another."
         yield _gauge("zapwire_webhook_parked", parked, figures.parked)
-        yield _gauge("zapwire_webhook_dead_letters", "Deliveries that were given up.", figures.dead_letters)
-        yield _gauge("zapwire_webhook_unreachable", "Webhooks that cannot be reached.", figures.unreachable)
+        yield _gauge(
+            "zapwire_webhook_dead_letters", "Deliveries that were given up and are kept.", figures.dead_letters
+        )
+        yield _counter("zapwire_webhook_given_up", "Deliveries that were given up.", figures.given_up)
+        yield _by("zapwire_webhooks", "Webhooks by how they do.", "state", figures.webhooks, GaugeMetricFamily)
 
     def _pairings(self) -> Iterator[Metric]:
         pairings = self._stats.tally.pairings
@@ -123,6 +149,7 @@ class Exporter(Collector):
 
     def _per_bot(self) -> Iterator[Metric]:
         connected = GaugeMetricFamily("zapwire_bot_connected", "1 while it is connected.", labels=("bot",))
+        wanted = GaugeMetricFamily("zapwire_bot_wanted", "1 while it is to be connected.", labels=("bot",))
         received = CounterMetricFamily("zapwire_bot_messages_received", "Messages that came in.", labels=("bot",))
         out = CounterMetricFamily("zapwire_bot_messages_out", "Messages that went out.", labels=("bot", "outcome"))
         waiting = GaugeMetricFamily("zapwire_bot_outbox_messages", "Messages not sent yet.", labels=("bot",))
@@ -131,6 +158,7 @@ class Exporter(Collector):
         for bot in self._figures.bots:
             messages, queue = self._stats.messages(bot.id), self._figures.queues.get(bot.id)
             connected.add_metric((bot.id,), bot.state.value == "connected")
+            wanted.add_metric((bot.id,), bot.state.value != "stopped")
             received.add_metric((bot.id,), messages.received.count)
             out.add_metric((bot.id, "sent"), messages.sent.count)
             out.add_metric((bot.id, "failed"), messages.failed)
@@ -138,7 +166,7 @@ class Exporter(Collector):
             waiting.add_metric((bot.id,), queue.count if queue else 0)
             age.add_metric((bot.id,), self._figures.age(queue))
             lost.add_metric((bot.id,), messages.reconnects)
-        yield from (connected, received, out, waiting, age, lost)
+        yield from (connected, wanted, received, out, waiting, age, lost)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

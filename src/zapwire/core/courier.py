@@ -105,11 +105,6 @@ class Courier:
         """Events on their way to the endpoint for the first time, or not read yet."""
         return self._recorder.pending + max(0, self._database.tail.last_seq - self._recorder.read_to)
 
-    @property
-    def is_unreachable(self) -> bool:
-        """Can the endpoint not be reached now?"""
-        return self._handover.reach.unreachable_since is not None
-
     # -- reading ------------------------------------------------------------------------------------------------
 
     async def _read(self) -> Never:

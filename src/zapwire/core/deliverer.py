@@ -28,7 +28,7 @@ from zapwire.core.shares import Shares
 from zapwire.core.signing import Signer
 from zapwire.errors import Conflict, NotFound, StoreError, TooMany
 from zapwire.events import Event, EventType
-from zapwire.measures import Timing
+from zapwire.measures import Count, Timing
 from zapwire.model import NO_BOT
 from zapwire.store import times, webhooks
 from zapwire.store.db import Database
@@ -65,6 +65,8 @@ class Deliverer:
         self._chance = chance or random.Random()  # noqa: S311 - spreads load, keeps no secret
         self.deliveries = {outcome: Timing() for outcome in ("delivered", "failed")}
         """How long each took, by what came of it."""
+        self.given_up = Count()
+        """Deliveries that were given up."""
         self._couriers: dict[str, Courier] = {}
         self._nudges: dict[str, asyncio.Event] = {}
         self._newest: dict[str, asyncio.Task[None]] = {}
@@ -78,7 +80,9 @@ class Deliverer:
     async def __aenter__(self) -> Self:
         session = await self._stack.enter_async_context(posting.open_session(self._guard, self._resolver))
         shares = Shares(self._limits.webhook_posts)
-        self._means = Means(self._database, session, shares, self._replies, self._limits, self._chance, self.deliveries)
+        self._means = Means(
+            self._database, session, shares, self._replies, self._limits, self._chance, self.deliveries, self.given_up
+        )
         return self
 
     async def start(self) -> None:
@@ -102,11 +106,6 @@ class Deliverer:
     def pending(self) -> int:
         """Deliveries under way or not begun, those that failed before left aside."""
         return sum(courier.pending for courier in self._couriers.values())
-
-    @property
-    def unreachable(self) -> int:
-        """Endpoints that cannot be reached now."""
-        return sum(courier.is_unreachable for courier in self._couriers.values())
 
     def changed(self, endpoint: str) -> None:
         """Take in that an endpoint was made, changed or deleted; returns at once."""

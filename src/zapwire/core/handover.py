@@ -20,7 +20,7 @@ from zapwire.core.posting import Failure, Outcome, Target
 from zapwire.core.reachability import Reachability, Turn
 from zapwire.core.replies import Replies
 from zapwire.core.shares import Share, Shares
-from zapwire.measures import Timing
+from zapwire.measures import Count, Timing
 from zapwire.store import deliveries, journal, times, webhooks
 from zapwire.store.db import Database, Transaction
 from zapwire.store.deliveries import DeliveryState, Record
@@ -51,6 +51,7 @@ class Means:
     chance: random.Random
     timings: Mapping[str, Timing]
     """How long each took, by what came of it: `delivered` and `failed`."""
+    given_up: Count
 
 
 class Handover:
@@ -152,6 +153,7 @@ class Handover:
         await self.store(before, outcome)
         endpoint, dead, body = self._endpoint.id, parcel.record(DeliveryState.DEAD, outcome), parcel.body or ""
         await self._means.database.write(partial(deliveries.bury, endpoint=endpoint, record=dead, body=body))
+        self._means.given_up.add()
         log.warning("webhook %s: event %s is given up after %d attempts", endpoint, parcel.id, dead.tries)
         return times.now()
 

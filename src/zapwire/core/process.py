@@ -17,6 +17,8 @@ from zapwire.measures import Timing
 from zapwire.tasks import spawn, supervise
 
 _LOOK_EVERY: Final = 0.5
+STARTED: Final = time.time()
+"""When this program began, in seconds since 1970; a renewal is a new one in the same process."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,12 +37,14 @@ class Figures:
     """By bot; those without messages that wait are missing."""
     parked: int
     dead_letters: int
+    """Deliveries that were given up and are kept."""
+    webhooks: Mapping[str, int]
+    """How many do how: `working`, `failing`, `unreachable`, `paused`, `disabled`."""
+    given_up: int
     deliveries: Mapping[str, Timing]
     """By outcome: delivered, failed."""
     pending: int
     """Deliveries under way or not begun."""
-    unreachable: int
-    """Webhooks that cannot be reached."""
     last_seq: int
 
     @property
@@ -50,6 +52,18 @@ class Figures:
         """How many bots are in which state; every state is there."""
         found = Counter(bot.state.value for bot in self.bots)
         return {state.value: found[state.value] for state in BotState}
+
+    @property
+    def restricted(self) -> int:
+        """How many bots WhatsApp limits now."""
+        return sum(bot.restriction is not None for bot in self.bots)
+
+    @property
+    def unhealthy(self) -> int:
+        """How many are connected and get no answer."""
+        return sum(
+            bot.state is BotState.CONNECTED and bot.health is not None and not bot.health.healthy for bot in self.bots
+        )
 
     @property
     def queued(self) -> int:
@@ -108,9 +122,10 @@ class Stats:
             queues=backlog.outbox,
             parked=backlog.parked,
             dead_letters=backlog.dead_letters,
+            webhooks=backlog.webhooks,
+            given_up=self._deliverer.given_up.count,
             deliveries=self._deliverer.deliveries,
             pending=self._deliverer.pending,
-            unreachable=self._deliverer.unreachable,
             last_seq=self._database.tail.last_seq,
         )
 

@@ -49,6 +49,10 @@ _NAMED: Final = 20
 _MB: Final = 1 << 20
 
 
+KINDS: Final = ("loop", "database", "engine", "descriptors", "memory", "leak", "files", "damaged")
+"""Of alerts."""
+
+
 class Verdict(Enum):
     """How something behaved when it was asked."""
 

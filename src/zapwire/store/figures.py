@@ -5,8 +5,17 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from zapwire.store import times
+
+WEBHOOKS: Final = ("working", "failing", "unreachable", "paused", "disabled")
+"""How a webhook does: takes what comes, has just refused something, cannot be reached, is held back or off."""
+_WEBHOOKS_BY_STATE: Final = """
+    SELECT CASE WHEN NOT enabled THEN 'disabled' WHEN paused THEN 'paused' WHEN unreachable_since IS NOT NULL
+        THEN 'unreachable' WHEN failing_since IS NOT NULL THEN 'failing' ELSE 'working' END AS state, count(*)
+    FROM endpoints GROUP BY state
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +36,9 @@ class Backlog:
     parked: int
     """Deliveries that are stored and wait for an attempt, their first or another."""
     dead_letters: int
-    """Deliveries that were given up."""
+    """Deliveries that were given up and are kept."""
+    webhooks: dict[str, int]
+    """By how they do: every one of `WEBHOOKS` is there."""
 
 
 def backlog(sql: sqlite3.Connection) -> Backlog:
@@ -38,4 +49,7 @@ def backlog(sql: sqlite3.Connection) -> Backlog:
     outbox = {bot: Waiting(count, times.from_ms(oldest)) for bot, count, oldest in rows}
     (parked,) = sql.execute("SELECT count(*) FROM deliveries WHERE due IS NOT NULL").fetchone()
     (dead,) = sql.execute("SELECT count(*) FROM dead_letters").fetchone()
-    return Backlog(outbox, parked, dead)
+    found = dict.fromkeys(WEBHOOKS, 0)
+    for state, count in sql.execute(_WEBHOOKS_BY_STATE):
+        found[state] = count
+    return Backlog(outbox, parked, dead, found)
