@@ -19,10 +19,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from tests.harness.builds import KNOWN
 from zapwire.errors import ZapwireError
 from zapwire.model import BotId, Outgoing
-from zapwire.transport.whatsapp_web import WhatsAppWeb, bot, ensure_environment, event_buffer
+from zapwire.transport.whatsapp_web import WhatsAppWeb, bot, client_flags, ensure_environment
 from zapwire.transport.whatsapp_web.log_lines import LogLine
+from zapwire.transport.whatsapp_web.messages import jid_bytes
+from zapwire.transport.whatsapp_web.protos import neonize
 from zapwire.vault.keys import KeyRing
 
 
@@ -79,10 +82,16 @@ class Driver:
         """Let the bot's connection hear a line as if the engine had written it."""
         self._transports._entered.sessions[BotId(bot)].on_log(LogLine("Client", level, text))
 
-    async def buffered(self, bot: str) -> bool:
-        """Does the engine keep what it decrypted until it has told it?"""
+    async def flags(self, bot: str) -> Any:
+        """What is switched on in the engine's memory; None when this build is not known."""
         table = self._transports._entered.engine.library.table
-        return table is not None and event_buffer.is_enabled(table, bot.encode())
+        return None if table is None else sorted(client_flags.switched_on(table, bot.encode()))
+
+    async def other_name(self, bot: str, user: str) -> str:
+        """What the engine's store knows of a phone number."""
+        bot_, library = self.bot(bot), self._transports._entered.engine.library
+        answer = await bot_._session.look_up(library.lid_of_phone, jid_bytes(user, "s.whatsapp.net"))
+        return str(neonize.GetJIDFromStoreReturnFunction.FromString(answer).Jid.User)
 
     async def answer(self, request: dict[str, Any]) -> None:
         number, do = request.pop("nr"), request.pop("do")
@@ -103,7 +112,7 @@ async def main(descriptor: Path, sessions: Path) -> None:
     text = os.environ.get("DRIVER_KEYS", "5e" * 32)
     keys = None if text == "plain" else KeyRing.parse(text.encode())
     pairings = int(os.environ.get("DRIVER_MAX_PAIRINGS", "20"))
-    async with WhatsAppWeb(sessions, descriptor, pairings, keys=keys) as transports:
+    async with WhatsAppWeb(sessions, descriptor, pairings, keys=keys, known_builds=KNOWN) as transports:
         driver = Driver(transports)
         say(event="ready")
         async for line in lines:

@@ -8,9 +8,11 @@ import stat
 
 import pytest
 
+from tests.harness.builds import is_known
 from tests.harness.sandbox import Sandbox
 from tests.transport.conftest import paired
 from tests.transport.driven import Bot, Driven, Failed
+from zapwire.transport.whatsapp_web.factory import FLAGS
 from zapwire.transport.whatsapp_web.protos import e2e
 
 ANNA = "4915510000002"
@@ -48,8 +50,15 @@ async def test_a_pairing_code_pairs(driver: Driven, sandbox: Sandbox):
     await bot.until("Connected")
 
 
-async def test_the_engine_keeps_what_it_decrypted_until_it_is_told(bot: Bot):
-    assert await bot("buffered"), "on this build; see event_buffer"
+async def test_a_known_build_has_its_flags_and_another_one_is_left_alone(bot: Bot):
+    assert await bot("flags") == (sorted(FLAGS) if is_known() else None)
+
+
+async def test_a_name_that_the_engine_does_not_know_is_no_failure(bot: Bot, sandbox: Sandbox):
+    assert await bot("other_name", user="4915519999999") == ""
+    await sandbox.phone(ANNA)
+    await bot("send", to=f"{ANNA}@s.whatsapp.net", text="hello")
+    assert (await bot("other_name", user=ANNA)).isdigit()
 
 
 async def test_texts_go_both_ways_with_both_names_and_receipts(bot: Bot, sandbox: Sandbox):

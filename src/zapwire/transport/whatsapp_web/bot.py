@@ -16,6 +16,7 @@ from zapwire.errors import (
     LoggedOut,
     NotConnected,
     NotSupported,
+    Refused,
     TransportError,
     ZapwireError,
 )
@@ -30,6 +31,7 @@ from zapwire.transport.whatsapp_web.devices import Device
 from zapwire.transport.whatsapp_web.dial_errors import Unreachable
 from zapwire.transport.whatsapp_web.ending import outcome, take_down
 from zapwire.transport.whatsapp_web.endings import LogoutClaimed
+from zapwire.transport.whatsapp_web.exports import BadArgument, EmptyResult
 from zapwire.transport.whatsapp_web.file_watch import FileWatch
 from zapwire.transport.whatsapp_web.last_words import LastWords
 from zapwire.transport.whatsapp_web.messages import jid_bytes, read_event
@@ -149,6 +151,11 @@ class WhatsAppWebBot:
         except TimeoutError:
             self._suspect(session)
             raise
+        except EmptyResult as error:
+            log.error("bot %s: nobody knows whether a message was sent: %s", self._bot, error)  # noqa: TRY400
+            raise TimeoutError from None
+        except BadArgument:
+            raise Refused("WhatsApp has no such address") from None
         answer = neonize.SendMessageReturnFunction.FromString(raw)
         if answer.Error:
             raise from_send_error(answer.Error)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import logging
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from zapwire.errors import SettingsError
 from zapwire.protobufs import NEONIZE_FOLDER
-from zapwire.transport.whatsapp_web import event_buffer
+from zapwire.transport.whatsapp_web import builds, client_flags
+from zapwire.transport.whatsapp_web.exports import EVENT_CALLBACK, LOG_CALLBACK, TEXT_CALLBACK
 from zapwire.transport.whatsapp_web.gate import Gate
-from zapwire.transport.whatsapp_web.library import EVENT_CALLBACK, LOG_CALLBACK, TEXT_CALLBACK, Library
+from zapwire.transport.whatsapp_web.library import Library, WrongVersion
 from zapwire.transport.whatsapp_web.log_lines import LogLine
 from zapwire.transport.whatsapp_web.noise_root import NoiseRootError
 from zapwire.transport.whatsapp_web.threads import CallThreads, in_thread, tell_loop
@@ -78,8 +80,10 @@ class Callbacks:
 class Engine:
     """The engine of this process; made once, its library stays loaded."""
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, flags: Collection[str] = ()) -> None:
+        """*flags* are switched on for each client, where the build is known (`client_flags`)."""
         self.library = library
+        self._flags = flags
         self.gate = Gate(library.table.size if library.table is not None else None)
         self.sends = CallThreads("send", SEND_THREADS, SENDS_PER_BOT, self.gate.call)
         """For calls that send messages."""
@@ -90,23 +94,37 @@ class Engine:
         self._warned = False
 
     @classmethod
-    async def load(cls, noise_root: bytes | None) -> Engine:
+    async def load(
+        cls, noise_root: bytes | None, flags: Collection[str] = (), known: Iterable[builds.Build] = builds.KNOWN
+    ) -> Engine:
         """Load the library, some 0.2 s in a thread. Raises `SettingsError` when it cannot be used here."""
         try:
-            return cls(await asyncio.to_thread(Library, library_path(), noise_root))
-        except (OSError, NoiseRootError) as error:
+            library = await asyncio.to_thread(Library, library_path(), noise_root, known)
+        except (OSError, NoiseRootError, WrongVersion) as error:
             message = f"the WhatsApp engine cannot be used: {error}"
             raise SettingsError(message) from error
+        if library.table is None:
+            log.warning(
+                "this build of the engine is not known inside: a message being decrypted in a crash may be lost, and "
+                "recipients who ask for a message again after a restart do not get it"
+            )
+        return cls(library, flags)
 
     def callbacks(self, bot: str) -> Callbacks:
         """The callbacks of *bot*, the same ones at every start."""
         return self._callbacks.setdefault(bot, Callbacks())
 
-    def buffer_events(self, bot: bytes) -> None:
-        """Let the client of *bot* keep what it decrypted until it has told it, if this build of the engine can."""
-        if not event_buffer.enable(self.library.table, bot) and not self._warned:
-            self._warned = True
-            log.warning("this build of the engine is not known: a message being decrypted in a crash may be lost")
+    def started(self, bot: bytes) -> None:
+        """A client runs, as its first callback says: it may be called, and gets its flags. On the engine's thread."""
+        self.library.started(bot)
+        if self.library.table is None:
+            return
+        try:
+            client_flags.switch_on(self.library.table, bot, self._flags)
+        except client_flags.NotAsExpected as error:
+            if not self._warned:
+                self._warned = True
+                log.warning("the engine's memory is not as it should be, so nothing is switched on in it: %s", error)
 
     async def answers(self) -> None:
         """Return once Go has answered, whatever the call threads are busy with. Only one question is ever under way."""

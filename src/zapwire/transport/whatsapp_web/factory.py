@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,7 @@ from zapwire.errors import TransportError
 from zapwire.measures import EngineFigures
 from zapwire.model import BotId
 from zapwire.proxy import Proxy
-from zapwire.transport.whatsapp_web import descriptors, proxies, sealed_file, stdout
+from zapwire.transport.whatsapp_web import builds, descriptors, proxies, sealed_file, stdout
 from zapwire.transport.whatsapp_web.bot import WhatsAppWebBot
 from zapwire.transport.whatsapp_web.devices import AuthFile
 from zapwire.transport.whatsapp_web.engine import Engine, library_path
@@ -26,6 +26,8 @@ from zapwire.transport.whatsapp_web.spool import Spools
 from zapwire.vault.keys import KeyRing
 
 CLOSE_DEADLINE: Final = 5.0
+FLAGS: Final = (builds.BUFFER_DECRYPTED, builds.KEEP_SENT)
+"""What is switched on in each client of a known build."""
 
 
 class WhatsAppWeb:
@@ -42,10 +44,12 @@ class WhatsAppWeb:
         *,
         keys: KeyRing | None,
         spools: Spools | None = None,
+        known_builds: Iterable[builds.Build] = builds.KNOWN,
     ) -> None:
         """*server* is a server in WhatsApp's place, or the file that describes it; raises `SettingsError` about that
         file. *keys* seal the auth state; None keeps it in the clear. *spools* keep what came in over the death of the
-        process; without them some milliseconds of it are lost.
+        process; without them some milliseconds of it are lost. *known_builds* are those of the engine that are looked
+        into; with none of them the daemon works as on a machine whose build is not known.
 
         This process' environment has to fit it: see `server_override.ensure_environment`.
         """
@@ -55,13 +59,15 @@ class WhatsAppWeb:
         self._max_pairings = max_pairings
         self._keys = keys
         self._spools = spools
+        self._known_builds = known_builds
         self._shared: Shared | None = None
 
     async def __aenter__(self) -> Self:
         """Load the engine and make sure that it seals. Raises `SettingsError` when it cannot be used."""
         stdout.divert()
         descriptors.raise_limit()
-        engine = await Engine.load(self.server.noise_root if self.server is not None else None)
+        root = self.server.noise_root if self.server is not None else None
+        engine = await Engine.load(root, FLAGS, self._known_builds)
         self._shared = Shared(engine, await self._files(), self.server, self._max_pairings, self._spools)
         hide_environment()
         return self

@@ -1,91 +1,65 @@
-"""The engine's shared library: which of its exports are used, with their types.
+"""The engine's shared library, loaded; its exports are declared and fenced in `exports`.
 
 Standard library only, as the pairing child loads it too and has to be quick. neonize's own `_binder` is not used
-because it declares all 130 exports and treats some that return nothing (`Stop`) as if they returned a string to be
-freed. Sources: neonize 0.5.2, goneonize/main.go and goneonize/header/cstruct.h. Strings and structs that the library
-returns are freed here (`FreeString`, `FreeBytesStruct`).
+because it declares all exports and treats some that return nothing (`Stop`) as if they returned a string to be freed.
 """
 
 from __future__ import annotations
 
 import ctypes
-from ctypes import CFUNCTYPE, POINTER, c_bool, c_char_p, c_int, c_size_t, c_void_p
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from zapwire.errors import NotConnected
+from zapwire.transport.whatsapp_web import builds
 from zapwire.transport.whatsapp_web.client_table import ClientTable
+from zapwire.transport.whatsapp_web.exports import EXPORTS, declare, read_result
 from zapwire.transport.whatsapp_web.noise_root import replace_noise_root
 
-TEXT_CALLBACK = CFUNCTYPE(None, c_void_p, c_char_p)
-"""(bot, text): a QR code, or how a login ended."""
-EVENT_CALLBACK = CFUNCTYPE(None, c_void_p, c_void_p, c_size_t, c_int)
-"""(bot, protobuf, its size, event code); called on the thread that is parked in `Neonize`."""
-LOG_CALLBACK = CFUNCTYPE(None, c_void_p, c_size_t)
-"""(protobuf LogEntry, its size); called on any thread of the engine."""
 
+class WrongVersion(Exception):
+    """The library is not of the version that its exports are declared for."""
 
-class BytesReturn(ctypes.Structure):
-    """`struct BytesReturn` of cstruct.h."""
-
-    _fields_ = (("data", c_void_p), ("size", c_size_t))
-
-
-class ProxySettings(ctypes.Structure):
-    """`struct ProxySettings` of cstruct.h: a URL, and three exceptions of which none is made."""
-
-    _fields_ = (("url", c_char_p), ("no_websocket", c_bool), ("only_login", c_bool), ("no_media", c_bool))
+    def __init__(self, found: str) -> None:
+        super().__init__(
+            f"it is version {found}, and this program fits {builds.VERSION} only: install what requirements.lock names "
+            "(`make setup`, or pip install --require-hashes -r requirements.lock)"
+        )
 
 
 class Library:
-    """The loaded engine; all methods block, and may only be called under the gate's rules."""
+    """The loaded engine; all methods block, and may only be called under the gate's rules.
 
-    def __init__(self, path: Path, noise_root: bytes | None = None) -> None:
+    Those that need a client raise `NotConnected` when that bot has none, and all of them `BadArgument` instead of
+    calling the engine with what would end the process.
+    """
+
+    def __init__(
+        self, path: Path, noise_root: bytes | None = None, known: Iterable[builds.Build] = builds.KNOWN
+    ) -> None:
         """Load *path*; with *noise_root* servers are judged by that key instead of WhatsApp's.
 
-        Raises OSError when the library cannot be loaded and `NoiseRootError` when the key cannot be replaced.
+        Raises OSError when the library cannot be loaded, `WrongVersion`, and `NoiseRootError` when the key cannot be
+        replaced.
         """
         self._code = ctypes.CDLL(str(path))
-        self._declare()
+        self._clients: set[bytes] = set()
+        declare(self._code)
         # Go starts in a thread of its own and is not there yet when the library is loaded. The first call waits for it,
         # so from here on Go has copied its environment, and Python may change the original.
-        self.version()
-        self.table = ClientTable.find(path, ctypes.cast(self._code.Neonize, c_void_p).value or 0)
-        """How many clients there are, without a call; None where that cannot be seen."""
+        if (version := self.version()) != builds.VERSION:
+            raise WrongVersion(version)
+        build = builds.find(path, known)
+        address = ctypes.cast(self._code.Neonize, ctypes.c_void_p).value
+        self.table = None if build is None or address is None else ClientTable(build, address)
+        """The engine's clients from outside; None for a build that is not known."""
         if noise_root is not None:
             replace_noise_root(path, noise_root)
 
-    def _declare(self) -> None:
-        code = self._code
-        buffer = (c_char_p, c_int)
-        code.Neonize.argtypes = [
-            c_char_p, c_char_p, *buffer, c_int, c_char_p,
-            TEXT_CALLBACK, TEXT_CALLBACK, EVENT_CALLBACK, LOG_CALLBACK,
-            *buffer, *buffer, *buffer, c_void_p,
-        ]  # fmt: skip
-        for name, arguments, result in (
-            ("Neonize", None, c_void_p),
-            ("GetVersion", [], c_void_p),
-            ("Logout", [c_char_p], c_void_p),
-            ("Stop", [c_char_p], None),
-            ("Disconnect", [c_char_p], None),
-            ("IsConnected", [c_char_p], c_bool),
-            ("GetMe", [c_char_p], POINTER(BytesReturn)),
-            ("SetPassive", [c_char_p, c_bool], c_void_p),
-            ("SendMessage", [c_char_p, *buffer, *buffer], POINTER(BytesReturn)),
-            ("GetPNFromLID", [c_char_p, *buffer], POINTER(BytesReturn)),
-            ("GetLIDFromPN", [c_char_p, *buffer], POINTER(BytesReturn)),
-            ("PairPhone", [c_char_p, *buffer], POINTER(BytesReturn)),
-            ("FreeString", [c_void_p], None),
-            ("FreeBytesStruct", [POINTER(BytesReturn)], None),
-        ):
-            export = getattr(code, name)
-            export.restype = result
-            if arguments is not None:
-                export.argtypes = arguments
-
     def version(self) -> str:
         """The engine's own version; needs no client, and the answer shows that Go is alive."""
-        return self._text(self._code.GetVersion())
+        return str(self._call("GetVersion"))
 
     def start(
         self,
@@ -100,67 +74,71 @@ class Library:
         """`Neonize`: run a client until it is stopped; returns the error that ended it, or an empty string.
 
         *database* is a DSN as in `devices.dsn`, *callbacks* are (QR, login end, event, log) and must outlive the
-        process' use of the library, as late goroutines may still call them. *proxy* is a URL (http, socks5), for
-        everything that this client dials; None: that of the environment the process was started with.
+        engine's use of them, as late goroutines may still call them. *proxy* is a URL (http, socks5), for everything
+        that this client dials; None: that of the environment the process was started with.
         """
-        texts = (b"", 0, 0, b"INFO", *callbacks)
-        settings = None if proxy is None else ctypes.byref(ProxySettings(proxy.encode()))
-        buffers = (events, len(events), device, len(device), b"", 0)
-        return self._text(self._code.Neonize(database, bot, *texts, *buffers, settings))
+        url = None if proxy is None else proxy.encode()
+        return str(self._call("Neonize", database, bot, b"", 0, b"INFO", *callbacks, events, device, b"", url))
+
+    def started(self, bot: bytes) -> None:
+        """The client is in the engine's table: its first callback came. From now on it may be called."""
+        self._clients.add(bot)
 
     def stop(self, bot: bytes) -> None:
-        """Take the client out of the table; its `start` returns soon after."""
-        self._code.Stop(bot)
+        """Take the client out of the table; its `start` returns soon after. Nothing calls it any more before that."""
+        self._clients.discard(bot)
+        self._call("Stop", bot)
 
     def disconnect(self, bot: bytes) -> None:
         """Close the connection; up to 5 s, or as long as a dial that is under way."""
-        self._code.Disconnect(bot)
+        self._call("Disconnect", bot)
 
     def logout(self, bot: bytes) -> str:
         """Unlink the device and delete its row; returns the error or an empty string."""
-        return self._text(self._code.Logout(bot))
+        return str(self._call("Logout", bot))
 
     def is_connected(self, bot: bytes) -> bool:
         """Is the socket up; says nothing about being logged in."""
-        return bool(self._code.IsConnected(bot))
+        return bool(self._call("IsConnected", bot))
 
     def me(self, bot: bytes) -> bytes:
-        """A `Device`."""
-        return self._bytes(self._code.GetMe(bot))
+        """A `Device`. Raises `EmptyResult`."""
+        return bytes(self._call("GetMe", bot))
 
     def set_active(self, bot: bytes) -> str:
         """Tell the server that this device wants its stanzas, as at each login; its answer: an error or nothing."""
-        return self._text(self._code.SetPassive(bot, False))  # noqa: FBT003 - the export's argument
+        return str(self._call("SetPassive", bot, False))  # noqa: FBT003 - the export's argument
 
     def send_message(self, bot: bytes, to: bytes, message: bytes) -> bytes:
-        """Send a waE2E `Message` to a `JID`; a `SendMessageReturnFunction`."""
-        return self._bytes(self._code.SendMessage(bot, to, len(to), message, len(message)))
+        """Send a waE2E `Message` to a `JID`; a `SendMessageReturnFunction`.
+
+        Raises `EmptyResult`: it may have been sent.
+        """
+        return bytes(self._call("SendMessage", bot, to, message))
 
     def phone_of_lid(self, bot: bytes, lid: bytes) -> bytes:
-        """From the store, without the network; a `GetJIDFromStoreReturnFunction`."""
-        return self._bytes(self._code.GetPNFromLID(bot, lid, len(lid)))
+        """From the store, without the network; a `GetJIDFromStoreReturnFunction`, with an empty JID when it knows none.
+
+        Raises `EmptyResult`.
+        """
+        return bytes(self._call("GetPNFromLID", bot, lid))
 
     def lid_of_phone(self, bot: bytes, phone: bytes) -> bytes:
-        """From the store, without the network; a `GetJIDFromStoreReturnFunction`."""
-        return self._bytes(self._code.GetLIDFromPN(bot, phone, len(phone)))
+        """The other way round; as `phone_of_lid`."""
+        return bytes(self._call("GetLIDFromPN", bot, phone))
 
     def pair_phone(self, bot: bytes, parameters: bytes) -> bytes:
-        """Ask for a pairing code; takes `PairPhoneParams`, returns a `PairPhoneReturnFunction`."""
-        return self._bytes(self._code.PairPhone(bot, parameters, len(parameters)))
+        """Ask for a pairing code; takes `PairPhoneParams` with all fields, returns a `PairPhoneReturnFunction`.
 
-    def _text(self, pointer: int | None) -> str:
-        if not pointer:
-            return ""
-        try:
-            return ctypes.string_at(pointer).decode(errors="replace")
-        finally:
-            self._code.FreeString(pointer)
+        Raises `EmptyResult`.
+        """
+        return bytes(self._call("PairPhone", bot, parameters))
 
-    def _bytes(self, pointer: Any) -> bytes:
-        if not pointer:
-            return b""
-        try:
-            result = pointer.contents
-            return ctypes.string_at(result.data, result.size) if result.data and result.size else b""
-        finally:
-            self._code.FreeBytesStruct(pointer)
+    def _call(self, name: str, *arguments: Any) -> Any:
+        export = EXPORTS[name]
+        checked: list[Any] = []
+        for kind, value in zip(export.arguments, arguments, strict=True):
+            checked += kind.check(value)
+        if export.needs_client and arguments[0] not in self._clients:
+            raise NotConnected("the bot is not connected to WhatsApp")
+        return read_result(self._code, name, getattr(self._code, name)(*checked))

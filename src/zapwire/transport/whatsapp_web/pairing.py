@@ -125,10 +125,14 @@ class Pairing:
             try:
                 async with asyncio.timeout(CODE_DEADLINE):
                     await asyncio.shield(self._began)
-                    answer = neonize.PairPhoneReturnFunction.FromString(await self._ask(phone))
+                    raw = await self._ask(phone)
             except TimeoutError:
                 message = "WhatsApp gave no pairing code in time"
                 raise TransportError(message) from None
+        answer = neonize.PairPhoneReturnFunction.FromString(raw)
+        if not answer.Error and not answer.Code:
+            message = "the engine gave no pairing code"
+            raise TransportError(message)
         if answer.Error:
             raise from_pair_phone_error(answer.Error)
         return PairingCode(answer.Code, self._ends_at)
@@ -173,7 +177,7 @@ class Pairing:
             await self._show(answer["qr"], emit)
         elif "pair_phone" in answer:
             if self._code is not None and not self._code.done():
-                self._code.set_result(base64.b64decode(answer["pair_phone"]))
+                self._code.set_result(base64.b64decode(answer["pair_phone"] or ""))
         elif "log" in answer:
             line = log_lines.LogLine.read(base64.b64decode(answer["log"]))
             log.debug("pairing engine: %s %s: %s", line.level, line.logger, line.text)

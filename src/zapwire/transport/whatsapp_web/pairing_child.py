@@ -7,8 +7,8 @@ there (E14).
 
 Requests: {"library", "noise_root" (hex or null), "dsn", "bot", "device" (base64), "seal" (of a sealed auth database
 only: {"path", "salt", "key"}, the latter in hex)} once, then {"pair_phone": base64}.
-Answers: {"qr": code}, {"pair_phone": base64}, {"status": how the login ended}, {"log": base64 LogEntry}, {"error":
-text}, and {"paired": true} as the last one.
+Answers: {"qr": code}, {"pair_phone": base64, or null when the engine gave no answer}, {"status": how the login ended},
+{"log": base64 LogEntry}, {"error": text}, and {"paired": true} as the last one.
 
 The process ends itself as soon as WhatsApp has confirmed the pairing and before it logs in: the daemon's own first
 login is to get what waits. WhatsApp confirms with stream error 515, and the engine logs that line before it acts on
@@ -27,8 +27,10 @@ import threading
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from zapwire.errors import TransportError
 from zapwire.transport.whatsapp_web.codes import CONNECTED
-from zapwire.transport.whatsapp_web.library import EVENT_CALLBACK, LOG_CALLBACK, TEXT_CALLBACK, Library
+from zapwire.transport.whatsapp_web.exports import EVENT_CALLBACK, LOG_CALLBACK, TEXT_CALLBACK
+from zapwire.transport.whatsapp_web.library import Library, WrongVersion
 from zapwire.transport.whatsapp_web.noise_root import NoiseRootError
 
 PR_SET_PDEATHSIG = 1
@@ -47,8 +49,10 @@ class Child:
     def __init__(self, answers: BinaryIO) -> None:
         self._answers = answers
         self._lock = threading.Lock()
+        self.started = threading.Event()
+        """The client is in the engine's table: it asks for a QR code."""
         self.callbacks = (
-            TEXT_CALLBACK(lambda _bot, code: self.answer({"qr": code.decode()})),
+            TEXT_CALLBACK(self._on_qr),
             TEXT_CALLBACK(self._on_status),
             EVENT_CALLBACK(self._on_event),
             LOG_CALLBACK(self._on_log),
@@ -59,6 +63,10 @@ class Child:
         with self._lock:
             self._answers.write(json.dumps(answer).encode() + b"\n")
             self._answers.flush()
+
+    def _on_qr(self, _bot: int, code: bytes) -> None:
+        self.started.set()
+        self.answer({"qr": code.decode()})
 
     def _on_status(self, _bot: int, status: bytes) -> None:
         self.answer({"status": status.decode(errors="replace")})
@@ -94,7 +102,7 @@ def main() -> None:
     root = request["noise_root"]
     try:
         library = Library(Path(request["library"]), bytes.fromhex(root) if root else None)
-    except (OSError, NoiseRootError) as error:
+    except (OSError, NoiseRootError, WrongVersion) as error:
         child.answer({"error": f"the WhatsApp engine cannot be used: {error}"})
         return
     if (sealing := request.get("seal")) is not None:
@@ -137,7 +145,13 @@ def _die_with_parent() -> None:
 def _serve(requests: BinaryIO, child: Child, library: Library, bot: bytes) -> None:
     for line in requests:
         parameters = base64.b64decode(json.loads(line)["pair_phone"])
-        child.answer({"pair_phone": base64.b64encode(library.pair_phone(bot, parameters)).decode()})
+        child.started.wait()
+        library.started(bot)
+        try:
+            answer = base64.b64encode(library.pair_phone(bot, parameters)).decode()
+        except TransportError:
+            answer = None
+        child.answer({"pair_phone": answer})
     os._exit(0)  # the daemon is gone, or has closed the conversation
 
 

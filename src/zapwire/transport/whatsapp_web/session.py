@@ -198,7 +198,7 @@ class Session:
         self.heard = time.monotonic()
         if code == codes.DEVICE:
             self._registered = True
-            self._engine.buffer_events(self._bot)
+            self._engine.started(self._bot)
             self._engine.gate.end(self._change, dialled=True)
             self._settled.set()
             tell_loop(self._loop, _finish, self.running, None)
