@@ -7,6 +7,7 @@ import pytest
 
 from zapwire.errors import NotConnected
 from zapwire.model import Message, MessageId, Party
+from zapwire.transport.whatsapp_web.exports import BadArgument
 from zapwire.transport.whatsapp_web.names import Names
 from zapwire.transport.whatsapp_web.protos import neonize
 from zapwire.transport.whatsapp_web.threads import NotBegun
@@ -67,6 +68,14 @@ async def test_only_so_many_names_are_remembered(monkeypatch):
         assert (await names.complete(MESSAGE)).chat.phone == "+4915510000002"
     assert session.asked == 4
     assert len(names._known) == 1
+
+
+async def test_an_odd_address_costs_only_its_own_name():
+    session = Session(BadArgument("no address"))
+    names = Names(session, Store())
+    assert await names.complete(MESSAGE) == MESSAGE
+    session.error = None
+    assert (await names.complete(MESSAGE)).chat.phone == "+4915510000002"
 
 
 @pytest.mark.parametrize("error", [NotConnected("stopped"), NotBegun(), TimeoutError()])

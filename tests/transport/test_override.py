@@ -43,6 +43,26 @@ def test_the_program_is_executed_again_once_with_its_arguments(descriptor: Path)
     assert output == [process.pid, ["--option", "a b"], ca, "http://127.0.0.1:2", None]
 
 
+ENGINE_PROGRAM = """
+import json, os, sys
+from zapwire.transport.whatsapp_web.server_override import ensure_engine_environment, fits_engine
+if not fits_engine():
+    os.write(2, b"again")
+ensure_engine_environment()
+print(json.dumps([os.getpid(), sys.argv[1:], os.environ["NEONIZE_BOT_TAG"], os.environ["KEPT"], sys.stdin.read()]))
+"""
+
+
+@pytest.mark.parametrize(("given", "times"), [({}, 1), ({"NEONIZE_BOT_TAG": "on"}, 1), ({"NEONIZE_BOT_TAG": "off"}, 0)])
+def test_the_program_has_what_the_engine_needs_from_its_start(given: dict[str, str], times: int):
+    command = [sys.executable, "-c", ENGINE_PROGRAM, "--option", "a b"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, env={"KEPT": "yes", **given}) as process:
+        output, errors = process.communicate(b"typed", timeout=30)
+    assert json.loads(output) == [process.pid, ["--option", "a b"], "off", "yes", "typed"]
+    assert errors == b"again" * times
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -177,3 +178,29 @@ async def test_logging_out_unlinks_the_device_and_destroys_the_auth_state(bot: B
     assert not list(driver.sessions.iterdir())
     devices = await sandbox.call("GET", f"/phones/{BOT}")
     assert [device for device in devices["devices"] if device != 0] == []
+
+
+async def test_a_message_to_a_phone_number_carries_no_sign_of_an_ai(bot: Bot, sandbox: Sandbox):
+    await sandbox.phone(ANNA)
+    sent = await bot("send", to=f"{ANNA}@s.whatsapp.net", text="written by a person")
+    [stanza] = (await sandbox.call("GET", "/trace", direction="in"))["stanzas"]
+    assert stanza["id"] == sent["whatsapp_id"]
+    assert "participants" in stanza["children"]
+    assert not {"bot", "biz"} & set(stanza["children"])
+
+
+@pytest.mark.skipif(not is_known(), reason="this build keeps what it sent in memory only")
+async def test_a_recipient_who_asks_again_after_a_restart_gets_the_message(tmp_path: Path, sandbox: Sandbox):
+    anna = await sandbox.phone(ANNA)
+    async with Driven(tmp_path, sandbox.descriptor_file) as driver:
+        bot = await paired(driver, sandbox, "bot-one", BOT)
+        sent = await bot("send", to=f"{ANNA}@s.whatsapp.net", text="hello")
+        await bot.until("Receipt")
+    async with Driven(tmp_path, sandbox.descriptor_file) as driver:
+        bot = driver.bot("bot-one")
+        await bot("start")
+        await bot.until("Connected")
+        before = (await anna.call("GET", "/inbox"))["next"]
+        await anna.call("POST", "/ask-again", {"id": sent["whatsapp_id"]})
+        again = (await anna.call("GET", "/inbox", after=before, wait=20))["messages"]
+        assert [(message["id"], message["text"]) for message in again] == [(sent["whatsapp_id"], "hello")]

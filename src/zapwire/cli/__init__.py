@@ -61,10 +61,15 @@ def commands() -> None:
 @click.option("--sandbox", is_flag=True, help="Start a sandbox and use it instead of WhatsApp: no phone needed.")
 def serve(*, config: Path | None, sandbox: bool, **options: Any) -> None:
     """Run the daemon until SIGTERM or Ctrl-C. Every setting is listed by `zapwire settings`."""
+    from zapwire.transport.whatsapp_web.server_override import (  # noqa: PLC0415 - see below
+        ensure_engine_environment,
+        ensure_environment,
+    )
+
+    ensure_engine_environment()
     # imported here because the engine takes half a second
     from zapwire import app  # noqa: PLC0415
     from zapwire.own_sandbox import own_sandbox  # noqa: PLC0415
-    from zapwire.transport.whatsapp_web.server_override import ensure_environment  # noqa: PLC0415
 
     process = None
     with ExitStack() as stack:

@@ -74,6 +74,12 @@ class Presence(Body):
     available: bool = True
 
 
+class AskAgain(Body):
+    """`ask-again`."""
+
+    id: str
+
+
 class Block(Body):
     """`block`."""
 
@@ -103,6 +109,7 @@ class AdminApi:
             ("POST", phone + "/read", self.read),
             ("POST", phone + "/typing", self.typing),
             ("POST", phone + "/presence", self.presence),
+            ("POST", phone + "/ask-again", self.ask_again),
             ("POST", phone + "/block", self.block),
             ("PUT", phone + "/picture", self.picture),
             ("DELETE", phone + "/devices/{device}", self.unlink),
@@ -189,6 +196,12 @@ class AdminApi:
         """Type, record, or stop."""
         phone, body = self._phone(request), await body_of(request, Typing)
         await phone.typing(body.to, body.state)
+        return web.Response(status=204)
+
+    async def ask_again(self, request: web.Request) -> web.Response:
+        """Ask for a message once more, as if it could not be read."""
+        phone, body = self._phone(request), await body_of(request, AskAgain)
+        await phone.ask_again(body.id)
         return web.Response(status=204)
 
     async def presence(self, request: web.Request) -> web.Response:

@@ -209,6 +209,11 @@ class Phone:
         name = self.account.push_name or self.account.phone
         await self._line.send(Node("presence", {"type": "available" if available else "unavailable", "name": name}))
 
+    async def ask_again(self, message: str) -> None:
+        """Ask the sender for a message of a person once more, as if it could not be read. Raises `PhoneError`."""
+        if not await self._receiving.ask_for(message):
+            raise PhoneError("no message with that id came in")
+
     async def block(self, number: str, *, on: bool = True) -> None:
         """Block an account or let it write again."""
         account = self.world.account_of(self.chat(number))

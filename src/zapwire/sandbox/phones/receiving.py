@@ -139,7 +139,7 @@ class Receiving:
     async def _ask_again(self, node: Node) -> None:
         number = node.text("id")
         self._retries[number] += 1
-        count = max(self._retries[number], *(int(enc.text("count", "0")) + 1 for enc in node.all("enc")))
+        count = max([self._retries[number], *(int(enc.text("count", "0")) + 1 for enc in node.all("enc"))])
         self._retries[number] = count
         while len(self._retries) > KEPT_FOR_RETRY:
             del self._retries[next(iter(self._retries))]
@@ -152,6 +152,17 @@ class Receiving:
         retry = Node("retry", {"count": str(count), "id": number, "t": node.text("t"), "v": "1"})
         await self._line.send(Node("receipt", {**attrs, "type": "retry"}, [retry, *retry_nodes(self._keys)]))
         await self._line.acknowledge(node)
+
+    async def ask_for(self, number: str) -> bool:
+        """Ask for a message once more, as if it could not be read; False when there is none of that id."""
+        entry = self._inbox.find(number)
+        if entry is None or entry.kind != "message":
+            return False
+        sender = entry.data["from_lid"]
+        await self._ask_again(
+            Node("message", {"id": number, "from": Jid.parse(sender), "t": str(entry.data["timestamp"])})
+        )
+        return True
 
     async def receipt(self, node: Node) -> None:
         """Note that somebody got, read or played what we sent."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from zapwire.errors import TransportError
+from zapwire.errors import SettingsError, TransportError
 from zapwire.measures import EngineFigures
 from zapwire.model import BotId
 from zapwire.proxy import Proxy
@@ -20,7 +20,13 @@ from zapwire.transport.whatsapp_web.devices import AuthFile
 from zapwire.transport.whatsapp_web.engine import Engine, library_path
 from zapwire.transport.whatsapp_web.last_words import LastWords
 from zapwire.transport.whatsapp_web.plain_file import PlainFile
-from zapwire.transport.whatsapp_web.server_override import ServerOverride, hide_environment, read_descriptor
+from zapwire.transport.whatsapp_web.server_override import (
+    ENGINE,
+    ServerOverride,
+    fits_engine,
+    hide_environment,
+    read_descriptor,
+)
 from zapwire.transport.whatsapp_web.shared import Shared
 from zapwire.transport.whatsapp_web.spool import Spools
 from zapwire.vault.keys import KeyRing
@@ -64,6 +70,10 @@ class WhatsAppWeb:
 
     async def __aenter__(self) -> Self:
         """Load the engine and make sure that it seals. Raises `SettingsError` when it cannot be used."""
+        if not fits_engine():
+            names = " ".join(f"{name}={value}" for name, value in ENGINE.items())
+            message = f"the process has to be started with {names} in its environment"
+            raise SettingsError(message)
         stdout.divert()
         descriptors.raise_limit()
         root = self.server.noise_root if self.server is not None else None

@@ -14,6 +14,7 @@ from typing import Final
 from zapwire.errors import TransportError
 from zapwire.jid import LID_SERVER, PHONE_SERVER
 from zapwire.model import Message, Party
+from zapwire.transport.whatsapp_web.exports import BadArgument
 from zapwire.transport.whatsapp_web.library import Library
 from zapwire.transport.whatsapp_web.messages import jid_bytes
 from zapwire.transport.whatsapp_web.protos import neonize
@@ -62,6 +63,8 @@ class Names:
             return ""
         try:
             answer = await self._session.look_up(look_up, jid_bytes(user, server), within=DEADLINE)
+        except BadArgument:  # a stranger's odd address, which has no other name
+            return ""
         except (TransportError, TimeoutError):
             self._silent_until = now + LEFT_ALONE
             return ""

@@ -1,4 +1,4 @@
-"""Points the engine at another server than WhatsApp: the sandbox, or a server for tests.
+"""The environment that the engine has to be started with; and another server than WhatsApp, for the sandbox and tests.
 
 `ZAPWIRE_WHATSAPP_SERVER` names a JSON file {"socket_url", "noise_root" (hex), "proxy", "ca" (path), "admin"}. Go
 reads the environment that the process was *started* with (docs/engine.md's E19), so the program is executed again with
@@ -13,12 +13,15 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from zapwire.errors import SettingsError
 
 SETTING: Final = "ZAPWIRE_WHATSAPP_SERVER"
 _MARKER: Final = "ZAPWIRE_WHATSAPP_SERVER_ENVIRONMENT"
+ENGINE: Final = {"NEONIZE_BOT_TAG": "off"}
+"""What the engine has to be started with, always: else it marks messages to phone numbers as written by an AI
+(docs/engine.md's E26)."""
 _NAMES: Final = ("SSL_CERT_FILE", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy")
 
 
@@ -36,7 +39,7 @@ class ServerOverride:
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
         """*base* with what Go needs to find and to trust the server."""
         kept = {name: value for name, value in base.items() if name not in _NAMES}
-        return kept | {"SSL_CERT_FILE": str(self.ca), "HTTPS_PROXY": self.proxy}
+        return kept | {"SSL_CERT_FILE": str(self.ca), "HTTPS_PROXY": self.proxy} | ENGINE
 
 
 def read_descriptor(path: Path) -> ServerOverride:
@@ -75,12 +78,30 @@ def ensure_environment(descriptor_path: Path) -> ServerOverride:
     marker = json.dumps(wanted, sort_keys=True)
     fits = all(os.environ.get(name) == value for name, value in wanted.items())
     if os.environ.get(_MARKER) != marker or not fits:
-        environment = override.environment(os.environ) | {_MARKER: marker}
-        sys.stdout.flush()
-        sys.stderr.flush()
-        # The program itself, with the arguments it was started with: `python -m zapwire` and the console script alike.
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606
+        _execute_again(override.environment(os.environ) | {_MARKER: marker})
     return override
+
+
+def ensure_engine_environment() -> None:
+    """Execute the program again, once, unless it was started with what the engine needs (`ENGINE`).
+
+    Call it before any thread, file or socket is open. A unit, a container or a shell that sets the variables saves the
+    second start.
+    """
+    if not fits_engine():
+        _execute_again({**os.environ, **ENGINE})
+
+
+def fits_engine() -> bool:
+    """Does this process' environment hold what the engine needs? Nothing may have changed it since the start."""
+    return all(os.environ.get(name) == value for name, value in ENGINE.items())
+
+
+def _execute_again(environment: Mapping[str, str]) -> NoReturn:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # The program itself, with the arguments it was started with: `python -m zapwire` and the console script alike.
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], dict(environment))  # noqa: S606
 
 
 def hide_environment() -> None:

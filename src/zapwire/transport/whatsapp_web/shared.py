@@ -17,7 +17,7 @@ from zapwire.transport.whatsapp_web.devices import AuthFile
 from zapwire.transport.whatsapp_web.engine import Engine
 from zapwire.transport.whatsapp_web.pairing import Pairing
 from zapwire.transport.whatsapp_web.reach import Way
-from zapwire.transport.whatsapp_web.server_override import ServerOverride
+from zapwire.transport.whatsapp_web.server_override import ENGINE, ServerOverride
 from zapwire.transport.whatsapp_web.session import Session
 from zapwire.transport.whatsapp_web.spool import Spool, Spools
 
@@ -54,8 +54,8 @@ class Shared:
         self.way = Way(override.proxy if override is not None else None)
         """That of all bots without a proxy of their own."""
         # Taken before the override's variables are hidden from Python: the pairing children need them.
-        self._environment = for_children(
-            os.environ if override is None else override.environment(os.environ), network=True
+        self._environment = (
+            for_children(os.environ if override is None else override.environment(os.environ), network=True) | ENGINE
         )
 
     def file(self, bot: BotId) -> AuthFile:
