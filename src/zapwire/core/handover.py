@@ -94,7 +94,24 @@ class Handover:
         outcome = await posting.post(self._means.session, self._target, parcel.id, parcel.body or "", seconds)
         self._means.timings["delivered" if outcome.error is None else "failed"].add(outcome.duration_ms / 1000)
         if outcome.error is None:
+            await self._taken()
             return outcome
+        return await self._not_taken(parcel, outcome, probe=probe)
+
+    async def _taken(self) -> None:
+        """What follows for the endpoint from a delivery that was taken."""
+        was_failing = self.reach.failing_since is not None
+        began = self.reach.succeeded()
+        if began is not None:
+            since = began - timedelta(seconds=self._endpoint.timeout)  # others may have been under way already
+            await make_due(self._means.database, self._endpoint.id, since)
+            self._back()
+        if was_failing:
+            await self._means.database.write(partial(webhooks.set_health, endpoint=self._endpoint.id))
+            log.info("webhook %s: takes events again", self._endpoint.id)
+
+    async def _not_taken(self, parcel: Parcel, outcome: Outcome, *, probe: bool) -> Outcome:
+        """What follows for the endpoint from one that was not."""
         was_unreachable = self.reach.unreachable_since is not None
         if self.reach.failing_since is None:
             log.warning("webhook %s: %s", self._endpoint.id, outcome.error)
@@ -107,19 +124,10 @@ class Handover:
         return replace(outcome, counted=counted)
 
     async def delivered(self, parcel: Parcel, outcome: Outcome) -> Record:
-        """Do what follows from a delivery that was taken. Raises `StoreError`: then it has to be made again."""
+        """Do what the answer asks for; returns the record."""
         reply = None
         if self._endpoint.reply and parcel.event is not None:
             reply = await self._means.replies.take(self._endpoint.id, parcel.event, outcome)
-        was_failing = self.reach.failing_since is not None
-        began = self.reach.succeeded()
-        if began is not None:
-            since = began - timedelta(seconds=self._endpoint.timeout)  # others may have been under way already
-            await make_due(self._means.database, self._endpoint.id, since)
-            self._back()
-        if was_failing:
-            await self._means.database.write(partial(webhooks.set_health, endpoint=self._endpoint.id))
-            log.info("webhook %s: takes events again", self._endpoint.id)
         return parcel.record(DeliveryState.DELIVERED, outcome, reply=reply)
 
     def failed(self, parcel: Parcel, outcome: Outcome) -> Record:
@@ -159,12 +167,12 @@ class Handover:
 
     async def store(self, records: list[Record], failure: Outcome | None = None) -> None:
         """Store *records*; after a *failure* also how the endpoint does. Raises `EndpointDisabled`, `StoreError`."""
-        reason = None if failure is None else self._end(failure)
+        reason, health = (None, None) if failure is None else (self._end(failure), self._health(failure))
 
         def work(transaction: Transaction) -> None:
             deliveries.store(transaction, self._endpoint.id, records)
-            if failure is not None:
-                webhooks.set_health(transaction, self._endpoint.id, self._health(failure))
+            if health is not None:
+                webhooks.set_health(transaction, self._endpoint.id, health)
             if reason is not None:
                 disable(transaction, self._endpoint.id, reason)
 
@@ -173,9 +181,12 @@ class Handover:
         if reason is not None:
             raise EndpointDisabled(reason)
 
-    def _health(self, failure: Outcome) -> Health:
+    def _health(self, failure: Outcome) -> Health | None:
+        """How the endpoint does after *failure*; None when something else was taken meanwhile."""
         reach = self.reach
-        return Health(failure.error, reach.failing_since or failure.at, reach.unreachable_since, reach.next_try)
+        if reach.failing_since is None:
+            return None
+        return Health(failure.error, reach.failing_since, reach.unreachable_since, reach.next_try)
 
     def _end(self, failure: Outcome) -> str | None:
         """Why the endpoint has to be disabled after *failure*, if it has."""
