@@ -12,7 +12,7 @@ from tests.core.receiver import receiver
 from tests.core.scripted import QUICK, eventually, text, world
 from zapwire.core import housekeeping
 from zapwire.model import BotState
-from zapwire.store import retention
+from zapwire.store import chunks
 
 WEEK = 7 * 24 * 3600 * 1000 + 1
 
@@ -42,7 +42,8 @@ async def test_an_endpoint_that_was_away_too_long_is_told_what_it_missed(tmp_pat
 
 
 async def test_pruning_lets_every_other_write_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(retention, "CHUNK", 10)
+    monkeypatch.setattr(chunks, "FIRST", 10)
+    monkeypatch.setattr(chunks, "MOST", 10)
     async with world(tmp_path / "db", linked=True) as at:
         await at.core.fleet.create("bot")
         await at.until("bot", BotState.CONNECTED)

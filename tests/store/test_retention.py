@@ -51,7 +51,7 @@ async def test_old_ends_go_and_the_rest_stays(tmp_path: Path):
         for state in MessageState:
             out(transaction, f"old-{state}", state, OLD)
             out(transaction, f"new-{state}", state, NOW)
-        assert not retention.prune_rows(transaction, "outbox", OLDEST)
+        assert retention.prune_rows(transaction, 100, "outbox", OLDEST) == len(MessageState) - 2
         left = column(transaction, "SELECT id FROM outbox")
         assert left == {f"new-{state}" for state in MessageState} | {"old-queued", "old-sending"}
         assert outbox.by_key(transaction.sql, BOT, "key-old-sent") is None
@@ -65,25 +65,23 @@ async def test_a_late_message_is_still_known_when_it_comes_again(tmp_path: Path)
     def work(transaction: Transaction) -> None:
         bots.insert(transaction, BotRow(BOT, "a", autostart=True, created_at=OLD))
         assert messages.insert(transaction, BOT, received(1))
-        retention.prune_rows(transaction, "messages", OLDEST)
+        retention.prune_rows(transaction, 100, "messages", OLDEST)
         assert not messages.insert(transaction, BOT, received(1))
         transaction.sql.execute("UPDATE messages SET stored_at = ?", (times.to_ms(OLD),))
-        retention.prune_rows(transaction, "messages", OLDEST)
+        retention.prune_rows(transaction, 100, "messages", OLDEST)
         assert column(transaction, "SELECT whatsapp_id FROM messages") == set()
 
     async with Database.open(tmp_path / "db", KEYS) as database:
         await database.write(work)
 
 
-async def test_a_lot_goes_in_steps_by_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(retention, "CHUNK", 4)
-
+async def test_a_lot_goes_in_steps_by_index(tmp_path: Path):
     def work(transaction: Transaction) -> None:
         bots.insert(transaction, BotRow(BOT, "a", autostart=True, created_at=OLD))
         for number in range(10):
             messages.insert(transaction, BOT, received(number))
         transaction.sql.execute("UPDATE messages SET stored_at = 0")
-        assert [retention.prune_rows(transaction, "messages", OLDEST) for _ in range(3)] == [True, True, False]
+        assert [retention.prune_rows(transaction, 4, "messages", OLDEST) for _ in range(3)] == [4, 4, 2]
         assert column(transaction, "SELECT whatsapp_id FROM messages") == set()
         for step in retention.KINDS.values():
             plan = " ".join(row[3] for row in transaction.sql.execute(f"EXPLAIN QUERY PLAN {step}", (0, 4)))
@@ -126,9 +124,7 @@ async def test_events_go_in_the_order_in_which_they_happened(tmp_path: Path, age
         assert await database.write(work) == point
 
 
-async def test_what_an_endpoint_still_had_to_get_is_counted_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(retention, "CHUNK", 3)
-
+async def test_what_an_endpoint_still_had_to_get_is_counted_and_told(tmp_path: Path):
     def work(transaction: Transaction) -> None:
         sql = transaction.sql
         endpoints = (SLOW, replace(SLOW, id="off", enabled=False), replace(SLOW, id="other", events=("message.*",)))
@@ -139,7 +135,7 @@ async def test_what_an_endpoint_still_had_to_get_is_counted_and_told(tmp_path: P
         deliveries.store(transaction, "slow", [record(seq, DeliveryState.FAILED) for seq in (2, 6, 9)])
         webhooks.save_cursor(transaction, "quick", 10)
         point = journal.prune_point(sql, OLDEST, NOW)
-        assert [retention.prune_events(transaction, point) for _ in range(4)] == [True, True, False, False]
+        assert [retention.prune_events(transaction, 3, point) for _ in range(4)] == [3, 3, 2, 0]
         assert journal.floor(sql) == 8
         assert column(transaction, "SELECT seq FROM journal") == {9, 10}
         assert column(transaction, "SELECT seq FROM deliveries") == {9}
@@ -153,7 +149,7 @@ async def test_what_an_endpoint_still_had_to_get_is_counted_and_told(tmp_path: P
         ]
         # Switched on again at last, having missed the rest too; and one that did not even get the news of its gap.
         sql.execute("UPDATE endpoints SET enabled = 1 WHERE id = 'off'")
-        while retention.prune_events(transaction, 11):
+        while retention.prune_events(transaction, 3, 11):
             pass
         retention.tell_gaps(transaction)
         told, _ = journal.read(sql, 11, 10)
@@ -175,13 +171,13 @@ async def test_records_of_deliveries_go_with_the_events_and_dead_letters_stay_lo
             deliveries.bury(transaction, "slow", record(seq, DeliveryState.DEAD), "{}")
         webhooks.save_cursor(transaction, "slow", 4)
         delivery_log.replay(transaction, "slow", [4])
-        retention.prune_events(transaction, 4)
+        retention.prune_events(transaction, 100, 4)
         assert column(transaction, "SELECT seq FROM deliveries") == {1, 3, 4}  # 4 is replayed, with its own event
         assert column(transaction, "SELECT count FROM webhook_gaps") == {1}
         transaction.sql.execute("UPDATE deliveries SET at = 0")
         transaction.sql.execute("UPDATE dead_letters SET at = 0 WHERE seq = 3")
         for kind in ("delivered", "dead", "dead_letters"):
-            retention.prune_rows(transaction, kind, OLDEST)
+            retention.prune_rows(transaction, 100, kind, OLDEST)
         assert column(transaction, "SELECT seq FROM deliveries") == {4}
         assert deliveries.letter(transaction.sql, "slow", 3) is None
         assert deliveries.letter(transaction.sql, "slow", 4) == "{}"

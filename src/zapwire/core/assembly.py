@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from zapwire.core.deliverer import Deliverer
 from zapwire.core.deliveries import Deliveries
@@ -26,6 +27,7 @@ from zapwire.core.stats import Stats
 from zapwire.core.tally import Tally
 from zapwire.core.tokens import Tokens
 from zapwire.store.db import Database, beat
+from zapwire.tasks import spawn, supervise
 from zapwire.transport.base import TransportFactory
 
 
@@ -66,7 +68,8 @@ async def open_core(
     """
     bounds = limits or Limits()
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(_end, asyncio.create_task(keep_house(database, bounds), name="housekeeping"))
+        cleaning = spawn(supervise("housekeeping", partial(keep_house, database, bounds)), "housekeeping")
+        stack.push_async_callback(_end, cleaning)
         names = names or Names()
         sender, guard = Sender(database, bounds), Guard(webhook_networks, names=names)
         proxies = Proxies(transports, Guard(proxy_networks, setting=PROXIES, names=names))

@@ -9,6 +9,7 @@ import random
 import re
 import secrets
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -22,7 +23,7 @@ from zapwire.core.means import Means
 from zapwire.core.proxies import Proxies
 from zapwire.core.sender import Sender
 from zapwire.core.supervisor import log_failure
-from zapwire.errors import Conflict, InvalidInput, NotFound
+from zapwire.errors import Conflict, InvalidInput, NotFound, StoreError
 from zapwire.jid import parse_phone
 from zapwire.model import BotId, BotView, MessageId, MessageState, PairingCode, QrCode
 from zapwire.store import bots, figures, history, outbox, times
@@ -38,6 +39,8 @@ _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _NAME_LONGEST = 100
 _DRAIN = 5.0
 """Seconds that messages under way get when the daemon stops."""
+_PURGED = 10.0
+"""Seconds that a deletion waits until all that belonged to the bot is gone; it goes on by itself after that."""
 _CRASHED = "zapwire stopped while it was being sent: it may have been sent or not"
 
 
@@ -167,6 +170,13 @@ class Fleet:
     async def delete(self, bot: str) -> None:
         """Unlink the device, destroy the auth state, and forget the bot with all its messages. Raises `NotFound`."""
         await self.complete(self._remove(self.find(bot)))
+        await self._purged(BotId(bot))
+
+    async def _purged(self, bot: BotId) -> None:
+        """Wait until a deleted bot's id is free, but not for ever: of a bot with many messages that takes a while."""
+        with suppress(TimeoutError, StoreError):
+            async with asyncio.timeout(_PURGED):
+                await self._database.purged(bot)
 
     async def connect(self, bot: str) -> BotView:
         """Want it connected; returns at once. Raises `NotFound`, `TooMany`."""
@@ -231,6 +241,7 @@ class Fleet:
         await self._database.write(lambda transaction: bots.delete(transaction, bot))
         self._database.tail.forget(bot)
         del self._bots[bot], self._supervisors[bot]
+        await self._purged(bot)
 
     async def _remove(self, found: Bot) -> None:
         bot = found.standing.bot

@@ -10,6 +10,7 @@ from functools import partial
 from zapwire.core.limits import Limits
 from zapwire.errors import StoreError
 from zapwire.store import journal, retention, times
+from zapwire.store.chunks import Step, in_chunks
 from zapwire.store.db import Database
 
 log = logging.getLogger(__name__)
@@ -32,12 +33,11 @@ async def prune(database: Database, limits: Limits) -> None:
         now - timedelta(seconds=seconds) for seconds in (limits.keep_events, limits.keep_messages)
     )
     upto = await database.read(lambda sql: journal.prune_point(sql, oldest_event, now))
-    steps = [partial(retention.prune_events, upto=upto)]
+    steps: list[Step] = [partial(retention.prune_events, upto=upto)]
     steps += [
         partial(retention.prune_rows, kind=kind, oldest=oldest_event if kind == "delivered" else oldest_message)
         for kind in retention.KINDS
     ]
     for step in steps:
-        while await database.write(step):  # noqa: ASYNC110 - it deletes, each time
-            await asyncio.sleep(limits.prune_pause)
+        await in_chunks(database.write, step, rest=limits.prune_pause)
     await database.write(retention.tell_gaps)

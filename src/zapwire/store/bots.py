@@ -9,10 +9,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from zapwire.errors import Condition, InvalidInput
+from zapwire.errors import Condition, Conflict, InvalidInput
 from zapwire.model import BotId, BotState, Identity, Restriction
 from zapwire.proxy import Proxy
-from zapwire.store import deliveries, journal, times
+from zapwire.store import journal, purging, times
 from zapwire.store.db import Transaction
 from zapwire.store.values import Connection, Row, Values
 
@@ -78,7 +78,7 @@ class BotRow:
 
 
 def insert(transaction: Transaction, row: BotRow) -> bool:
-    """Store a new bot; False when its id is taken."""
+    """Store a new bot; False when its id is taken. Raises `Conflict` while a deleted one of that id is purged."""
     values = transaction.sql.values
     done = transaction.sql.execute(
         "INSERT INTO bots (id, name, autostart, wanted, created_at, proxy) VALUES (?, ?, ?, ?, ?, ?) "
@@ -88,6 +88,12 @@ def insert(transaction: Transaction, row: BotRow) -> bool:
             *(times.to_ms(row.created_at), values.seal("bots.proxy", row.id, _url(row.proxy))),
         ),
     )
+    if done.rowcount == 0 and purging.is_doomed(transaction.sql, row.id):
+        raise Conflict(
+            "a bot of this id was deleted, and what it left is still being removed: try again in some seconds, or take "
+            "another id",
+            field="id",
+        )
     return done.rowcount == 1
 
 
@@ -119,21 +125,21 @@ def update(transaction: Transaction, row: BotRow) -> None:
 
 def all_bots(sql: Connection) -> list[BotRow]:
     """All bots, oldest first."""
-    rows = sql.execute(f"SELECT {_COLUMNS} FROM bots ORDER BY created_at, rowid")  # noqa: S608 - constant
+    rows = sql.execute(f"SELECT {_COLUMNS} FROM bots WHERE deleted_upto IS NULL ORDER BY created_at, rowid")  # noqa: S608
     return [_row(sql.values, row) for row in rows]
 
 
 def exists(sql: sqlite3.Connection, bot: str) -> bool:
     """Is there a bot of that id?"""
-    return sql.execute("SELECT 1 FROM bots WHERE id = ?", (bot,)).fetchone() is not None
+    return sql.execute("SELECT 1 FROM bots WHERE id = ? AND deleted_upto IS NULL", (bot,)).fetchone() is not None
 
 
 def delete(transaction: Transaction, bot: BotId) -> None:
-    """Delete a bot with its messages, its outbox and its events."""
-    transaction.sql.execute("DELETE FROM bots WHERE id = ?", (bot,))
-    transaction.sql.values.damages.forget("bots", bot)
-    deliveries.forget(transaction, bot)
-    journal.forget(transaction, bot)
+    """Delete a bot with its messages, its outbox and its events up to now: hidden at once, then purged bit by bit."""
+    query = "UPDATE bots SET deleted_upto = ? WHERE id = ? AND deleted_upto IS NULL"
+    if transaction.sql.execute(query, (journal.last_seq(transaction.sql), bot)).rowcount:
+        transaction.deleted = True
+        transaction.sql.values.damages.forget("bots", bot)
 
 
 def _row(values: Values, row: Sequence[Any]) -> BotRow:

@@ -23,15 +23,18 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from zapwire.errors import StoreError, Unstorable
-from zapwire.events import Event
 from zapwire.measures import Timing
 from zapwire.store.database_file import errors, files
 from zapwire.store.preparing import prepare
+from zapwire.store.purging import Purger
 from zapwire.store.readers import ConnectionThread, Readers
 from zapwire.store.tail import Tail
+from zapwire.store.transaction import Transaction, beat
 from zapwire.store.values import Connection, Damages
 from zapwire.tasks import spawn, supervise
 from zapwire.vault.keys import KeyRing
+
+__all__ = ["Database", "Transaction", "beat"]
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -46,25 +49,6 @@ WRITER_AGAIN = 0.1
 
 _REFUSALS = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
 """Errors of values: of their types, their size, or a constraint."""
-
-
-class Transaction:
-    """What a write function works on."""
-
-    __slots__ = ("sql", "then", "told")
-
-    def __init__(self, sql: Connection) -> None:
-        self.sql = sql
-        self.told: list[Event] = []
-        """Journal entries to publish once this is committed."""
-        self.then: list[Callable[[], None]] = []
-        """What to do on the event loop once this is committed and before it is published: whoever hears of an event
-        and asks finds memory up to date. What one of them raises is logged, and the others are done."""
-
-
-def beat(transaction: Transaction) -> None:
-    """Write something that changes nothing: an empty transaction commits on a full disk, too."""
-    transaction.sql.execute("UPDATE vault SET one = one")
 
 
 class _Job(Generic[T]):
@@ -90,6 +74,7 @@ class Database:
         self.tail = tail
         self.damages = damages
         """Values that did not open."""
+        self._purger = Purger(self.read, self.write)
 
     @classmethod
     @asynccontextmanager
@@ -108,11 +93,12 @@ class Database:
                 values = await writer.call(lambda sql: sql.values)
                 async with Readers.open(path, values) as readers:
                     database = cls(writer, readers, Tail(last_seq), damages)
-                    task = spawn(database._serve(), "store-writer")
+                    writing = spawn(database._serve(), "store-writer")
+                    purging = None if shared else spawn(supervise("the purging", database._purger.run), "store-purger")
                     try:
                         yield database
                     finally:
-                        await database._close(task)
+                        await database._close(writing, purging)
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """Run *work* in a transaction; returns its result once that is committed.
@@ -142,12 +128,19 @@ class Database:
         except sqlite3.Error as error:
             raise StoreError(f"cannot read the database: {error}") from error
 
-    async def _close(self, task: asyncio.Task[None]) -> None:
+    async def purged(self, bot: str) -> None:
+        """Wait until nothing is left of a deleted bot, and its id is free. Raises `StoreError`."""
+        await self._purger.gone(bot)
+
+    async def _close(self, writing: asyncio.Task[None], purging: asyncio.Task[None] | None) -> None:
         """Commit what was handed in, and end the writer."""
+        if purging is not None:
+            purging.cancel()
+            await asyncio.wait([purging])
         self._closing = True
         if not self._ended:
             await self._queue.put(None)
-        await asyncio.wait([task])
+        await asyncio.wait([writing])
 
     async def _serve(self) -> None:
         """Be the writer. However it ends, nobody is left waiting."""
@@ -189,6 +182,8 @@ class Database:
             except Exception:  # it is committed, and others wait
                 log.exception("what had to follow a commit failed")
         self.tail.publish(done.told)
+        if done.deleted:
+            self._purger.wake()
         _answer(jobs, outcomes)
 
     async def _take(self) -> tuple[list[_Job[Any]], bool]:

@@ -14,10 +14,10 @@ from enum import StrEnum
 from typing import Any
 
 from zapwire.events import Event
-from zapwire.model import BotId
 from zapwire.store import journal, times, webhooks
-from zapwire.store.db import Transaction
+from zapwire.store.deleted import of_gone_bot
 from zapwire.store.journal import Lost
+from zapwire.store.transaction import Transaction
 from zapwire.store.values import Connection, DamagedValue, Values
 
 _DUE_AT_ONCE = 500
@@ -122,10 +122,22 @@ ON CONFLICT DO NOTHING
 """
 
 
+_LETTER = f"""
+SELECT event FROM dead_letters WHERE endpoint = ? AND seq = ? AND NOT EXISTS (
+    SELECT 1 FROM deliveries WHERE deliveries.endpoint = dead_letters.endpoint AND deliveries.seq = dead_letters.seq
+    AND {of_gone_bot("deliveries")}
+)
+"""  # noqa: S608 - a constant
+_GONE = "SELECT id, deleted_upto FROM bots INDEXED BY bots_deleted WHERE deleted_upto IS NOT NULL"
+
+
 def store(transaction: Transaction, endpoint: str, records: Sequence[Record]) -> None:
     """Store how deliveries stand after an attempt, or with one without an attempt that it waits from now on."""
     if not records or not webhooks.exists(transaction.sql, endpoint):
         return  # deleted meanwhile
+    gone = dict(transaction.sql.execute(_GONE).fetchall())
+    if gone:  # so are their bots, and nothing of them may come back
+        records = [one for one in records if one.seq > gone.get(one.bot, -1)]
     values, tried = transaction.sql.values, [one for one in records if one.attempt is not None]
     transaction.sql.executemany(_STORE, [_row(values, endpoint, one) for one in tried])
     waiting = [
@@ -174,28 +186,12 @@ def drop(transaction: Transaction, endpoint: str, seqs: Iterable[int]) -> None:
     transaction.sql.executemany("DELETE FROM deliveries WHERE endpoint = ? AND seq = ?", rows)
 
 
-def forget(transaction: Transaction, bot: BotId) -> None:
-    """Delete the deliveries of a bot that is being deleted, before its events are, and what was given up of it."""
-    sql = transaction.sql
-    sql.execute(
-        "DELETE FROM dead_letters WHERE ?1 = (SELECT bot FROM deliveries "
-        "WHERE deliveries.endpoint = dead_letters.endpoint AND deliveries.seq = dead_letters.seq)",
-        (bot,),
-    )
-    sql.execute("DELETE FROM deliveries WHERE state != 'delivered' AND bot = ?", (bot,))
-    sql.execute(
-        "DELETE FROM deliveries WHERE (endpoint, seq) IN "
-        "(SELECT endpoints.id, journal.seq FROM journal CROSS JOIN endpoints WHERE journal.bot = ?)",
-        (bot,),
-    )
-
-
 def needing_events(sql: Connection, endpoint: str, upto: int) -> set[int]:
     """What waits of the events up to *upto* and has its event only in the journal: not a dead letter's replay."""
     rows = sql.execute(
         "SELECT seq FROM deliveries INDEXED BY deliveries_trouble "
         "WHERE endpoint = ?1 AND state IN ('pending', 'failed') AND state != 'delivered' AND seq <= ?2 "
-        "AND seq NOT IN (SELECT seq FROM dead_letters WHERE endpoint = ?1)",
+        "AND NOT EXISTS (SELECT 1 FROM dead_letters WHERE endpoint = ?1 AND dead_letters.seq = deliveries.seq)",
         (endpoint, upto),
     )
     return {row[0] for row in rows}
@@ -203,7 +199,7 @@ def needing_events(sql: Connection, endpoint: str, upto: int) -> set[int]:
 
 def letter(sql: Connection, endpoint: str, seq: int) -> str | None:
     """The body of a dead letter; None when there is none, or it cannot be read."""
-    row = sql.execute("SELECT event FROM dead_letters WHERE endpoint = ? AND seq = ?", (endpoint, seq)).fetchone()
+    row = sql.execute(_LETTER, (endpoint, seq)).fetchone()
     return None if row is None else sql.values.row("dead_letters", f"{endpoint}/{seq}").open("event", row[0])
 
 

@@ -11,11 +11,13 @@ from typing import Any
 from zapwire.events import Event
 from zapwire.model import BotId, Party
 from zapwire.store import addresses, journal, times
-from zapwire.store.db import Transaction
+from zapwire.store.deleted import of_gone_bot
 from zapwire.store.deliveries import Attempt, Delivery, DeliveryState, lane_key, lane_name
+from zapwire.store.transaction import Transaction
 from zapwire.store.values import Connection, Values
 
 _COLUMNS = "endpoint, event, seq, type, bot, lane, state, happened, due, attempts, answer, reply"
+_THERE = f"NOT {of_gone_bot('deliveries')}"
 _EVENT_LEFT = (
     "(EXISTS (SELECT 1 FROM journal WHERE journal.seq = deliveries.seq) OR EXISTS (SELECT 1 FROM dead_letters "
     "WHERE dead_letters.endpoint = deliveries.endpoint AND dead_letters.seq = deliveries.seq))"
@@ -39,14 +41,15 @@ def find(sql: Connection, endpoint: str, event: str) -> int | None:
     """The number of the delivery of this event; None when there is none."""
     seq = journal.seq_of(sql, event)
     query, value = ("seq = ?", seq) if seq is not None else ("state != 'delivered' AND event = ?", event)
-    row = sql.execute(f"SELECT seq FROM deliveries WHERE endpoint = ? AND {query}", (endpoint, value)).fetchone()  # noqa: S608
+    query = f"SELECT seq FROM deliveries WHERE endpoint = ? AND {query} AND {_THERE}"  # noqa: S608 - constants
+    row = sql.execute(query, (endpoint, value)).fetchone()
     return None if row is None else int(row[0])
 
 
 def get(sql: Connection, endpoint: str, seq: int) -> Delivery | None:
     """One delivery."""
     row = sql.execute(
-        f"SELECT {_COLUMNS} FROM deliveries WHERE endpoint = ? AND seq = ?",  # noqa: S608 - a constant
+        f"SELECT {_COLUMNS} FROM deliveries WHERE endpoint = ? AND seq = ? AND {_THERE}",  # noqa: S608 - constants
         (endpoint, seq),
     ).fetchone()
     return None if row is None else _delivery(sql.values, row)
@@ -106,7 +109,7 @@ def hurry(transaction: Transaction, endpoint: str, seq: int) -> None:
 
 def _matching(sql: Connection, endpoint: str, wanted: Wanted) -> tuple[str, list[Any]]:
     """`FROM ... WHERE ...` and its arguments, by the index that leaves fewest to look at."""
-    where, index = "endpoint = ?", ""
+    where, index = f"endpoint = ? AND {_THERE}", ""
     arguments: list[Any] = [endpoint]
     if wanted.state is not None:
         where += " AND state = ?"
@@ -127,7 +130,7 @@ def _matching(sql: Connection, endpoint: str, wanted: Wanted) -> tuple[str, list
 
 def _lanes_of(sql: Connection, chat: str) -> list[str]:
     """The lanes of a chat, one for each bot; of a hidden identity also that of the phone number it belongs to."""
-    bots = [BotId(row[0]) for row in sql.execute("SELECT id FROM bots")]
+    bots = [BotId(row[0]) for row in sql.execute("SELECT id FROM bots WHERE deleted_upto IS NULL")]
     known = [(bot, addresses.complete(sql, bot, Party(chat, lid=chat)).phone) for bot in bots]
     return [*(f"{bot}/{chat}" for bot in bots), *(f"{bot}/{phone}" for bot, phone in known if phone is not None)]
 

@@ -17,11 +17,13 @@ from zapwire.events import Event, EventType
 from zapwire.json_encoder import encode
 from zapwire.model import BotId
 from zapwire.store import times
-from zapwire.store.db import Transaction
+from zapwire.store.deleted import of_gone_bot
+from zapwire.store.transaction import Transaction
 from zapwire.store.values import Connection, Values
 
 _TYPES = frozenset(EventType)
 _COLUMNS = "seq, id, type, timestamp, bot, data"
+_THERE = f"NOT {of_gone_bot('journal')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def read(
         where += f" AND bot IN ({_marks(bots)})"
     if types is not None:
         where += f" AND type IN ({_marks(types)})"
-    query = f"SELECT {_COLUMNS} FROM journal WHERE {where} ORDER BY seq LIMIT ?"  # noqa: S608 - only question marks
+    query = f"SELECT {_COLUMNS} FROM journal WHERE {where} AND {_THERE} ORDER BY seq LIMIT ?"  # noqa: S608 - only question marks
     events = [_event_or_lost(sql.values, row) for row in sql.execute(query, (*arguments, limit))]
     if len(events) < limit:
         return events, max(after, last)
@@ -82,7 +84,8 @@ def read(
 
 def by_seq(sql: Connection, seq: int) -> Event | None:
     """One event, or None when the journal no longer has it, or cannot read it."""
-    row = sql.execute(f"SELECT {_COLUMNS} FROM journal WHERE seq = ?", (seq,)).fetchone()  # noqa: S608 - constant
+    query = f"SELECT {_COLUMNS} FROM journal WHERE seq = ? AND {_THERE}"  # noqa: S608 - constants
+    row = sql.execute(query, (seq,)).fetchone()
     found = None if row is None else _event_or_lost(sql.values, row)
     return found if isinstance(found, Event) else None
 
@@ -99,7 +102,7 @@ def floor(sql: sqlite3.Connection) -> int:
 
 def seq_of(sql: sqlite3.Connection, event: str) -> int | None:
     """The number of the event with this id, or None when the journal no longer has it."""
-    row = sql.execute("SELECT seq FROM journal WHERE id = ?", (event,)).fetchone()
+    row = sql.execute(f"SELECT seq FROM journal WHERE id = ? AND {_THERE}", (event,)).fetchone()  # noqa: S608 - constant
     return None if row is None else int(row[0])
 
 
@@ -126,21 +129,16 @@ def prune_point(sql: sqlite3.Connection, oldest: datetime, now: datetime) -> int
     return int(row[0]) if row else 0
 
 
-def oldest_until(sql: sqlite3.Connection, upto: int, most: int) -> list[tuple[int, str, BotId]]:
-    """Number, type and bot of the oldest events up to *upto*, *most* of them."""
-    rows = sql.execute("SELECT seq, type, bot FROM journal WHERE seq <= ? ORDER BY seq LIMIT ?", (upto, most))
-    return [(row[0], row[1], BotId(row[2])) for row in rows]
+def oldest_until(sql: sqlite3.Connection, upto: int, most: int) -> list[tuple[int, str, BotId, bool]]:
+    """Number, type and bot of the oldest events up to *upto*, *most* of them; and whether its bot is still there."""
+    query = f"SELECT seq, type, bot, {_THERE} FROM journal WHERE seq <= ? ORDER BY seq LIMIT ?"  # noqa: S608 - constants
+    return [(seq, kind, BotId(bot), bool(there)) for seq, kind, bot, there in sql.execute(query, (upto, most))]
 
 
 def prune(transaction: Transaction, upto: int) -> None:
     """Delete the events up to *upto*."""
     transaction.sql.execute("DELETE FROM journal WHERE seq <= ?", (upto,))
     transaction.sql.execute("UPDATE journal_floor SET seq = ? WHERE seq < ?", (upto, upto))
-
-
-def forget(transaction: Transaction, bot: BotId) -> None:
-    """Delete the events of a deleted bot."""
-    transaction.sql.execute("DELETE FROM journal WHERE bot = ?", (bot,))
 
 
 def _marks(values: Collection[str]) -> str:

@@ -15,7 +15,8 @@ from typing import Any
 from zapwire.json_encoder import encode
 from zapwire.model import BotId, MessageId, MessageState, OutgoingView, Party
 from zapwire.store import addresses, times
-from zapwire.store.db import Transaction
+from zapwire.store.deleted import GONE_BOTS
+from zapwire.store.transaction import Transaction
 from zapwire.store.values import Connection
 
 _COLUMNS = "id, bot, chat, type, content, state, reason, whatsapp_id, created_at, updated_at"
@@ -114,7 +115,7 @@ def get(sql: Connection, bot: str, message: str) -> OutgoingView | None:
 
 def _read(sql: Connection, bot: str, message: str) -> tuple[OutgoingView, bool] | None:
     """The message. Also: is its row damaged?"""
-    query = f"SELECT {_COLUMNS} FROM outbox WHERE id = ? AND bot = ?"  # noqa: S608 - constant
+    query = f"SELECT {_COLUMNS} FROM outbox WHERE id = ? AND bot = ? AND bot NOT IN {GONE_BOTS}"  # noqa: S608 - constant
     row = sql.execute(query, (message, bot)).fetchone()
     if row is None:
         return None

@@ -12,11 +12,8 @@ from typing import Final
 from zapwire.events import EventType
 from zapwire.model import NO_BOT, BotId
 from zapwire.store import deliveries, journal, times, webhooks
-from zapwire.store.db import Transaction
 from zapwire.store.journal import Lost
-
-CHUNK = 500
-"""Most rows of one table in one step."""
+from zapwire.store.transaction import Transaction
 
 KINDS: Final = {
     "messages": """
@@ -43,24 +40,23 @@ DELETE FROM deliveries WHERE (endpoint, seq) IN (
 """Received messages, ended outgoing ones, dead letters and their deliveries, other deliveries that are over."""
 
 
-def prune_rows(transaction: Transaction, kind: str, oldest: datetime) -> bool:
-    """Delete some of *kind* from before *oldest*; True when there may be more."""
-    return transaction.sql.execute(KINDS[kind], (times.to_ms(oldest), CHUNK)).rowcount >= CHUNK
+def prune_rows(transaction: Transaction, limit: int, kind: str, oldest: datetime) -> int:
+    """Delete up to *limit* rows of *kind* from before *oldest*; returns how many."""
+    return transaction.sql.execute(KINDS[kind], (times.to_ms(oldest), limit)).rowcount
 
 
-def prune_events(transaction: Transaction, upto: int) -> bool:
-    """Delete some of the events up to *upto*, the oldest first; True when there may be more."""
+def prune_events(transaction: Transaction, limit: int, upto: int) -> int:
+    """Delete up to *limit* of the events up to *upto*, the oldest first; returns how many."""
     if upto <= journal.floor(transaction.sql):
-        return False
-    rows = journal.oldest_until(transaction.sql, upto, CHUNK)
-    more = len(rows) == CHUNK
-    gone = rows[-1][0] if more else upto
+        return 0
+    rows = journal.oldest_until(transaction.sql, upto, limit)
+    gone = rows[-1][0] if len(rows) == limit else upto
     for endpoint in webhooks.all_endpoints(transaction.sql):
         waiting = deliveries.needing_events(transaction.sql, endpoint.id, gone)
         if endpoint.cursor < gone or waiting:
             _let_miss(transaction, endpoint, rows, waiting, gone)
     journal.prune(transaction, gone)
-    return more
+    return len(rows)
 
 
 def miss(transaction: Transaction, endpoint: str, lost: Sequence[Lost]) -> None:
@@ -86,13 +82,15 @@ def tell_gaps(transaction: Transaction) -> None:
 def _let_miss(
     transaction: Transaction,
     endpoint: webhooks.Endpoint,
-    rows: Sequence[tuple[int, str, BotId]],
+    rows: Sequence[tuple[int, str, BotId, bool]],
     waiting: set[int],
     gone: int,
 ) -> None:
     """Note what an endpoint misses of *rows* and of what is *waiting*, and move it past them."""
-    missed = waiting | {seq for seq, kind, bot in rows if seq > endpoint.cursor and endpoint.wants(kind, bot)}
-    for seq in (seq for seq, kind, _ in rows if kind == EventType.WEBHOOK_GAP):
+    deleted = {seq for seq, _, _, there in rows if not there}
+    wanted = {seq for seq, kind, bot, _ in rows if seq > endpoint.cursor and endpoint.wants(kind, bot)}
+    missed = (waiting | wanted) - deleted
+    for seq in (seq for seq, kind, _, _ in rows if kind == EventType.WEBHOOK_GAP):
         # The news of an earlier gap that did not get through becomes part of this one.
         event = journal.by_seq(transaction.sql, seq)
         if event is not None and event.data["webhook"] == endpoint.id:

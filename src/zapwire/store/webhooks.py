@@ -142,31 +142,37 @@ def update(transaction: Transaction, endpoint: Endpoint) -> None:
 
 
 def delete(transaction: Transaction, endpoint: str) -> bool:
-    """Delete an endpoint and all that waits for it; False when there is none."""
+    """Delete an endpoint and all that waits for it: hidden at once, then purged bit by bit. False: there is none."""
+    query = "UPDATE endpoints SET deleted_at = ?, enabled = 0 WHERE id = ? AND deleted_at IS NULL"
+    if not transaction.sql.execute(query, (times.to_ms(times.now()), endpoint)).rowcount:
+        return False
+    transaction.deleted = True
     transaction.sql.values.damages.forget("endpoints", endpoint)
-    return transaction.sql.execute("DELETE FROM endpoints WHERE id = ?", (endpoint,)).rowcount == 1
+    return True
 
 
 def all_endpoints(sql: Connection) -> list[Endpoint]:
     """All endpoints, oldest first."""
-    rows = sql.execute(f"SELECT {_COLUMNS} FROM endpoints ORDER BY created_at, rowid")  # noqa: S608 - constant
+    rows = sql.execute(f"SELECT {_COLUMNS} FROM endpoints WHERE deleted_at IS NULL ORDER BY created_at, rowid")  # noqa: S608
     return [_endpoint(sql.values, row) for row in rows]
 
 
 def get(sql: Connection, endpoint: str) -> Endpoint | None:
     """One endpoint."""
-    row = sql.execute(f"SELECT {_COLUMNS} FROM endpoints WHERE id = ?", (endpoint,)).fetchone()  # noqa: S608 - constant
+    query = f"SELECT {_COLUMNS} FROM endpoints WHERE id = ? AND deleted_at IS NULL"  # noqa: S608 - constant
+    row = sql.execute(query, (endpoint,)).fetchone()
     return None if row is None else _endpoint(sql.values, row)
 
 
 def exists(sql: Connection, endpoint: str) -> bool:
     """Is there this endpoint?"""
-    return sql.execute("SELECT 1 FROM endpoints WHERE id = ?", (endpoint,)).fetchone() is not None
+    query = "SELECT 1 FROM endpoints WHERE id = ? AND deleted_at IS NULL"
+    return sql.execute(query, (endpoint,)).fetchone() is not None
 
 
 def keys(sql: Connection, endpoint: str) -> Keys | None:
     """What its deliveries are signed with; None when there is no such endpoint."""
-    query = "SELECT secret, private_key, public_key, retired FROM endpoints WHERE id = ?"
+    query = "SELECT secret, private_key, public_key, retired FROM endpoints WHERE id = ? AND deleted_at IS NULL"
     row = sql.execute(query, (endpoint,)).fetchone()
     if row is None:
         return None

@@ -1,0 +1,55 @@
+"""Much work in many small writes, each as large as it can be without holding up the others."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, Protocol, TypeVar
+
+from zapwire.store.transaction import Transaction
+
+T = TypeVar("T")
+
+AIM: Final = 0.01
+"""Seconds of the writer's time that one step may take."""
+FIRST: Final = 100
+FEWEST: Final = 10
+MOST: Final = 5000
+"""Rows in one step."""
+REST: Final = 0.02
+"""Seconds between two steps at least; as long as the step took if that is more."""
+
+Step = Callable[[Transaction, int], int]
+"""Does something with at most so many rows; returns with how many. Fewer than allowed: that was the last step."""
+
+
+class Write(Protocol):
+    """`Database.write`."""
+
+    def __call__(self, work: Callable[[Transaction], T], /) -> Awaitable[T]:
+        """Run *work* in a transaction."""
+
+
+async def in_chunks(write: Write, step: Step, *, rest: float = REST) -> int:
+    """Do *step* until nothing is left; returns with how many rows that was. Raises `StoreError`."""
+    size, total = FIRST, 0
+    while True:
+        count, took = await write(partial(_timed, step, size))
+        total += count
+        if count < size:
+            return total
+        size = fitting(size, took)
+        await asyncio.sleep(max(rest, took))
+
+
+def fitting(size: int, took: float) -> int:
+    """How many rows the next step may have when one of *size* rows took so many seconds."""
+    wanted = int(size * AIM / max(took, 1e-6))
+    return max(FEWEST, min(MOST, wanted, 2 * size))
+
+
+def _timed(step: Step, size: int, transaction: Transaction) -> tuple[int, float]:
+    began = time.monotonic()
+    return step(transaction, size), time.monotonic() - began
