@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Final, Protocol, TypeVar
 
 from zapwire.store.transaction import Transaction
@@ -13,12 +12,12 @@ from zapwire.store.transaction import Transaction
 T = TypeVar("T")
 
 AIM: Final = 0.01
-"""Seconds of the writer's time that one step may take."""
+"""Seconds of the writer's time that one step may take, commit included."""
 FIRST: Final = 100
 FEWEST: Final = 10
 MOST: Final = 5000
 """Rows in one step."""
-REST: Final = 0.02
+REST: Final = 0.005
 """Seconds between two steps at least; as long as the step took if that is more."""
 
 Step = Callable[[Transaction, int], int]
@@ -36,7 +35,8 @@ async def in_chunks(write: Write, step: Step, *, rest: float = REST) -> int:
     """Do *step* until nothing is left; returns with how many rows that was. Raises `StoreError`."""
     size, total = FIRST, 0
     while True:
-        count, took = await write(partial(_timed, step, size))
+        timed = _Timed(step, size)
+        count, took = await write(timed), timed.took
         total += count
         if count < size:
             return total
@@ -50,6 +50,19 @@ def fitting(size: int, took: float) -> int:
     return max(FEWEST, min(MOST, wanted, 2 * size))
 
 
-def _timed(step: Step, size: int, transaction: Transaction) -> tuple[int, float]:
-    began = time.monotonic()
-    return step(transaction, size), time.monotonic() - began
+class _Timed:
+    """One step, and how long it kept the writer."""
+
+    def __init__(self, step: Step, size: int) -> None:
+        self._step = step
+        self._size = size
+        self._began = 0.0
+        self.took = 0.0
+
+    def __call__(self, transaction: Transaction) -> int:
+        self._began = time.monotonic()
+        transaction.then.append(self._committed)
+        return self._step(transaction, self._size)
+
+    def _committed(self) -> None:
+        self.took = time.monotonic() - self._began
