@@ -89,6 +89,7 @@ def seen(sql: Connection) -> dict[str, Any]:
         "exist": {bot for bot in (GONE, STAYS) if bots.exists(sql, bot)},
         "events": {event.bot for event in events},
         "by seq": {event.bot for seq in range(1, 2 * ROWS + 1) if (event := journal.by_seq(sql, seq)) is not None},
+        "has": {GONE if seq % 2 else STAYS for seq in range(1, 2 * ROWS + 1) if journal.has(sql, seq)},
         "deliveries": {one.bot for one in pages},
         "replayable": {lane.partition("/")[0] for _, lane in replayable},
         "of a chat": {one.bot for one in delivery_log.page(sql, HOOKS[0], Wanted(chat="+4915100000001"), None, 10_000)},

@@ -92,7 +92,7 @@ def by_seq(sql: Connection, seq: int) -> Event | None:
 
 def has(sql: sqlite3.Connection, seq: int) -> bool:
     """Does the journal still have this event?"""
-    return sql.execute("SELECT 1 FROM journal WHERE seq = ?", (seq,)).fetchone() is not None
+    return sql.execute(f"SELECT 1 FROM journal WHERE seq = ? AND {_THERE}", (seq,)).fetchone() is not None  # noqa: S608
 
 
 def floor(sql: sqlite3.Connection) -> int:

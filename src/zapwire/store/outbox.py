@@ -234,7 +234,10 @@ def advance(transaction: Transaction, bot: BotId, whatsapp_id: str, state: Messa
 
 def unreadable(sql: Connection) -> list[tuple[BotId, MessageId]]:
     """What is queued but whose chat cannot be read, of all bots: it is never `waiting`, and has to be failed."""
-    rows = sql.execute("SELECT bot, id, chat FROM outbox WHERE state IN ('queued', 'sending') AND state = 'queued'")
+    rows = sql.execute(
+        "SELECT bot, id, chat FROM outbox WHERE state IN ('queued', 'sending') AND state = 'queued' "  # noqa: S608 - constant
+        f"AND bot NOT IN {GONE_BOTS}"
+    )
     return [
         (BotId(bot), MessageId(ours))
         for bot, ours, veiled in rows
