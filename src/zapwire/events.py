@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from zapwire.model import BotId
 
@@ -45,6 +45,10 @@ class EventType(StrEnum):
     that webhook itself. Data: `webhook`, `description`, `reason`, `failing_since`, `last_error`."""
     WEBHOOK_TEST = "webhook.test"
     """Sent to one webhook by `POST /v1/webhooks/{webhook}/test`; never in the journal. Data: `webhook`."""
+
+
+SECRET: Final = frozenset({EventType.BOT_QR})
+"""Whoever has one can act as the bot: a webhook gets them only where it names them, not under `*` or a family."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,6 +143,8 @@ class Settings(BaseSettings):
         validate_default=True,
         description="Most WebSockets and event streams on /v1/events at one time; the next is refused.",
     )
+    max_bots: int = Field(10_000, ge=1, le=100_000, description="Most bots; the next is refused.")
+    max_webhooks: int = Field(1000, ge=1, le=10_000, description="Most webhooks; the next is refused.")
     keep_events_days: int = Field(
         7, ge=1, le=3650, description="Days that events are kept for readers that come late, and for webhooks."
     )

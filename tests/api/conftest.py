@@ -20,8 +20,9 @@ from playwright.async_api import Page, async_playwright
 
 from tests.api.scripted import Scripted, ScriptedFactory
 from tests.harness.keys import KEYS
-from zapwire.api import listening
+from zapwire.api import listening, openapi
 from zapwire.api.connections import Connections
+from zapwire.api.keys import ROUTES
 from zapwire.api.sandbox import Sandbox
 from zapwire.api.server import make_app
 from zapwire.core.assembly import Core, open_core
@@ -97,6 +98,25 @@ async def serve(app: web.Application) -> AsyncIterator[str]:
         yield url
 
 
+def watch_answers(app: web.Application) -> set[tuple[str, str, int]]:
+    """Method, path and status of all answers from now on that the document does not know."""
+    known = {
+        (method.upper(), path): {int(status) for status in operation["responses"]}
+        for path, operations in openapi.document(app[ROUTES])["paths"].items()
+        for method, operation in operations.items()
+    }
+    found: set[tuple[str, str, int]] = set()
+
+    async def note(request: web.Request, response: web.StreamResponse) -> None:
+        place = request.match_info.route.resource
+        call = ("GET" if request.method == "HEAD" else request.method, place.canonical if place else "")
+        if call in known and response.status not in known[call]:
+            found.add((*call, response.status))
+
+    app.on_response_prepare.append(note)
+    return found
+
+
 async def open_api(folder: Path, sandbox: Sandbox | None = None, **settings: Any) -> AsyncIterator[Api]:
     transports = ScriptedFactory()
     told = Settings(**{"webhook_allow_networks": "127.0.0.0/8,::1/128", **settings})
@@ -106,8 +126,10 @@ async def open_api(folder: Path, sandbox: Sandbox | None = None, **settings: Any
         open_core(database, transports, webhook_networks=networks) as core,
     ):
         app = make_app(core, told, sandbox=sandbox, fixed_tokens=[TOKEN])
+        undocumented = watch_answers(app)
         async with listen(app, told.max_connections) as (url, connections), aiohttp.ClientSession() as http:
             yield Api(url, app, core, transports, http, connections)
+        assert undocumented == set(), "answers that the OpenAPI document does not know"
 
 
 @pytest_asyncio.fixture

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
+import pytest
 import pytest_asyncio
 from aiohttp import web
 
@@ -56,6 +57,14 @@ async def test_a_sandbox_that_refuses_is_told(demo: Api, admin: Admin) -> None:
     await demo.call("POST", "/v1/bots", {"id": "shop"})
     status, problem = await demo.ask("POST", "/v1/sandbox/scan", {"bot": "shop"})
     assert (status, problem["code"]) == (502, "sandbox")
+
+
+@pytest.mark.parametrize("phone", ["", "hello", "+49 1", "1" * 30, "٤٩١٥١٠٠٠٠٠٠٠١"])
+async def test_a_phone_that_is_none_is_the_callers_fault(demo: Api, admin: Admin, phone: str) -> None:
+    await demo.call("POST", "/v1/bots", {"id": "shop"})
+    status, problem = await demo.ask("POST", "/v1/sandbox/scan", {"bot": "shop", "phone": phone})
+    assert (status, problem["field"]) == (422, "phone")
+    assert admin.scans == []
 
 
 async def test_the_status_says_that_this_is_not_whatsapp(demo: Api) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from zapwire import cli, settings
 from zapwire.api import event_schemas, problems, routes
+from zapwire.errors import Condition
 from zapwire.events import EventType
 from zapwire.model import BotState, MessageState
 
@@ -55,6 +56,12 @@ def test_calls() -> None:
 @pytest.mark.parametrize("word", [*(state.value for state in BotState), *(state.value for state in MessageState)])
 def test_states(word: str) -> None:
     assert f"`{word}`" in text("api.md")
+
+
+@pytest.mark.parametrize("condition", list(Condition))
+def test_codes_of_bots(condition: Condition) -> None:
+    rows = re.findall(r"^\| ((?:`[a-z-]+`(?:, )?)+) \| `[a-z_]+`", text("api.md"), re.MULTILINE)
+    assert condition.value in {code for row in rows for code in re.findall(r"`([a-z-]+)`", row)}
 
 
 def test_problems() -> None:

@@ -69,6 +69,7 @@ def check_all(sql: Connection) -> None:
     keys = webhooks.keys(sql, "ep")
     assert keys is not None
     assert (endpoint.url, keys.secret) == (PLACE, "whsec_planted")
+    assert endpoint.events == ("*", "bot.qr"), "what it got so far it goes on getting"
     assert deliveries.lanes(sql, "ep") == [(f"a/{NUMBER}", False, times.from_ms(0))]
     [delivery] = deliveries.waiting(sql, "ep", f"a/{NUMBER}", replay=False, limit=10)
     assert (delivery.event, delivery.tries) == (event, 0)

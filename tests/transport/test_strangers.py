@@ -178,18 +178,3 @@ async def test_a_logout_that_only_a_line_claims_destroys_nothing(scene: Scene):
     assert end.kind == "LogoutClaimed"
     await scene.bot("start")
     assert (await scene.bot.events.get())["event"] == "Connected"
-
-
-async def test_a_receipt_that_the_engine_cannot_tell_ends_a_connection_once_and_receipts_the_second_time(scene: Scene):
-    anna, bot = scene.anna, scene.bot
-    for _ in range(2):
-        await anna.post(tag="receipt", type="view")
-        assert (await bot.ending()).kind == "Interrupted"
-        await bot("start")
-        await bot.until("Connected")
-    assert (await bot.until("Troubled"))["condition"] == "receipts"
-    await anna.post(tag="receipt", type="view")
-    sent = await bot("send", to=f"{ANNA}@s.whatsapp.net", text="is anybody there?")
-    assert sent["whatsapp_id"]
-    await anna.say("yes")
-    assert (await scene.next())["content"] == {"text": "yes"}

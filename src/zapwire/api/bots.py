@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from zapwire.api.answers import answer, nothing
+from zapwire.api.bounds import BOTS_BOUND
 from zapwire.api.inputs import Whole, read_body
 from zapwire.api.keys import CORE
 from zapwire.api.schemas import CreateBot, UpdateBot
@@ -18,9 +19,11 @@ LIMIT = Whole("limit", "Most entries in one page.", minimum=1, maximum=500, defa
 async def create(request: web.Request) -> web.Response:
     """`POST /v1/bots`."""
     body = await read_body(request, CreateBot)
-    bot = await request.app[CORE].fleet.create(
-        body.id, body.name, autostart=body.autostart, proxy=body.proxy, proxy_check=body.proxy_check
-    )
+    fleet = request.app[CORE].fleet
+    with request.app[BOTS_BOUND].one_more(len(fleet.all())):
+        bot = await fleet.create(
+            body.id, body.name, autostart=body.autostart, proxy=body.proxy, proxy_check=body.proxy_check
+        )
     made = answer(bot_json(bot), 201)
     made.headers["Location"] = f"/v1/bots/{bot.id}"
     return made

@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
+from zapwire.api import shapes
 from zapwire.api.answers import answer
 from zapwire.api.inputs import Parameter, Whole, read_body
 from zapwire.api.keys import CORE
@@ -16,10 +17,13 @@ from zapwire.core.deliveries import PAGE_LARGEST
 from zapwire.core.posting import text_of
 from zapwire.errors import InvalidInput
 from zapwire.events import Event
+from zapwire.store.deliveries import DeliveryState
 
-STATE = Parameter("state", "Only `pending`, `failed`, `delivered` or `dead` ones.")
+STATE = Parameter(
+    "state", "Only `pending`, `failed`, `delivered` or `dead` ones.", {"enum": [state.value for state in DeliveryState]}
+)
 EVENT = Parameter("event", "Only that of the event with this id.")
-CHAT = Parameter("chat", "Only those of this chat: a phone number or a JID.")
+CHAT = Parameter("chat", "Only those of this chat: a phone number or a JID.", shapes.RECIPIENT)
 AFTER = Whole("after", "`next_after` of the page before.")
 LIMIT = Whole("limit", "How many at most.", minimum=1, maximum=PAGE_LARGEST, default=50)
 

@@ -6,7 +6,7 @@ from functools import partial
 
 from aiohttp import web
 
-from zapwire.api import sse, websocket
+from zapwire.api import shapes, sse, websocket
 from zapwire.api.endings import while_allowed
 from zapwire.api.inputs import Parameter, Seconds, Whole, Words
 from zapwire.api.keys import CORE
@@ -29,7 +29,11 @@ LIMIT = Whole(
 )
 WAIT = Seconds("wait", "How long to wait for a first event when there is none yet, at most 60 s; not for streams.")
 BOTS = Words("bots", "Only events of these bots, separated by commas.")
-TYPES = Words("types", "Only events of these types or families (`message.*`), separated by commas.")
+TYPES = Words(
+    "types",
+    "Only events of these types or families (`message.*`), separated by commas.",
+    {"enum": ["*", *shapes.TYPES]},
+)
 LAST_EVENT_ID = Whole(
     "Last-Event-ID", "Of Server-Sent Events: as `after`, and wins over it, as a browser resends both."
 )
@@ -39,12 +43,12 @@ async def events(request: web.Request) -> web.StreamResponse:
     """`GET /v1/events`."""
     live = request.app[CORE].live
     after, bots, types = AFTER.read(request), BOTS.read(request), TYPES.read(request)
+    last = _last_event_id(request)
     if request.headers.get("Upgrade", "").lower() == "websocket":
         _refuse_of_pages(request)
         return await websocket.serve(request, live.follower(after, bots=bots, types=types))
     if sse.CONTENT_TYPE in request.headers.get("Accept", ""):
         _refuse_of_pages(request)
-        last = _last_event_id(request)
         return await sse.serve(request, live.follower(after if last is None else last, bots=bots, types=types))
     return await _read_page(request, after, bots, types)
 

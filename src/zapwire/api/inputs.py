@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 from codecs import BOM_UTF8
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from aiohttp import web
@@ -85,10 +86,16 @@ class Parameter:
 
     name: str
     description: str
+    shape: Mapping[str, Any] = field(default_factory=dict)
+    """What else its JSON schema says."""
 
     def schema(self) -> dict[str, Any]:
         """Its JSON schema."""
-        return {"type": "string"}
+        return {"type": "string", **self.shape}
+
+    def serialization(self) -> dict[str, Any]:
+        """How its value is written, as OpenAPI tells it."""
+        return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +147,15 @@ class Whole(Parameter):
 
 @dataclass(frozen=True, slots=True)
 class Words(Parameter):
-    """A list of words, separated by commas."""
+    """A list of words, separated by commas; *shape* is that of each."""
+
+    def schema(self) -> dict[str, Any]:
+        """Its JSON schema."""
+        return {"type": "array", "items": {"type": "string", **self.shape}}
+
+    def serialization(self) -> dict[str, Any]:
+        """How its value is written, as OpenAPI tells it."""
+        return {"style": "form", "explode": False}
 
     def read(self, request: web.Request) -> list[str] | None:
         """The words; None when the parameter is absent, empty or `*`."""

@@ -11,10 +11,13 @@ from zapwire.api.inputs import Parameter, Seconds, read_body
 from zapwire.api.keys import CORE
 from zapwire.api.schemas import SendMessage
 from zapwire.core.codec import outgoing_json
+from zapwire.core.sender import KEY_LONGEST
 
 WAIT = Seconds("wait", "Seconds to wait for `sent` or `failed`, at most 60.")
 IDEMPOTENCY_KEY = Parameter(
-    "Idempotency-Key", "The same key with the same body gives the same message again instead of a second one."
+    "Idempotency-Key",
+    "The same key with the same body gives the same message again instead of a second one.",
+    {"minLength": 1, "maxLength": KEY_LONGEST},
 )
 
 

@@ -7,6 +7,7 @@ import base64
 from aiohttp import web
 
 from zapwire.api.answers import answer
+from zapwire.api.bounds import BOTS_BOUND
 from zapwire.api.inputs import read_body
 from zapwire.api.keys import CORE
 from zapwire.api.schemas import ExportBot, ImportBot
@@ -44,7 +45,9 @@ async def bring(request: web.Request) -> web.Response:
             content = base64.b64decode(body.bundle, validate=True)
         except ValueError:  # binascii.Error is one; what is not ASCII raises a bare one
             raise InvalidInput("must be base64", field="bundle") from None
-        bot = await request.app[CORE].moving.bring(content, body.passphrase, bot=body.id, start=body.start)
+        core = request.app[CORE]
+        with request.app[BOTS_BOUND].one_more(len(core.fleet.all())):
+            bot = await core.moving.bring(content, body.passphrase, bot=body.id, start=body.start)
     made = answer(bot_json(bot), 201)
     made.headers["Location"] = f"/v1/bots/{bot.id}"
     return made

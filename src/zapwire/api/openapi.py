@@ -87,11 +87,13 @@ def _operation(route: Route) -> dict[str, Any]:
 
 def _parameter(parameter: Parameter, place: str) -> dict[str, Any]:
     made = {"name": parameter.name, "in": place, "required": place == "path", "schema": parameter.schema()}
+    made |= parameter.serialization()
     return {**made, "description": parameter.description} if parameter.description else made
 
 
 def _responses(route: Route) -> dict[str, Any]:
     success: dict[str, Any] = {"description": HTTPStatus(route.status).phrase}
+    other = {"101": {"description": "A WebSocket follows"}} if route.access is Access.STREAM else {}
     if route.answer is not None:
         images = {media: {"schema": {"type": "string"}} for media in route.media}
         success["content"] = {**_json(route.answer), **images}
@@ -101,20 +103,29 @@ def _responses(route: Route) -> dict[str, Any]:
     failures = {*route.problems, *_implied(route)}
     content = {problems.CONTENT_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}}
     return {
+        **other,
         str(route.status): success,
         **{str(status): {"description": HTTPStatus(status).phrase, "content": content} for status in sorted(failures)},
     }
 
 
 def _implied(route: Route) -> set[int]:
-    """The problems that follow from what the call takes."""
-    found = set() if route.access is Access.PUBLIC else {401}
+    """The problems that follow from who may call and what the call takes."""
+    found = {
+        400,
+        417,
+        421,
+        422,
+        500,
+    }  # no request, an expectation, a foreign host, a parameter that it has not, our fault
+    if route.access is not Access.PUBLIC:
+        found |= {401, 408, 413, 503}  # whatever it does, a body is read, and the token is looked up in the database
+    if route.method != "GET" or route.access is Access.STREAM:
+        found.add(403)
     if "{" in route.path:
         found.add(404)
     if route.body is not None:
-        found |= {400, 413, 415, 422}
-    if route.query:
-        found.add(422)
+        found.add(415)
     return found
 
 

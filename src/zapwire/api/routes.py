@@ -37,28 +37,30 @@ API: tuple[Route, ...] = (
         "GET", f"{_BOT}/history", bots.history, "See what it was doing, newest first",
         answer=schemas.History, query=(bots.BEFORE, bots.LIMIT),
     ),
-    Route("PATCH", _BOT, bots.update, "Change a bot", body=schemas.UpdateBot, answer=schemas.Bot,
- problems=(429, 501)),
+    Route(
+        "PATCH", _BOT, bots.update, "Change a bot",
+        body=schemas.UpdateBot, answer=schemas.Bot, problems=(409, 429, 501),
+    ),
     Route("DELETE", _BOT, bots.delete, "Delete a bot with its auth state and its messages", 204),
     Route(
         "POST", f"{_BOT}/connect", bots.connect, "Want it connected; starts a pairing when it is not linked", 202,
-        answer=schemas.Bot, problems=(429,),
+        answer=schemas.Bot, problems=(409, 429),
     ),
     Route(
         "POST", f"{_BOT}/disconnect", bots.disconnect, "Want it disconnected; it stays linked", 202, answer=schemas.Bot,
     ),
     Route(
         "POST", f"{_BOT}/restart", bots.restart, "Disconnect and connect again", 202,
-        answer=schemas.Bot, problems=(429,),
+        answer=schemas.Bot, problems=(409, 429),
     ),
     Route("POST", f"{_BOT}/logout", bots.logout, "Unlink it from its account", 202, answer=schemas.Bot),
     Route(
         "POST", f"{_BOT}/export", moving.export, "Get its auth state and settings as one sealed file",
-        body=schemas.ExportBot, text=moving.MEDIA, problems=(409,),
+        body=schemas.ExportBot, text=moving.MEDIA, problems=(409, 429),
     ),
     Route(
         "POST", "/v1/bots/import", moving.bring, "Make a bot of such a file", 201,
-        body=schemas.ImportBot, answer=schemas.Bot, problems=(409, 413),
+        body=schemas.ImportBot, answer=schemas.Bot, problems=(409, 429),
     ),
     Route(
         "GET", f"{_BOT}/qr", pairing.show_qr, "Get the QR code to scan; waits until there is one",
@@ -89,7 +91,7 @@ API: tuple[Route, ...] = (
     ),
     Route(
         "POST", "/v1/webhooks", webhooks.create, "Add a webhook; its secret is shown only now", 201,
-        body=hooks.CreateWebhook, answer=hooks.CreatedWebhook, tag="webhooks",
+        body=hooks.CreateWebhook, answer=hooks.CreatedWebhook, problems=(409,), tag="webhooks",
     ),
     Route("GET", "/v1/webhooks", webhooks.list_all, "List the webhooks", answer=hooks.WebhookList, tag="webhooks"),
     Route("GET", _HOOK, webhooks.get, "See a webhook", answer=hooks.Webhook, tag="webhooks"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -11,6 +12,9 @@ from pydantic import BaseModel
 from zapwire.api.inputs import Parameter, read_all, refuse_unknown
 from zapwire.api.keys import AUTH
 from zapwire.api.problems import Handler, Problem
+
+_OF_BOT = re.compile(r"{bot}$")
+"""The calls about a bot itself; no bot is called `import`, which is a call of its own."""
 
 
 class Access(StrEnum):
@@ -49,10 +53,11 @@ class Route:
 
     def add_to(self, app: web.Application) -> None:
         """Register with the router, behind the checks."""
+        path = _OF_BOT.sub(r"{bot:(?!import$)[^/]+}", self.path)
         if self.method == "GET":
-            app.router.add_get(self.path, self._enter, allow_head=self.access is not Access.STREAM)
+            app.router.add_get(path, self._enter, allow_head=self.access is not Access.STREAM)
         else:
-            app.router.add_route(self.method, self.path, self._enter)
+            app.router.add_route(self.method, path, self._enter)
 
     async def _enter(self, request: web.Request) -> web.StreamResponse:
         in_stream = self.access is Access.STREAM and request.headers.get("Upgrade", "").lower() == "websocket"

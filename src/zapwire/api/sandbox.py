@@ -51,7 +51,7 @@ def _object(text: str) -> dict[str, Any]:
     """A JSON object; an empty one when *text* is something else."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

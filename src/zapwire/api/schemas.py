@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from zapwire.api.shapes import Base64, Digits, MessageText, Name, NewId, NewPassphrase, Phone, ProxyUrl, Recipient
 from zapwire.events import EventType
 from zapwire.model import BotState, MessageState, Origin, UndecryptableReason
 
@@ -31,10 +32,10 @@ Timestamp = str
 class CreateBot(Body):
     """A new bot."""
 
-    id: str | None = Field(None, description="Slug `[a-z0-9][a-z0-9-]{0,62}`; made when absent.")
-    name: str | None = Field(None, description="For people; the id when absent.")
+    id: NewId | None = Field(None, description="Slug `[a-z0-9][a-z0-9-]{0,62}`; made when absent.")
+    name: Name | None = Field(None, description="For people; the id when absent.")
     autostart: bool = Field(True, description="Connect now and after every start of the daemon.")  # noqa: FBT003
-    proxy: str | None = Field(
+    proxy: ProxyUrl | None = Field(
         None, description="`http://` or `socks5://user:password@host:port` that it connects through; null: none."
     )
     proxy_check: bool = Field(True, description="Refuse a proxy that does not lead to WhatsApp now.")  # noqa: FBT003
@@ -43,9 +44,9 @@ class CreateBot(Body):
 class UpdateBot(Body):
     """What to change of a bot; absent fields stay."""
 
-    name: str | None = Field(None, description="For people.")
+    name: Name | None = Field(None, description="For people.")
     autostart: bool | None = Field(None, description="Connect after every start of the daemon.")
-    proxy: str | None = Field(
+    proxy: ProxyUrl | None = Field(
         None,
         description="`http://` or `socks5://user:password@host:port` for a new connection; null: none.",
     )
@@ -123,7 +124,7 @@ class BotList(Answer):
 class ExportBot(Body):
     """What to seal a bot's state with."""
 
-    passphrase: str = Field(description="At least 12 characters; the bundle opens with nothing else.")
+    passphrase: NewPassphrase = Field(description="At least 12 characters; the bundle opens with nothing else.")
     move: bool = Field(
         False,  # noqa: FBT003 - pydantic's way to say the default
         description="Stop the bot and never start it here again. Without it the bundle is a backup: a bot that has "
@@ -134,9 +135,9 @@ class ExportBot(Body):
 class ImportBot(Body):
     """A bundle, made by an export."""
 
-    bundle: str = Field(description="The bundle in base64.")
+    bundle: Base64 = Field(description="The bundle in base64.")
     passphrase: str = Field(description="What it was sealed with.")
-    id: str | None = Field(None, description="Another id than it had.")
+    id: NewId | None = Field(None, description="Another id than it had.")
     start: bool = Field(True, description="Connect it at once.")  # noqa: FBT003 - as above
 
 
@@ -152,7 +153,7 @@ class Qr(Answer):
 class PairByCode(Body):
     """The phone to link."""
 
-    phone: str = Field(description="Its number with country code, like +4915123456789.")
+    phone: Phone = Field(description="Its number with country code, like +4915123456789.")
 
 
 class PairingCode(Answer):
@@ -165,9 +166,9 @@ class PairingCode(Answer):
 class SendMessage(Body):
     """A message to send."""
 
-    to: str = Field(description="`+E.164`, digits with country code, or a JID.")
-    type: str = Field("text", description="Only `text` so far.")
-    text: str = Field(description="1 to 65536 characters.")
+    to: Recipient = Field(description="`+E.164`, digits with country code, or a JID.")
+    type: Literal["text"] = Field("text", description="Only `text` so far.")
+    text: MessageText = Field(description="1 to 65536 characters.")
 
 
 class Party(Answer):
@@ -280,7 +281,9 @@ class Scan(Body):
     """Let a virtual phone scan the bot's present QR code."""
 
     bot: str
-    phone: str | None = Field(None, description="Digits of the virtual phone; each bot has one of its own when absent.")
+    phone: Digits | None = Field(
+        None, description="Digits of the virtual phone; each bot has one of its own when absent."
+    )
 
 
 class Scanned(Answer):

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from zapwire.api import routes
 from zapwire.api.auth import Auth
+from zapwire.api.bounds import BOTS_BOUND, WEBHOOKS_BOUND, Bound
 from zapwire.api.endings import ENDINGS, Endings
 from zapwire.api.keys import AUTH, CORE, ROUTES, SANDBOX, SETTINGS, WARNINGS
 from zapwire.api.moving import IMPORTS, imports
@@ -43,6 +44,8 @@ def make_app(
     app[STREAMS] = Streams(settings.max_streams)
     app[ENDINGS] = Endings(core.tokens)
     app[IMPORTS] = imports()
+    app[BOTS_BOUND] = Bound("max_bots", settings.max_bots)
+    app[WEBHOOKS_BOUND] = Bound("max_webhooks", settings.max_webhooks)
     phones = routes.SANDBOX if sandbox is not None and sandbox.has_phones else ()
     app[ROUTES] = (*routes.API, *phones, *routes.PAGES)
     for route in app[ROUTES]:

@@ -7,41 +7,59 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, Field
 
 from zapwire.api.schemas import Answer, Body, Event, Timestamp
+from zapwire.api.shapes import (
+    BotIds,
+    ClientErrorAttempts,
+    Concurrency,
+    Description,
+    EventPatterns,
+    Headers,
+    Position,
+    Recipient,
+    Secret,
+    Timeout,
+    WebhookUrl,
+)
+from zapwire.core.endpoints import GRACE_MOST
 from zapwire.store.deliveries import DeliveryState
 
 
 class CreateWebhook(Body):
     """An endpoint that shall get events."""
 
-    url: str = Field(description="http or https address that takes POST requests.")
-    description: str = Field("", description="For people; at most 500 characters.")
-    events: list[str] = Field(["*"], description="Event types, families like `message.*`; `*` stands for all.")
-    bots: list[str] | None = Field(None, description="Only events of these bots; all when absent.")
-    headers: dict[str, str] = Field({}, description="Request headers of its own, for example Authorization.")
-    concurrency: int = Field(16, description="Deliveries at the same time, each of another chat; 1 to 64.")
+    url: WebhookUrl = Field(description="http or https address that takes POST requests.")
+    description: Description = Field("", description="For people; at most 500 characters.")
+    events: EventPatterns = Field(
+        ["*"],
+        description="Event types, families like `message.*`; `*` stands for all but secrets: `bot.qr` comes only "
+        "where it is named.",
+    )
+    bots: BotIds | None = Field(None, description="Only events of these bots; all when absent.")
+    headers: Headers = Field({}, description="Request headers of its own, for example Authorization.")
+    concurrency: Concurrency = Field(16, description="Deliveries at the same time, each of another chat; 1 to 64.")
     ed25519: bool = Field(False, description="Sign with ed25519 (`v1a`) besides HMAC-SHA256 (`v1`).")  # noqa: FBT003
     reply: bool = Field(False, description="An answer to `message.received` may carry a message to send.")  # noqa: FBT003
-    timeout: float = Field(15, description="Seconds in which a delivery has to be answered; 1 to 60.")
-    client_error_attempts: int = Field(
+    timeout: Timeout = Field(15, description="Seconds in which a delivery has to be answered; 1 to 60.")
+    client_error_attempts: ClientErrorAttempts = Field(
         3, description="Attempts at an event that it answers with 4xx while it takes others; 2 to 10."
     )
     enabled: bool = Field(True, description="false: nothing is delivered until it is enabled.")  # noqa: FBT003
-    secret: str | None = Field(None, description="`whsec_` and 24 to 64 bytes in base64; made when absent.")
+    secret: Secret | None = Field(None, description="`whsec_` and 24 to 64 bytes in base64; made when absent.")
 
 
 class UpdateWebhook(Body):
     """What to change of an endpoint; absent fields stay."""
 
-    url: str | None = None
-    description: str | None = None
-    events: list[str] | None = None
-    bots: list[str] | None = Field(None, description="null stands for all bots.")
-    headers: dict[str, str] | None = Field(None, description="All of them: those that are not named go.")
-    concurrency: int | None = None
+    url: WebhookUrl | None = None
+    description: Description | None = None
+    events: EventPatterns | None = None
+    bots: BotIds | None = Field(None, description="null stands for all bots.")
+    headers: Headers | None = Field(None, description="All of them: those that are not named go.")
+    concurrency: Concurrency | None = None
     ed25519: bool | None = Field(None, description="true makes a key; false drops it.")
     reply: bool | None = None
-    timeout: float | None = None
-    client_error_attempts: int | None = None
+    timeout: Timeout | None = None
+    client_error_attempts: ClientErrorAttempts | None = None
     enabled: bool | None = Field(None, description="true also forgets since when it fails.")
 
 
@@ -86,8 +104,10 @@ class WebhookList(Answer):
 class RotateSecret(Body):
     """How to replace the secret."""
 
-    grace: float = Field(86_400, description="Seconds in which the old secret signs too; at most 604800 (7 days).")
-    secret: str | None = Field(None, description="`whsec_` and 24 to 64 bytes in base64; made when absent.")
+    grace: float = Field(
+        86_400, ge=0, le=GRACE_MOST, description="Seconds in which the old secret signs too; at most 604800 (7 days)."
+    )
+    secret: Secret | None = Field(None, description="`whsec_` and 24 to 64 bytes in base64; made when absent.")
 
 
 class WebhookTest(Answer):
@@ -152,9 +172,9 @@ class Replay(Body):
     event: str | None = Field(None, description="The id of one event; alone.")
     from_: AwareDatetime | None = Field(None, alias="from", description="Events from then on, ISO 8601 with zone.")
     to: AwareDatetime | None = Field(None, description="Events before then.")
-    chat: str | None = Field(None, description="Events of this chat: a phone number or a JID.")
+    chat: Recipient | None = Field(None, description="Events of this chat: a phone number or a JID.")
     dead: Literal[True] | None = Field(None, description="Only what was given up.")
-    after: int | None = Field(None, description="`next_after` of the answer before.")
+    after: Position | None = Field(None, description="`next_after` of the answer before.")
 
 
 class Replayed(Answer):

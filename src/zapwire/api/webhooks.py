@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
 
 from zapwire.api.answers import answer, nothing
+from zapwire.api.bounds import WEBHOOKS_BOUND
 from zapwire.api.inputs import read_body
 from zapwire.api.keys import CORE
 from zapwire.api.webhook_schemas import CreateWebhook, RotateSecret, UpdateWebhook
 from zapwire.core.codec import endpoint_json
+from zapwire.errors import InvalidInput
 
 
 async def create(request: web.Request) -> web.Response:
     """`POST /v1/webhooks`."""
     body = await read_body(request, CreateWebhook)
-    endpoint, secret = await request.app[CORE].endpoints.create(**dict(body))
+    endpoints = request.app[CORE].endpoints
+    _refuse_unknown(request, body.bots)
+    with request.app[WEBHOOKS_BOUND].one_more(len(await endpoints.list())):
+        endpoint, secret = await endpoints.create(**dict(body))
     made = answer({**endpoint_json(endpoint), "secret": secret}, 201)
     made.headers["Location"] = f"/v1/webhooks/{endpoint.id}"
     return made
@@ -35,9 +41,12 @@ async def get(request: web.Request) -> web.Response:
 async def update(request: web.Request) -> web.Response:
     """`PATCH /v1/webhooks/{webhook}`."""
     body = await read_body(request, UpdateWebhook)
+    endpoints, webhook = request.app[CORE].endpoints, request.match_info["webhook"]
+    if body.bots is not None:
+        _refuse_unknown(request, body.bots, (await endpoints.get(webhook)).bots)
     # only what the body names: null means "all bots" there, not "leave"
     changes: dict[str, Any] = {name: getattr(body, name) for name in body.model_fields_set}
-    return answer(endpoint_json(await request.app[CORE].endpoints.update(request.match_info["webhook"], **changes)))
+    return answer(endpoint_json(await endpoints.update(webhook, **changes)))
 
 
 async def pause(request: web.Request) -> web.Response:
@@ -63,3 +72,14 @@ async def delete(request: web.Request) -> web.Response:
     """`DELETE /v1/webhooks/{webhook}`."""
     await request.app[CORE].endpoints.delete(request.match_info["webhook"])
     return nothing()
+
+
+def _refuse_unknown(request: web.Request, bots: Sequence[str] | None, before: Sequence[str] | None = None) -> None:
+    """Raise `InvalidInput` when one of *bots* is none of ours, as a typing mistake would be.
+
+    Those that the webhook had *before* may stay: they may have been deleted since, and may come back.
+    """
+    fleet = request.app[CORE].fleet
+    unknown = [bot for bot in bots or () if not fleet.has(bot) and bot not in (before or ())]
+    if unknown:
+        raise InvalidInput(f"there is no bot {', '.join(unknown[:10])}", field="bots")

@@ -50,11 +50,16 @@ def host(text: str) -> str:
 
 def events(patterns: Sequence[str]) -> tuple[str, ...]:
     """Types, families, `*`."""
-    known = {kind.value for kind in EventType if kind is not EventType.WEBHOOK_TEST}
-    allowed = {"*", *known, *(kind.split(".")[0] + ".*" for kind in known)}
+    allowed = known_patterns()
     if not patterns or isinstance(patterns, str) or any(pattern not in allowed for pattern in patterns):
         raise InvalidInput(f"a list of some of {', '.join(sorted(allowed))}", field="events")
     return tuple(dict.fromkeys(patterns))
+
+
+def known_patterns() -> set[str]:
+    """All that may be subscribed to."""
+    known = {kind.value for kind in EventType if kind is not EventType.WEBHOOK_TEST}
+    return {"*", *known, *(kind.split(".")[0] + ".*" for kind in known)}
 
 
 def bots(ids: Sequence[str] | None) -> tuple[str, ...] | None:

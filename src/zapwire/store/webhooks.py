@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from zapwire.events import SECRET
 from zapwire.store import journal, times
 from zapwire.store.db import Transaction
 from zapwire.store.values import Connection, Values
@@ -26,7 +27,7 @@ class Endpoint:
     id: str
     url: str = field(repr=False)
     events: tuple[str, ...]
-    """Types, `*`, or a family like `message.*`."""
+    """Types, `*`, or a family like `message.*`; secret ones only by their type."""
     bots: tuple[str, ...] | None
     """None: all. What is of no bot is for everybody."""
     enabled: bool
@@ -65,7 +66,9 @@ class Endpoint:
         """Are events of type *kind* about *bot* (empty: about none) for this endpoint?"""
         if self.bots is not None and bot and bot not in self.bots:
             return False
-        return any(pattern in {"*", kind, f"{kind.split('.', maxsplit=1)[0]}.*"} for pattern in self.events)
+        if kind in self.events:
+            return True
+        return kind not in SECRET and any(one in {"*", f"{kind.split('.', maxsplit=1)[0]}.*"} for one in self.events)
 
 
 @dataclass(frozen=True, slots=True)
