@@ -7,13 +7,16 @@ import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from tests.harness.any_protobuf import a_field
 from tests.harness.stranger import Bytes, Stranger, sandbox_here
 from tests.transport.driven import Bot, Driven
+from tests.transport.test_any_message import SILENT, hides_protocol
 from zapwire.sandbox.node import Jid, Node
 from zapwire.transport.whatsapp_web.protos import e2e
 
@@ -178,3 +181,38 @@ async def test_a_logout_that_only_a_line_claims_destroys_nothing(scene: Scene):
     assert end.kind == "LogoutClaimed"
     await scene.bot("start")
     assert (await scene.bot.events.get())["event"] == "Connected"
+
+
+async def test_a_receipt_that_the_engine_cannot_tell_ends_a_connection_once_and_receipts_the_second_time(scene: Scene):
+    anna, bot = scene.anna, scene.bot
+    for _ in range(2):
+        await anna.post(tag="receipt", type="view")
+        assert (await bot.ending()).kind == "Interrupted"
+        await bot("start")
+        await bot.until("Connected")
+    assert (await bot.until("Troubled"))["condition"] == "receipts"
+    await anna.post(tag="receipt", type="view")
+    sent = await bot("send", to=f"{ANNA}@s.whatsapp.net", text="is anybody there?")
+    assert sent["whatsapp_id"]
+    await anna.say("yes")
+    assert (await scene.next())["content"] == {"text": "yes"}
+
+
+async def test_any_field_with_any_bytes_is_told_and_the_bot_goes_on(scene: Scene):
+    """Each kind of content twice, with whatever a generator makes of it (the same in each run)."""
+    anna, random = scene.anna, Random(11)
+    posted: dict[str, tuple[str, bytes]] = {}
+    for of in (*e2e.Message.DESCRIPTOR.fields, *e2e.Message.DESCRIPTOR.fields):
+        plain = a_field(of, random)
+        posted[await anna.post(anna.sealed(plain))] = (of.name, plain)
+    await anna.say("that was all")
+    told: set[str] = set()
+    without_id = 0
+    while (one := await scene.next()).get("content") != {"text": "that was all"}:
+        assert one["reason"] == "unreadable" if one["id"] is None else one["id"] in posted
+        without_id += one["id"] is None
+        told.add(one["id"])
+    silent = {number for number, (name, plain) in posted.items() if name in SILENT or hides_protocol(plain)}
+    missing = [posted[number][0] for number in posted.keys() - told - silent]
+    assert len(missing) <= without_id, missing
+    assert without_id < len(posted) / 4, "most can be read"
