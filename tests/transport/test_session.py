@@ -1,63 +1,138 @@
-"""The end of a session, at the seam to the library: what the engine has taken is taken in before the client goes."""
+"""A session at the seam to the library: what the engine has taken is taken in, and what it only logs is told."""
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import SimpleNamespace
+from typing import Any, Self
 
-import pytest
-
-from zapwire.transport.whatsapp_web import codes
+from tests.transport.test_messages import OWN, undecryptable
+from zapwire.tasks import spawn
+from zapwire.transport.base import Withheld
+from zapwire.transport.whatsapp_web import codes, messages
+from zapwire.transport.whatsapp_web.engine import Engine
+from zapwire.transport.whatsapp_web.log_lines import LogLine
+from zapwire.transport.whatsapp_web.pump_ends import PumpEnded
 from zapwire.transport.whatsapp_web.session import DRAIN_QUIET, Session
 
 
-class Library:
-    """Tells one more message, a moment after the disconnect: it was on its way out of the engine."""
+class ScriptedLibrary:
+    """A client that runs until it is stopped, or until its pump ends."""
+
+    table = None
 
     def __init__(self) -> None:
         self.calls: list[str] = []
-        self.session: Session | None = None
+        self.over = threading.Event()
+        self.said = ""
+        self.at_the_disconnect: bytes | None = None
+        """A message that is on its way out of the engine at the disconnect, and told a moment later."""
+        self._callbacks: Any = None
+
+    def start(self, *arguments: Any, proxy: str | None = None) -> str:
+        self._callbacks = arguments[-1]
+        self.tell(codes.DEVICE, b"")
+        self.over.wait()
+        return self.said
+
+    def tell(self, code: int, data: bytes) -> None:
+        buffer = ctypes.create_string_buffer(data, max(1, len(data)))
+        self._callbacks[2](None, ctypes.addressof(buffer), len(data), code)
+
+    def started(self, _bot: bytes) -> None:
+        pass
 
     def disconnect(self, _bot: bytes) -> None:
         self.calls.append("disconnect")
-        threading.Timer(DRAIN_QUIET / 2, self._tell).start()
+        if self.at_the_disconnect is not None:
+            told, self.at_the_disconnect = self.at_the_disconnect, None
 
-    def _tell(self) -> None:
-        assert self.session is not None
-        self.calls.append("told")
-        self.session.on_event(codes.MESSAGE, b"the last one")
+            def late() -> None:
+                self.calls.append("told")
+                self.tell(codes.MESSAGE, told)
+
+            threading.Timer(DRAIN_QUIET / 2, late).start()
 
     def stop(self, _bot: bytes) -> None:
         self.calls.append("stop")
+        self.over.set()
 
 
-class Gate:
-    @contextmanager
-    def call(self) -> Iterator[None]:
-        yield
+class Running:
+    """A started session, and what comes out of it."""
 
-    def stop(self, function: Callable[[], None]) -> None:
-        function()
+    def __init__(self, library: ScriptedLibrary) -> None:
+        self.engine = Engine(library)  # type: ignore[arg-type]
+        self.session = Session(self.engine, "shop", "dsn")
+        self.taken: list[tuple[int, bytes]] = []
 
+    async def __aenter__(self) -> Self:
+        self._taking = spawn(self._take(), "taking")
+        await self.session.start()
+        return self
 
-async def test_a_message_on_its_way_at_the_disconnect_of_a_silent_bot_is_taken_in(monkeypatch: pytest.MonkeyPatch):
-    library = Library()
-    engine = SimpleNamespace(library=library, gate=Gate(), callbacks=lambda _: SimpleNamespace(listener=None))
-    session = library.session = Session(engine, "shop", "dsn")
-    monkeypatch.setattr(session.incoming, "_last_put", session.incoming._last_put - 60)  # silent for a minute
-    session._settled.set()
-    taken: list[bytes] = []
+    async def __aexit__(self, *_: object) -> None:
+        await self.session.stop()
+        self._taking.cancel()
+        self.engine.close()
 
-    async def take() -> None:
+    async def _take(self) -> None:
         while True:
-            taken.append((await session.incoming.get())[1])
-            session.incoming.done()
+            code, data, _ = await self.session.incoming.get()
+            self.taken.append((code, data))
+            self.session.incoming.done()
 
-    taking = asyncio.create_task(take())
-    await asyncio.to_thread(session._take_down)
-    taking.cancel()
+
+async def test_a_message_on_its_way_at_the_disconnect_of_a_silent_bot_is_taken_in():
+    library = ScriptedLibrary()
+    async with Running(library) as running:
+        await asyncio.sleep(2 * DRAIN_QUIET)  # so long silent that silence could be mistaken for the end
+        library.at_the_disconnect = b"the last one"
     assert library.calls == ["disconnect", "told", "stop"]
-    assert taken == [b"the last one"]
+    assert running.taken == [(codes.MESSAGE, b"the last one")]
+
+
+async def test_a_client_without_its_pump_is_disconnected_before_anybody_else_hears_of_it():
+    library = ScriptedLibrary()
+    async with Running(library) as running:
+        library.said = "proto: required field neonize.Receipt.Type not set"
+        library.over.set()
+        error = await running.session.failed
+        assert library.calls == ["disconnect"]
+        assert isinstance(error, PumpEnded)
+        assert error.said == library.said
+    assert library.calls == ["disconnect", "disconnect", "stop"]
+
+
+async def test_the_kind_of_what_is_unavailable_comes_from_the_log_and_what_is_lost_too():
+    library = ScriptedLibrary()
+    async with Running(library) as running:
+        for text in (
+            'Unavailable message ABC from 222:3@lid (type: "view_once")',
+            'Unavailable message another from 222:3@lid (type: "")',
+            "Error unmarshaling decrypted message from 222:3@lid in 123@g.us: proto: cannot parse invalid wire-format",
+            "Unhandled encrypted message (type x) from 9@lid) from 222:3@lid",
+        ):
+            running.session.on_log(LogLine("Client", "WARN", text))
+        library.tell(codes.UNDECRYPTABLE, undecryptable(IsUnavailable=True))
+        library.tell(codes.UNDECRYPTABLE, undecryptable(IsUnavailable=True))
+    told = [messages.read_event(code, data, OWN) for code, data in running.taken]
+    found = [one.message for one in told if isinstance(one, Withheld)]
+    assert [(one.reason.value, one.kind, one.id) for one in found] == [
+        ("unreadable", None, None),
+        ("unreadable", None, None),
+        ("unavailable", "view_once", "ABC"),
+        ("unavailable", None, "ABC"),
+    ]
+    assert [one.chat.jid for one in found if one.chat] == ["123@g.us", "222@lid", "222@lid", "222@lid"]
+
+
+async def test_lines_that_never_get_their_event_are_forgotten():
+    async with Running(ScriptedLibrary()) as running:
+        for number in range(1000):
+            line = f'Unavailable message {number} from 222@lid (type: "view_once")'
+            running.session.on_log(LogLine("Client", "WARN", line))
+        running.session.on_event(codes.UNDECRYPTABLE, undecryptable(IsUnavailable=True))
+    [(code, data)] = running.taken
+    assert messages.read_event(code, data, OWN).message.kind is None
