@@ -27,6 +27,8 @@ class Condition(StrEnum):
     """Something else failed that may pass."""
     STORE = "store"
     """A database of the bot cannot be used for the moment: full disk, no descriptors left, read-only."""
+    RECEIPTS = "receipts"
+    """It is connected, and takes no receipts for a while, as somebody sends some that end the connection."""
     INTERNAL = "internal"
     """A fault of ours; the log says more."""
     BANNED = "banned"
@@ -142,6 +144,12 @@ class NotConnected(TransportError):
     """Nothing was sent because there is no connection."""
 
     code = "not-connected"
+
+
+class Interrupted(TransportError):
+    """The connection has to be made anew, through no fault of the network, the account or the server: at once, and
+    without counting as a failure.
+    """
 
 
 class Restricted(TransportError):

@@ -13,7 +13,7 @@ import pytest
 from tests.core.scripted import PHONE, QUICK, Failing, World, eventually, text, world
 from zapwire.core.connection import Connection
 from zapwire.core.supervisor import Supervisor
-from zapwire.errors import LoggedOut, StoreError, TooMany, TransportError
+from zapwire.errors import Interrupted, LoggedOut, StoreError, TooMany, TransportError
 from zapwire.model import BotState, MessageState, Outgoing, Sent
 from zapwire.transport.base import Disconnected, Emit
 
@@ -179,3 +179,14 @@ async def test_a_mistake_of_ours_costs_one_bot_a_new_beginning_and_no_other_anyt
         assert caplog.text.count("it begins anew") == 2
         assert at.transports["second"].runs == 1
         await at.core.fleet.delete("first")
+
+
+async def test_a_connection_that_a_stranger_ends_is_made_anew_at_once_and_is_no_failure(tmp_path: Path):
+    limits = replace(QUICK, backoff_first=3600, backoff_most=3600)
+    async with world(tmp_path / "db", linked=True, limits=limits) as at:
+        await connected(at)
+        transport = at.transports["bot"]
+        for runs in range(2, 12):
+            await transport.script.put(Interrupted("somebody sent a receipt that the engine cannot tell"))
+            await eventually(lambda runs=runs: transport.runs == runs)
+        await at.until("bot", BotState.CONNECTED)

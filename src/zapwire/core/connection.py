@@ -20,7 +20,7 @@ from zapwire.core.liveness import Liveness
 from zapwire.core.means import Means
 from zapwire.core.standing import Also, Change, Standing, same
 from zapwire.core.statuses import Status
-from zapwire.errors import Blocked, Condition, LoggedOut, NeedsPerson, StoreError, TransportError
+from zapwire.errors import Blocked, Condition, Interrupted, LoggedOut, NeedsPerson, StoreError, TransportError
 from zapwire.events import EventType
 from zapwire.model import BotState, QrCode
 from zapwire.store import journal, times
@@ -151,11 +151,13 @@ class Connection:
 
     async def _pause(self, error: TransportError) -> None:
         """Between two attempts: for as long as the backoff says, or until another bot has found WhatsApp again."""
-        self._failures = 1 if self._was_good() else self._failures + 1
+        interrupted = isinstance(error, Interrupted)  # no failure
+        if not interrupted:
+            self._failures = 1 if self._was_good() else self._failures + 1
         limits, chance = self._means.limits, self._means.chance
         elsewhere = self._means.breaker.failed(self._standing.bot, error, self._standing.row.proxy)
         at_once = error.condition is Condition.SILENT and self._silent == 1 and self._online_at is not None
-        delay = 0.0 if at_once else statuses.backoff(self._failures, limits, chance)
+        delay = 0.0 if at_once or interrupted else statuses.backoff(self._failures, limits, chance)
         status = statuses.retrying(error, delay)
         if elsewhere is not None:
             delay = limits.backoff_most * chance.uniform(1, 1 + limits.jitter)

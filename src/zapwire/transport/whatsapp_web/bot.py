@@ -13,6 +13,7 @@ from zapwire.errors import (
     Blocked,
     Condition,
     Conflict,
+    Interrupted,
     LoggedOut,
     NotConnected,
     NotSupported,
@@ -38,6 +39,7 @@ from zapwire.transport.whatsapp_web.messages import jid_bytes, read_event
 from zapwire.transport.whatsapp_web.names import Names
 from zapwire.transport.whatsapp_web.pairing import Pairing
 from zapwire.transport.whatsapp_web.protos import e2e, neonize
+from zapwire.transport.whatsapp_web.pump_ends import NO_RECEIPTS, PumpEnded, PumpEnds
 from zapwire.transport.whatsapp_web.send_errors import from_send_error
 from zapwire.transport.whatsapp_web.session import Session
 from zapwire.transport.whatsapp_web.shared import Shared
@@ -70,6 +72,7 @@ class WhatsAppWebBot:
         self._bot = bot
         self._file = shared.file(bot)
         self._last_words = LastWords(self._file.path.parent, bot)
+        self._pump_ends = PumpEnds(bot)
         self.proxy: Proxy | None = None
         """See `UsesProxy.proxy`."""
         self._way = shared.way
@@ -107,6 +110,8 @@ class WhatsAppWebBot:
                 await self._connect(emit, proxy)
             except LogoutClaimed as claim:
                 raise await self._verdict(claim) from None
+            except PumpEnded as ended:
+                raise self._pump_ends.judge(ended) from None
         finally:
             self._running = False
 
@@ -217,7 +222,13 @@ class WhatsAppWebBot:
         warn_if_few_are_left()
         url, spool = None if proxy is None else proxy.url, self._shared.spool(self._bot)
         session = Session(
-            self._shared.engine, self._bot, self._file.dsn, spool=spool, proxy=url, last_words=self._last_words
+            self._shared.engine,
+            self._bot,
+            self._file.dsn,
+            spool=spool,
+            proxy=url,
+            last_words=self._last_words,
+            subscribed=self._pump_ends.subscribed,
         )
         self._file.opened_by_engine(session.fail)
         self._shared.sessions[self._bot] = session
@@ -286,6 +297,8 @@ class WhatsAppWebBot:
         session.logged_in = True
         self._online = True
         await taking.tell(Connected(self._identity))
+        if not session.takes_receipts:
+            await taking.tell(NO_RECEIPTS)
 
     async def _watch(self, session: Session, taking: Taking) -> None:
         """Notice what the engine tells late or never (docs/engine.md: E9, E13, E18). Raises `TransportError`."""
@@ -305,6 +318,8 @@ class WhatsAppWebBot:
                 if session.logged_in and session.problem is not None:
                     await taking.tell(Disconnected(session.problem.detail, session.problem.condition))
                 continue
+            if not session.takes_receipts and self._pump_ends.takes_receipts:
+                raise Interrupted("receipts are taken again")
             await self._probe_if_suspicious(session)
             if session.sending_for > SEND_HANGS:
                 raise TransportError(

@@ -28,3 +28,5 @@ KEPT: Final = frozenset((MESSAGE, RECEIPT, UNDECRYPTABLE))
 """Events that WhatsApp tells once."""
 
 SUBSCRIBED: Final = bytes((CONNECTED, KEEPALIVE_TIMEOUT, DISCONNECTED, MESSAGE, RECEIPT, UNDECRYPTABLE, *ENDS))
+WITHOUT_RECEIPTS: Final = bytes(code for code in SUBSCRIBED if code != RECEIPT)
+"""For a bot whom somebody sends receipts that end the pump (`pump_ends`)."""

@@ -22,6 +22,7 @@ from zapwire.transport.whatsapp_web.last_words import LastWords
 from zapwire.transport.whatsapp_web.library import Library
 from zapwire.transport.whatsapp_web.log_lines import LogLine
 from zapwire.transport.whatsapp_web.messages import id_of, read_identity, unreadable_event, with_kind
+from zapwire.transport.whatsapp_web.pump_ends import PumpEnded
 from zapwire.transport.whatsapp_web.spool import Spool
 from zapwire.transport.whatsapp_web.threads import in_thread, tell_loop
 
@@ -56,8 +57,10 @@ class Session:
         spool: Spool | None = None,
         proxy: str | None = None,
         last_words: LastWords | None = None,
+        subscribed: bytes = codes.SUBSCRIBED,
     ) -> None:
         self._last_words = last_words
+        self._subscribed = subscribed
         self._engine = engine
         self._bot = bot.encode()
         self._dsn = dsn.encode()
@@ -145,6 +148,11 @@ class Session:
         return function(self._bot, *arguments)
 
     @property
+    def takes_receipts(self) -> bool:
+        """Does the engine tell receipts?"""
+        return codes.RECEIPT in self._subscribed
+
+    @property
     def library(self) -> Library:
         """The engine's calls, for `call`."""
         return self._engine.library
@@ -184,14 +192,21 @@ class Session:
             self._settled.set()
             return
         start, functions = self._engine.library.start, self._callbacks.functions
-        error = start(self._dsn, self._bot, codes.SUBSCRIBED, b"", functions, proxy=self._proxy)
+        error = start(self._dsn, self._bot, self._subscribed, b"", functions, proxy=self._proxy)
         self._engine.gate.end(self._change)
         started = self._settled.is_set()
         self._settled.set()
         if started:
-            self.fail(TransportError(f"the engine stopped telling events ({error or 'without a reason'})"))
+            self._disconnect_at_once()
+            self.fail(PumpEnded(error))
         else:
             self.fail(from_start_error(error))
+
+    def _disconnect_at_once(self) -> None:
+        """Keep the client from taking more, as nobody would hear of it: it goes on without its pump."""
+        if not self._stopping:
+            with self._engine.gate.call():
+                self._engine.library.disconnect(self._bot)
 
     def on_event(self, code: int, data: bytes) -> None:
         """Take an event; the first one says that the client runs."""
