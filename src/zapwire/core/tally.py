@@ -18,6 +18,7 @@ from typing import Any, Final, Self
 from zapwire.core.live import Follower, Live
 from zapwire.errors import StoreError
 from zapwire.events import Event, EventType
+from zapwire.log_limit import LogLimit
 from zapwire.measures import Rate, Timing
 from zapwire.model import BotState, MessageState
 from zapwire.tasks import spawn, supervise
@@ -88,6 +89,7 @@ class Tally:
         """From the submission of a message to WhatsApp's answer."""
         self.pairings = Pairings()
         self._seen: dict[str, _Seen] = {}
+        self._log = LogLimit(log)
 
     async def __aenter__(self) -> Self:
         events = self._live.follower()
@@ -144,8 +146,10 @@ class Tally:
     def _take(self, event: Event) -> None:
         try:
             self.take(event)
-        except Exception:
-            log.exception("event %d (%s) cannot be counted", event.seq, event.type)
+        except Exception:  # noqa: BLE001 - it is logged, with its traceback
+            self._log.log(
+                logging.ERROR, event.type, "event %d (%s) cannot be counted", event.seq, event.type, exc_info=True
+            )
 
     def _of(self, bot: str) -> Messages:
         found = self.bots.get(bot)
