@@ -167,8 +167,8 @@ async def _say_first_token(tokens: Tokens, settings: Settings, say: Say, url: st
 
 def _token_command(settings: Settings) -> str:
     """What a person types on this machine to get a token for this very daemon."""
-    is_module = Path(sys.argv[0]).name == "__main__.py"
-    program = [sys.executable, "-m", "zapwire"] if is_module else [sys.argv[0]]
+    script = Path(sys.argv[0]).absolute()
+    program = [sys.executable, "-m", "zapwire"] if script.name == "__main__.py" else [str(script)]
     database = ["--database", str(settings.database.resolve())] if settings.database else []
     place = ["--sessions-dir", str(settings.sessions_dir.resolve()), *database]
     return shlex.join([*program, "token", "create", *place, "NAME"])

@@ -170,6 +170,19 @@ async def test_the_command_that_the_log_names_makes_a_token_for_this_daemon(tmp_
     assert "NAME" in (await run(tmp_path, "token", "list", "--sessions-dir", "a folder"))[1]
 
 
+async def test_a_script_is_named_so_that_it_is_found_from_anywhere(tmp_path: Path) -> None:
+    script = tmp_path / "zapwire"
+    script.write_text("from zapwire.cli import main\nmain()\n")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "zapwire", "serve", cwd=tmp_path, stdout=-1, stderr=-1,
+        env={**os.environ, "ZAPWIRE_LISTEN": "127.0.0.1:0", "XDG_CONFIG_HOME": str(tmp_path)},
+    )  # fmt: skip
+    daemon = Running(process)
+    await daemon.line("zapwire listening on")
+    _, log = await daemon.end()
+    assert f"new_token={script} token create --sessions-dir {tmp_path / 'sessions'} NAME" in log
+
+
 async def test_doctor_finds_no_fault_in_a_sandboxs_folder(tmp_path: Path) -> None:
     async with zapwire(tmp_path, "serve", "--sandbox") as daemon:
         await daemon.line("open the page")
