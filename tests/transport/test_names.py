@@ -54,6 +54,21 @@ async def test_missing_names_come_from_the_store_and_are_asked_for_once():
     assert session.asked == 2
 
 
+async def test_whom_a_message_names_is_known_too_and_a_thousand_strangers_are_not_asked_for():
+    known = {"jid": "222@lid", "phone": None, "lid": "222@lid"}
+    strangers = [{"jid": f"{n}@lid", "phone": None, "lid": f"{n}@lid"} for n in range(1000, 2000)]
+    content = {"text": "hi", "quoted": {"message_id": "Q", "sender": dict(known), "text": None}}
+    session = Session()
+    message = replace(MESSAGE, content={**content, "mentions": [dict(known), *strangers]})
+    found = await Names(session, Store()).complete(message)
+    assert found.content["quoted"]["sender"]["phone"] == "+4915510000002"
+    assert found.content["mentions"][0]["phone"] == "+4915510000002"
+    assert len(found.content["mentions"]) == 1001
+    assert session.asked < 12
+    nobody = replace(MESSAGE, content={"quoted": {"message_id": "Q", "sender": None, "text": None}})
+    assert (await Names(session, Store()).complete(nobody)).content == nobody.content
+
+
 async def test_unknown_names_and_groups_stay_as_they_are():
     message = replace(MESSAGE, chat=Party("1@g.us"), sender=Party("9@lid", None, "9@lid"))
     names = Names(Session(), Store())

@@ -8,7 +8,6 @@ are bounded, and what `read_content` returns is always JSON.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any, Final, TypeAlias
 
 from google.protobuf.unknown_fields import UnknownFieldSet
@@ -104,14 +103,19 @@ def _context(context: Any, own: Identity) -> dict[str, Any]:
         sender = text_of(context.participant)
         found["quoted"] = {
             "message_id": context.stanzaID,
-            "sender": asdict(party_of(sender, own)) if sender else None,
+            "sender": _person(sender, own) if sender else None,
             "text": _text_in_short(context.quotedMessage) if context.HasField("quotedMessage") else None,
         }
     if context.mentionedJID:
-        found["mentions"] = [asdict(party_of(text_of(jid), own)) for jid in context.mentionedJID[:MOST]]
+        found["mentions"] = [_person(text_of(jid), own) for jid in context.mentionedJID[:MOST]]
     if context.isForwarded:
         found["forwarded"] = True
     return found
+
+
+def _person(address: str, own: Identity) -> dict[str, Any]:
+    found = party_of(address, own)
+    return {"jid": found.jid, "phone": found.phone, "lid": found.lid}
 
 
 def _text_in_short(quoted: Any) -> str | None:

@@ -9,7 +9,6 @@ cannot be parsed becomes an `Undecryptable`.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -67,20 +66,12 @@ def read_event(code: int, data: bytes, own: Identity) -> Stored | None:
     return Withheld(message) if message is not None else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Head:
-    """What a message tells beside its content."""
-
-    id: MessageId
-    chat: Party
-    sender: Party
-    from_me: bool
-    timestamp: datetime
-    push_name: str | None
-    origin: Origin
+_HEAD: Final = ("id", "chat", "sender", "from_me", "timestamp", "push_name", "origin")
+"""What a message tells beside its content: fields of `Message` and of `Undecryptable`."""
 
 
 def _head(info: Any, own: Identity) -> dict[str, Any]:
+    """The fields `_HEAD` of a `Neonize.MessageInfo`."""
     source = info.MessageSource
     sender = party(source.Sender, source.SenderAlt)
     if source.IsFromMe:
@@ -95,16 +86,15 @@ def _head(info: Any, own: Identity) -> dict[str, Any]:
         origin = Origin.STATUS
     elif origin is Origin.BROADCAST and not source.IsFromMe:
         chat = sender  # a contact's list is a way to write to each of its members
-    head = _Head(
-        _message_id(text_of(info.ID)),
-        chat,
-        sender,
-        bool(source.IsFromMe),
-        moment_of(info.Timestamp / 1000),
-        text_of(info.Pushname) or None,
-        origin,
-    )
-    return {name: getattr(head, name) for name in _Head.__slots__}
+    return {
+        "id": _message_id(text_of(info.ID)),
+        "chat": chat,
+        "sender": sender,
+        "from_me": bool(source.IsFromMe),
+        "timestamp": moment_of(info.Timestamp / 1000),
+        "push_name": text_of(info.Pushname) or None,
+        "origin": origin,
+    }
 
 
 def read_message(event: Any, own: Identity) -> Message | Undecryptable | None:
@@ -153,12 +143,20 @@ def id_of(data: bytes) -> str | None:
 
 def without_copy(data: bytes) -> bytes:
     """A serialized `Message` without its second copy of the content (`Raw`), which makes up half of it."""
+    content, copies = False, []
     try:
-        if not wire.values(data, _CONTENT):
-            return data
+        for number, start, _, end in wire.fields(data):
+            if number == _CONTENT:
+                content = True
+            elif number == _RAW:
+                copies.append((start, end))
     except ValueError:
         return data
-    return wire.without(data, _RAW)
+    if not content:
+        return data
+    for start, end in reversed(copies):
+        data = data[:start] + data[end:]
+    return data
 
 
 def with_kind(data: bytes, kind: str) -> bytes:
@@ -199,7 +197,7 @@ def _without_content(data: bytes, own: Identity, reason: UndecryptableReason) ->
 
 def of_message(message: Message, reason: UndecryptableReason) -> Undecryptable:
     """What is told of a message that can be read and cannot be stored."""
-    head = {name: getattr(message, name) for name in _Head.__slots__}
+    head = {name: getattr(message, name) for name in _HEAD}
     return Undecryptable(reason, **head)
 
 

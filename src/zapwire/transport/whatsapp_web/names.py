@@ -26,6 +26,8 @@ DEADLINE: Final = 2.0
 LEFT_ALONE: Final = 30.0
 """Seconds without a question after one that was not answered."""
 REMEMBERED: Final = 1024
+NAMED: Final = 8
+"""People that a message mentions whose other names are asked for: a stranger may mention a thousand."""
 
 
 class Names:
@@ -39,9 +41,15 @@ class Names:
         self._silent_until = 0.0
 
     async def complete(self, message: Message) -> Message:
-        """*message* with both names of its chat and its sender, as far as they are known. Raises nothing."""
+        """*message* with both names of its chat, its sender and whom it names, as far as they are known. Raises
+        nothing.
+        """
         chat = await self._complete(message.chat)
         sender = chat if message.sender == message.chat else await self._complete(message.sender)
+        quoted, mentions = message.content.get("quoted"), message.content.get("mentions", [])
+        for person in ([quoted["sender"]] if quoted and quoted["sender"] else []) + mentions[:NAMED]:
+            found = await self._complete(Party(person["jid"], person["phone"], person["lid"]))
+            person["phone"], person["lid"] = found.phone, found.lid
         return replace(message, chat=chat, sender=sender)
 
     async def _complete(self, party: Party) -> Party:

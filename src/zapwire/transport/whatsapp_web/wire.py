@@ -9,52 +9,48 @@ from collections.abc import Iterator
 from typing import Final
 
 _VARINT: Final = 0
-_FIXED64: Final = 1
 _LENGTH: Final = 2
-_FIXED32: Final = 5
+_FIXED: Final = {1: 8, 5: 4}
+_MORE: Final = 0x80
+"""Bit of a byte of a varint that says that another one follows."""
 _LONGEST_VARINT: Final = 10
 
 
 def fields(data: bytes) -> Iterator[tuple[int, int, int, int]]:
     """The fields of a message, one level deep: number, and where each begins, where its value begins and ends.
 
-    Raises ValueError when *data* is no message.
+    Raises ValueError when *data* is no message. Quick, as it stands in the way of what comes in: mostly tags and sizes
+    are one byte.
     """
-    place = 0
-    while place < len(data):
-        start = place
-        tag, place = _varint(data, place)
-        kind = tag & 7
-        size = 0
-        if kind == _LENGTH:
-            size, place = _varint(data, place)
-        elif kind == _VARINT:
-            size = _varint(data, place)[1] - place
-        elif kind in (_FIXED64, _FIXED32):
-            size = 8 if kind == _FIXED64 else 4
+    place, end = 0, len(data)
+    while place < end:
+        start, tag = place, data[place]
+        place += 1
+        if tag >= _MORE:
+            tag, place = _varint(data, start)
+        kind, size = tag & 7, 0
+        if kind == _VARINT:
+            value = place
+            place = place + 1 if place < end and data[place] < _MORE else _varint(data, place)[1]
+        elif kind == _LENGTH:
+            if place < end and data[place] < _MORE:
+                size, value = data[place], place + 1
+            else:
+                size, value = _varint(data, place)
+            place = value + size
+        elif kind in _FIXED:
+            value, place = place, place + _FIXED[kind]
         else:
             message = f"a field of wire type {kind}"
             raise ValueError(message)
-        if place + size > len(data):
+        if place > end:
             raise ValueError("a field that is cut off")
-        yield tag >> 3, start, place, place + size
-        place += size
+        yield tag >> 3, start, value, place
 
 
 def values(data: bytes, number: int) -> list[bytes]:
     """The values of one field, one level deep, as they stand. Raises ValueError."""
     return [data[begin:end] for found, _, begin, end in fields(data) if found == number]
-
-
-def without(data: bytes, number: int) -> bytes:
-    """*data* without one of its fields; as it is when it is no message."""
-    try:
-        spans = [(start, end) for found, start, _, end in fields(data) if found == number]
-    except ValueError:
-        return data
-    for start, end in reversed(spans):
-        data = data[:start] + data[end:]
-    return data
 
 
 def text_field(number: int, text: str) -> bytes:
