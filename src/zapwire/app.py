@@ -141,6 +141,7 @@ def _limits(settings: Settings) -> Limits:
     day = 24 * 3600.0
     return Limits(
         probe_interval=settings.probe_interval,
+        logout_kept=settings.logout_kept_days * day,
         keep_events=settings.keep_events_days * day,
         keep_messages=settings.keep_messages_days * day,
     )

@@ -42,11 +42,17 @@ class Condition(StrEnum):
     PASSKEY = "passkey"
     """WhatsApp wants a passkey for the pairing, which the engine cannot give."""
     AUTH_DAMAGED = "auth-damaged"
-    """The bot's auth database is damaged or gone."""
+    """The bot's auth database is damaged, or sealed with another key."""
+    AUTH_MISSING = "auth-missing"
+    """The bot's auth database is not there."""
+    AUTH_FOREIGN = "auth-foreign"
+    """What lies where the bot's auth database should be is that of another bot."""
     ROW_DAMAGED = "row-damaged"
     """The bot's row in the daemon's database is damaged."""
     LOGGED_OUT = "logged-out"
     """The device was removed from the account."""
+    LOGGING_OUT = "logging-out"
+    """Logged out on request, and WhatsApp could not be told yet."""
     REFUSED = "refused"
     """WhatsApp refused the login for another reason."""
     PAIRING_TIMED_OUT = "pairing-timed-out"
@@ -84,6 +90,18 @@ class Conflict(ZapwireError):
     """The request makes sense, but not in the present state; the detail says what to do first."""
 
     code = "conflict"
+
+
+class AuthStateFound(Conflict):
+    """Something is kept for a bot that is to be created: the caller has to say what becomes of it."""
+
+    code = "auth-state-found"
+
+
+class NotUnlinked(Conflict):
+    """The bot is still a device of its account, because WhatsApp cannot be told now."""
+
+    code = "not-unlinked"
 
 
 class IdempotencyMismatch(ZapwireError):

@@ -13,6 +13,10 @@ from zapwire.model import BotId
 class EventType(StrEnum):
     """The catalogue; each member's docstring says when it is emitted and what `data` holds."""
 
+    BOT_CREATED = "bot.created"
+    """Emitted when a bot was created or imported. Data: the bot."""
+    BOT_DELETED = "bot.deleted"
+    """Emitted when a bot was deleted; its other events are gone then. Data: `id` and `name`."""
     BOT_STATE = "bot.state"
     """Emitted when a bot's state, reason or identity changes. Data: the bot, as `GET /v1/bots/{bot}` shows it."""
     BOT_UNHEALTHY = "bot.unhealthy"

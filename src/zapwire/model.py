@@ -226,6 +226,8 @@ class BotView:
     restriction: Restriction | None = None
     proxy: str | None = None
     """The URL of the bot's own proxy, without its password."""
+    actions: tuple[str, ...] = ()
+    """What makes sense to ask of it now: see `core/actions.py`."""
     health: Health | None = field(default=None, compare=False)
     """None while nobody wants it connected, or before it ever was; no part of what makes two views differ."""
 

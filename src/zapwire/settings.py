@@ -157,6 +157,9 @@ class Settings(BaseSettings):
     probe_interval: float = Field(
         60, ge=1, le=3600, description="Seconds between two probes of a connection over which nothing comes in."
     )
+    logout_kept_days: float = Field(
+        7, gt=0, le=365, description="Days that a logout is tried again while WhatsApp cannot be told of it."
+    )
     metrics_per_bot: int = Field(
         100,
         ge=0,

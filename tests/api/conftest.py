@@ -18,8 +18,8 @@ import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import Page, async_playwright
 
-from tests.api.scripted import Scripted, ScriptedFactory
 from tests.harness.keys import KEYS
+from tests.harness.scripted import ScriptedTransport, ScriptedTransports
 from zapwire.api import listening, openapi
 from zapwire.api.connections import Connections
 from zapwire.api.keys import ROUTES
@@ -47,7 +47,7 @@ class Api:
     url: str
     app: web.Application
     core: Core
-    transports: ScriptedFactory
+    transports: ScriptedTransports
     http: aiohttp.ClientSession
     connections: Connections
     headers: dict[str, str] = field(default_factory=lambda: {"Authorization": f"Bearer {TOKEN}"})
@@ -70,10 +70,10 @@ class Api:
         assert status < 300, (status, answer)
         return answer
 
-    def transport(self, bot: str) -> Scripted:
-        return self.transports.bots[bot]
+    def transport(self, bot: str) -> ScriptedTransport:
+        return self.transports[bot]
 
-    async def connected(self, bot: str) -> Scripted:
+    async def connected(self, bot: str) -> ScriptedTransport:
         """Create a bot and bring it to `connected`."""
         after = await self.core.live.last_seq()
         await self.call("POST", "/v1/bots", {"id": bot})
@@ -118,7 +118,7 @@ def watch_answers(app: web.Application) -> set[tuple[str, str, int]]:
 
 
 async def open_api(folder: Path, sandbox: Sandbox | None = None, **settings: Any) -> AsyncIterator[Api]:
-    transports = ScriptedFactory()
+    transports = ScriptedTransports(pairs=True)
     told = Settings(**{"webhook_allow_networks": "127.0.0.0/8,::1/128", **settings})
     networks = told.webhook_allow_networks
     async with (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.api.conftest import Api
+from tests.core.scripted import eventually
 from zapwire.api import schemas
 
 
@@ -25,7 +26,7 @@ async def test_an_id_is_made_when_absent(api: Api) -> None:
 async def test_a_new_bot_starts_connecting_at_once(api: Api) -> None:
     await api.connected("shop")
     bot = await api.call("GET", "/v1/bots/shop")
-    assert (bot["state"], bot["phone"], bot["push_name"]) == ("connected", "+4915100000001", "Corner Shop")
+    assert (bot["state"], bot["phone"], bot["push_name"]) == ("connected", "+4915100000001", "Alice")
 
 
 async def test_the_wanted_state_is_taken(api: Api) -> None:
@@ -45,13 +46,15 @@ async def test_answers_are_as_the_models_say(api: Api) -> None:
     page = schemas.EventPage.model_validate(await api.call("GET", "/v1/events"))
     for event in page.events:
         model = {
+            "bot.created": schemas.Bot,
             "bot.state": schemas.Bot,
             "message.received": schemas.ReceivedMessage,
             "message.status": schemas.OutgoingMessage,
         }
         if event.type in model:
             model[event.type].model_validate(event.data)
-    assert {"bot.state", "bot.qr", "message.received", "message.status"} == {event.type.value for event in page.events}
+    told = {event.type.value for event in page.events}
+    assert told == {"bot.created", "bot.state", "bot.qr", "message.received", "message.status"}
 
 
 async def test_a_proxy_is_refused_where_it_cannot_work(api: Api) -> None:
@@ -64,3 +67,37 @@ async def test_a_proxy_is_refused_where_it_cannot_work(api: Api) -> None:
         assert (status, problem["code"], problem["field"]) == (422, "invalid-input", "proxy")
         assert "pa55word" not in str(problem)
     assert (await api.call("GET", "/v1/bots/shop"))["proxy"] is None
+
+
+async def test_a_delete_or_a_logout_may_be_forced(api: Api) -> None:
+    bot = await api.connected("shop")
+    bot.reachable = False
+    status, problem = await api.ask("DELETE", "/v1/bots/shop")
+    assert (status, problem["code"], problem["title"]) == (409, "not-unlinked", "WhatsApp could not be told")
+    assert (await api.ask("DELETE", "/v1/bots/shop?force=yes"))[1]["field"] == "force"
+    assert (await api.ask("POST", "/v1/bots/shop/logout?force=true"))[0] == 202
+    await eventually(lambda: api.core.fleet.find("shop").view.code == "logged-out")
+    status, problem = await api.ask("POST", "/v1/bots/shop/messages", {"to": "+4915100000002", "text": "hi"})
+    assert (status, problem["code"]) == (409, "logged-out")
+    assert (await api.ask("DELETE", "/v1/bots/shop?force=true"))[0] == 204
+
+
+async def test_auth_state_that_is_there_already_needs_a_choice(api: Api) -> None:
+    api.transports.occupied.add("shop")
+    status, problem = await api.ask("POST", "/v1/bots", {"id": "shop"})
+    assert (status, problem["code"], problem["field"]) == (409, "auth-state-found", "auth_state")
+    status, problem = await api.ask("POST", "/v1/bots", {"id": "shop", "auth_state": "keep"})
+    assert (status, problem["field"]) == (422, "auth_state")
+    assert (await api.ask("POST", "/v1/bots", {"id": "shop", "auth_state": "adopt"}))[0] == 201
+
+
+async def test_a_bot_says_what_can_be_asked_of_it(api: Api) -> None:
+    bot = await api.call("POST", "/v1/bots", {"id": "shop", "autostart": False})
+    assert bot["actions"] == ["connect", "delete"]
+    await api.call("DELETE", "/v1/bots/shop")
+    await api.connected("shop")
+    assert (await api.call("GET", "/v1/bots/shop"))["actions"] == [
+        "disconnect", "restart", "logout", "export", "delete"
+    ]  # fmt: skip
+    await api.raw("POST", "/v1/bots/shop/export", json={"passphrase": "correct horse battery", "move": True})
+    assert (await api.call("GET", "/v1/bots/shop"))["actions"] == ["delete"]

@@ -45,7 +45,7 @@ async def test_a_page_is_filtered_by_bot_and_type(api: Api) -> None:
     assert [(event["bot"], event["type"]) for event in page["events"]] == [("b", "bot.qr")]
     assert (await api.call("GET", "/v1/events?types=message.received"))["events"] == []
     everything = (await api.call("GET", "/v1/events?types=*"))["events"]
-    assert {event["type"] for event in everything} == {"bot.state", "bot.qr"}
+    assert {event["type"] for event in everything} == {"bot.created", "bot.state", "bot.qr"}
 
 
 async def test_a_socket_gets_what_comes_and_can_resume(api: Api) -> None:

@@ -14,7 +14,7 @@ from aiohttp import web
 from playwright.async_api import Page, expect
 
 from tests.api.conftest import TOKEN, Api, open_api, serve
-from tests.api.scripted import LINKED
+from tests.harness.scripted import ALICE
 from zapwire.api.keys import WARNINGS
 from zapwire.api.sandbox import Sandbox
 from zapwire.errors import Condition
@@ -30,7 +30,7 @@ async def demo(tmp_path: Path) -> AsyncIterator[Api]:
     running: list[Api] = []
 
     async def scan(_: web.Request) -> web.Response:
-        for transport in running[0].transports.bots.values():
+        for transport in running[0].transports.made.values():
             transport.scan()
         return web.json_response({"phone": "4915100000001"})
 
@@ -96,7 +96,7 @@ async def test_a_connected_bot_that_is_not_well_raises_an_alert(demo: Api, page:
     await transport.emit(Troubled("WhatsApp did not answer the last 2 probes", "none yet", Condition.SILENT))
     await expect(page.get_by_role("alert")).to_have_text("Not well: WhatsApp did not answer the last 2 probes.")
     await expect(page.locator("#bot-state")).to_have_text("Connected, but not well")
-    await transport.emit(Connected(LINKED))
+    await transport.emit(Connected(ALICE))
     await expect(page.get_by_role("alert")).to_be_hidden()
     await expect(page.locator("#bot-state")).to_have_text("Connected")
 

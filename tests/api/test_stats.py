@@ -12,10 +12,10 @@ import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.api.conftest import Api, open_api
-from tests.api.scripted import NOBODY
 from tests.core.scripted import eventually
 from tests.harness.descriptors import no_descriptor_left
 from tests.harness.receiver import Receiver
+from tests.harness.scripted import NOBODY
 from zapwire.api.figures import Stats
 from zapwire.api.metrics import Exporter
 from zapwire.store.figures import WEBHOOKS

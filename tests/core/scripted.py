@@ -1,149 +1,34 @@
-"""A transport that does what the test says, and the core on top of it with a real database."""
+"""The core with a real database, over transports that do what the test says."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 from tests.harness.keys import KEYS
+from tests.harness.scripted import ALICE, ProbedTransport, ScriptedTransport, ScriptedTransports
 from zapwire.core.assembly import Core, open_core
 from zapwire.core.limits import Limits
-from zapwire.errors import Conflict, NotConnected, StoreError
+from zapwire.errors import StoreError
 from zapwire.events import Event
-from zapwire.model import (
-    BotId,
-    BotState,
-    BotView,
-    Identity,
-    Message,
-    MessageId,
-    Outgoing,
-    PairingCode,
-    Party,
-    QrCode,
-    Sent,
-)
+from zapwire.model import BotState, BotView, Message, MessageId, Party, QrCode
 from zapwire.store.db import Database
-from zapwire.transport.base import Capabilities, Connected, Emit, Paired, Receipt, ReceiptKind, Received
+from zapwire.transport.base import Paired, Receipt, ReceiptKind, Received
 
-ALICE = Identity("+4915100000001", "9000000000001@lid", "Alice")
+__all__ = ["ALICE", "KEYS", "ProbedTransport", "ScriptedTransport", "ScriptedTransports"]
+
 PHONE = "+4915123456789"
 CHAT = "4915123456789@s.whatsapp.net"
 QUICK = Limits(
     backoff_first=0.01, backoff_most=0.02, logout_time=2, reply_after=0.01, cursor_saved=0.01, store_again=0.01
 )
 LOOPBACK = [ip_network("127.0.0.0/8")]
-POWERS = Capabilities(pairing_qr=True, pairing_code=True)
-
-
-@dataclass
-class ScriptedTransport:
-    """`run` waits for what the test puts into `script`: events to emit, or an error to raise."""
-
-    bot: BotId
-    linked: bool = False
-    """Connect at once when run."""
-    runs: int = 0
-    running: int = 0
-    logouts: int = 0
-    sent: list[Outgoing] = field(default_factory=list)
-    answer: Callable[[Outgoing], Any] | None = None
-    """Makes (or raises, or awaits) what `send` returns."""
-    capabilities: Capabilities = POWERS
-    at_once: int = 0
-    most_at_once: int = 0
-
-    def __post_init__(self) -> None:
-        self.script: asyncio.Queue[Any] = asyncio.Queue()
-        self.started = asyncio.Event()
-        self.emit: Emit | None = None
-
-    async def run(self, emit: Emit) -> None:
-        assert self.running == 0, "two connections of one bot"
-        self.running += 1
-        self.runs += 1
-        self.emit = emit
-        self.started.set()
-        try:
-            if self.linked:
-                await emit(Connected(ALICE))
-            while True:
-                step = await self.script.get()
-                if isinstance(step, Exception):
-                    raise step
-                await emit(step)
-        finally:
-            try:
-                await asyncio.sleep(0)  # stopping takes a moment, as it does for real
-            finally:
-                self.running -= 1
-                self.emit = None
-                self.started.clear()
-
-    async def send(self, message: Outgoing) -> Sent:
-        if self.running == 0:
-            raise NotConnected("not connected")
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
-        try:
-            if self.answer is not None:
-                result = self.answer(message)
-                if asyncio.iscoroutine(result):
-                    result = await result
-                if result is not None:
-                    self.sent.append(message)
-                    return result
-            self.sent.append(message)
-            return Sent(f"WA{len(self.sent)}", datetime.now(UTC))
-        finally:
-            self.at_once -= 1
-
-    async def logout(self) -> None:
-        self.logouts += 1
-        self.linked = False
-
-    async def pairing_code(self, phone: str) -> PairingCode:
-        return PairingCode("ABCD-EFGH", datetime.now(UTC) + timedelta(minutes=2))
-
-
-class ScriptedTransports:
-    """Makes them, and remembers which are linked, as a sessions folder would."""
-
-    def __init__(self, *, linked: bool = False) -> None:
-        self.made: dict[str, ScriptedTransport] = {}
-        self.forgotten: list[str] = []
-        self.adopted: dict[str, bytes] = {}
-        self.occupied: set[str] = set()
-        """Bots for whom something is kept that nobody knows of."""
-        self.linked = linked
-
-    def __call__(self, bot: BotId) -> ScriptedTransport:
-        self.made[bot] = ScriptedTransport(bot, linked=self.linked)
-        return self.made[bot]
-
-    async def forget(self, bot: BotId) -> None:
-        self.forgotten.append(bot)
-        if bot in self.made:
-            self.made[bot].linked = False
-
-    async def state(self, bot: BotId, *, at_rest: bool) -> bytes:
-        assert self.made[bot].running == 0 or not at_rest, "copied for a move while it still runs"
-        return f"state of {bot}".encode()
-
-    async def adopt(self, bot: BotId, state: bytes) -> None:
-        if bot in self.occupied:
-            raise Conflict("there is an auth file already")
-        self.adopted[bot] = state
-        self.made[bot].linked = True
-
-    def __getitem__(self, bot: str) -> ScriptedTransport:
-        return self.made[bot]
 
 
 @dataclass
@@ -194,8 +79,15 @@ class Failing:
 
 
 @asynccontextmanager
-async def world(path: Path, *, linked: bool = False, limits: Limits = QUICK, **options: Any) -> AsyncIterator[World]:
-    transports = ScriptedTransports(linked=linked)
+async def world(
+    path: Path,
+    *,
+    linked: bool = False,
+    limits: Limits = QUICK,
+    transports: ScriptedTransports | None = None,
+    **options: Any,
+) -> AsyncIterator[World]:
+    transports = transports or ScriptedTransports(linked=linked)
     async with (
         Database.open(path, KEYS) as database,
         open_core(database, transports, limits=limits, **{"webhook_networks": LOOPBACK, **options}) as core,

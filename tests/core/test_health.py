@@ -14,13 +14,12 @@ from tests.core.scripted import (
     ALICE,
     KEYS,
     QUICK,
-    ScriptedTransport,
-    ScriptedTransports,
     World,
     eventually,
     text,
     world,
 )
+from tests.harness.scripted import ProbedTransport, ScriptedTransports
 from zapwire.core.assembly import open_core
 from zapwire.core.breaker import Breaker
 from zapwire.core.limits import Limits
@@ -33,31 +32,12 @@ from zapwire.transport.base import Connected, Disconnected, Troubled
 ASKING = replace(QUICK, probe_interval=0.02, probe_again=0.01, silent_rest=0.2)
 
 
-class Asked(ScriptedTransport):
-    """One that can be probed: answers while `hears`."""
-
-    hears = True
-    probes = 0
-    quiet: float | None = None
-
-    async def probe(self) -> None:
-        self.probes += 1
-        if not self.hears:
-            raise TransportError("WhatsApp stopped answering", condition=Condition.SILENT)
-
-
-class AskedTransports(ScriptedTransports):
-    def __call__(self, bot: BotId) -> Asked:
-        self.made[bot] = Asked(bot, linked=self.linked)
-        return self.made[bot]  # type: ignore[return-value]
-
-
 class Fleet:
     def __init__(self, path: Path, limits: Limits = ASKING) -> None:
         self.path, self.limits = path, limits
 
     async def __aenter__(self) -> World:
-        transports = AskedTransports(linked=True)
+        transports = ScriptedTransports(linked=True, kind=ProbedTransport)
         self._database = Database.open(self.path, KEYS)
         database = await self._database.__aenter__()
         self._core = open_core(database, transports, limits=self.limits, chance=random.Random(1))

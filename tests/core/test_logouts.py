@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.core.scripted import ALICE, PHONE, QUICK, World, eventually, paired, qr, text, world
-from zapwire.errors import LoggedOut, NotConnected, TransportError
+from zapwire.errors import Blocked, Condition, Conflict, LoggedOut, NotConnected, NotUnlinked, TransportError
 from zapwire.events import Event, EventType
 from zapwire.model import BotId, BotState, Identity, MessageState, Outgoing, OutgoingView, Sent
 from zapwire.store import bots, outbox
@@ -48,7 +48,7 @@ async def test_waiting_messages_do_not_go_out_through_the_next_account(tmp_path:
         await at.tell("a", Disconnected("gone"))
         waiting = [await say(at, "one"), await say(at, "two")]
         told = asyncio.create_task(at.core.sender.wait("a", waiting[0].id, 10))
-        at.transports["a"].linked = False
+        at.transports["a"].linked = way == "api"
         if way == "api":
             await at.core.fleet.logout("a")
         elif way == "phone":
@@ -188,16 +188,29 @@ async def test_a_logout_that_a_crash_cut_short_is_done_at_the_next_start(tmp_pat
         assert at.transports["a"].logouts == 0
 
 
-async def test_a_delete_that_a_crash_cut_short_leaves_a_bot_that_is_logged_out(tmp_path: Path):
+async def test_a_delete_that_was_cut_short_before_whatsapp_knew_did_not_happen(tmp_path: Path):
     async with world(tmp_path / "db", linked=True) as at:
         await linked(at)
-        at.transports["a"].logout = lambda: asyncio.Event().wait()  # type: ignore[method-assign]
+        at.transports["a"].logout = lambda: asyncio.Event().wait()
         deleting = asyncio.create_task(at.core.fleet.delete("a"))
         await eventually(lambda: at.core.fleet.find("a").standing.leaving)
     assert deleting.done()
     async with world(tmp_path / "db", linked=True) as at:
+        await at.until("a", BotState.CONNECTED)
+        await at.core.fleet.delete("a")
+        assert await at.core.fleet.list() == []
+
+
+async def test_a_delete_that_was_cut_short_after_whatsapp_knew_leaves_a_bot_that_is_logged_out(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await linked(at)
+        at.transports.forget = lambda _: asyncio.Event().wait()  # type: ignore[assignment, method-assign]
+        deleting = asyncio.create_task(at.core.fleet.delete("a"))
+        await eventually(lambda: at.core.fleet.find("a").standing.row.unlinking)
+    assert deleting.done()
+    async with world(tmp_path / "db") as at:
+        at.transports["a"].script.put_nowait(LoggedOut("removed", action="pair again"))
         await at.until("a", BotState.LOGGED_OUT)
-        assert at.transports["a"].logouts == 1
         await at.core.fleet.delete("a")
         assert await at.core.fleet.list() == []
 
@@ -216,32 +229,175 @@ async def test_a_stopped_bot_connects_once_more_to_be_unlinked(tmp_path: Path):
         assert told == ["starting", "connected", "stopped", "stopped", "logged_out"]
 
 
+UNREACHABLE = replace(QUICK, logout_time=0.05)
+
+
+async def cut_off(at: World) -> None:
+    """The bot is linked, and there is no way to WhatsApp."""
+    await linked(at)
+    at.transports["a"].reachable = False
+    at.transports["a"].script.put_nowait(TransportError("no network", condition=Condition.UNREACHABLE))
+    await at.until("a", BotState.RECONNECTING)
+
+
 @pytest.mark.parametrize("trouble", [TransportError("no network"), RuntimeError("a bug"), None])
-async def test_what_cannot_be_reached_is_logged_out_here_all_the_same(tmp_path: Path, trouble: Exception | None):
-    async with world(tmp_path / "db", linked=True, limits=replace(QUICK, logout_time=0.05)) as at:
+async def test_a_logout_waits_until_whatsapp_can_be_told_and_keeps_the_auth_state(
+    tmp_path: Path, trouble: Exception | None
+):
+    async with world(tmp_path / "db", linked=True, limits=UNREACHABLE) as at:
         await linked(at)
         await at.core.fleet.disconnect("a")
         await eventually(lambda: at.transports["a"].running == 0)
-        at.transports["a"].linked = False
+        transport = at.transports["a"]
+        transport.linked = False  # never connects, whatever else it does
         if trouble is not None:
-            at.transports["a"].script.put_nowait(trouble)
+            transport.script.put_nowait(trouble)
         await at.core.fleet.logout("a")
-        await at.until("a", BotState.LOGGED_OUT)
+        await eventually(lambda: at.core.fleet.find("a").view.code == "logging-out")
+        view = await at.core.fleet.get("a")
+        assert view.state is BotState.STOPPED
+        assert "WhatsApp could not be told yet" in (view.reason or "")
+        assert view.next_try is not None
+        assert "with force" in (view.action or "")
+        assert view.identity == ALICE
+        assert at.transports.forgotten == []
+        transport.linked = True
+        view = await at.until("a", BotState.LOGGED_OUT)
+        assert (view.reason, view.identity) == ("logged out on request", Identity())
         assert at.transports.forgotten == ["a"]
 
 
-async def test_a_logout_that_whatsapp_was_not_told_of_says_so(tmp_path: Path):
+async def test_a_logout_over_a_dead_connection_is_not_given_up(tmp_path: Path):
     async with world(tmp_path / "db", linked=True) as at:
         await linked(at)
-
-        async def refuse() -> None:
-            raise TransportError("no answer")
-
-        at.transports["a"].logout = refuse  # type: ignore[method-assign]
+        at.transports["a"].reachable = False  # the connection stands, and nothing gets through
         await at.core.fleet.logout("a")
+        await eventually(lambda: at.core.fleet.find("a").view.code == "logging-out")
+        assert at.transports.forgotten == []
+        at.transports["a"].reachable = True
+        await at.until("a", BotState.LOGGED_OUT)
+
+
+async def test_a_logout_that_waits_goes_on_after_a_restart_of_the_daemon(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True, limits=UNREACHABLE) as at:
+        await cut_off(at)
+        await at.core.fleet.logout("a")
+        await eventually(lambda: at.core.fleet.find("a").view.code == "logging-out")
+    async with world(tmp_path / "db", linked=True, limits=UNREACHABLE) as at:
+        await at.until("a", BotState.LOGGED_OUT)
+        assert at.transports["a"].logouts == 1
+
+
+async def test_a_logout_with_force_does_not_wait_and_says_what_is_left(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True, limits=replace(UNREACHABLE, backoff_first=300)) as at:
+        await linked(at)
+        at.transports["a"].reachable = False
+        await at.core.fleet.logout("a")
+        await eventually(lambda: at.core.fleet.find("a").view.code == "logging-out")
+        await at.core.fleet.logout("a", force=True)
         view = await at.until("a", BotState.LOGGED_OUT)
         assert "could not be told" in (view.reason or "")
         assert "remove this device on the phone" in (view.action or "")
+        assert at.transports.forgotten == ["a"]
+
+
+async def test_a_logout_is_given_up_after_a_week_and_says_so(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True, limits=replace(UNREACHABLE, logout_kept=0.2)) as at:
+        await cut_off(at)
+        await at.core.fleet.logout("a")
+        view = await at.until("a", BotState.LOGGED_OUT)
+        assert "could not be told" in (view.reason or "")
+        assert at.transports["a"].runs > 2  # it was tried
+        assert at.transports.forgotten == ["a"]
+
+
+async def test_another_order_while_a_logout_waits_is_followed_after_it(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True, limits=UNREACHABLE) as at:
+        await cut_off(at)
+        await at.core.fleet.logout("a")
+        await eventually(lambda: at.core.fleet.find("a").view.code == "logging-out")
+        assert (await at.core.fleet.disconnect("a")).code == "logging-out"
+        with pytest.raises(Conflict, match="is being logged out"):
+            await at.core.moving.export("a", "correct horse battery", move=True)
+        assert (await at.core.fleet.connect("a")).state is BotState.STARTING
+        view = await at.until("a", BotState.RECONNECTING)
+        assert view.code == "logging-out"
+        at.transports["a"].reachable = True
+        await eventually(lambda: at.transports["a"].logouts == 1)
+        await at.tell("a", qr())
+        view = await at.core.fleet.get("a")
+        assert (view.state, view.identity) == (BotState.PAIRING, Identity())
+
+
+async def test_what_a_halted_bot_cannot_tell_is_destroyed_at_once(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await linked(at)
+        at.transports["a"].script.put_nowait(Blocked("banned", action="wait", condition=Condition.BANNED))
+        await at.until("a", BotState.BLOCKED)
+        runs = at.transports["a"].runs
+        await at.core.fleet.logout("a")
+        view = await at.until("a", BotState.LOGGED_OUT)
+        assert "could not be told" in (view.reason or "")
+        assert at.transports["a"].runs == runs
+
+
+async def test_a_delete_without_a_way_to_whatsapp_is_refused_and_changes_nothing(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True, limits=UNREACHABLE) as at:
+        await cut_off(at)
+        before = at.core.fleet.find("a").standing.row
+        with pytest.raises(NotUnlinked, match="force=true"):
+            await at.core.fleet.delete("a")
+        assert at.core.fleet.find("a").standing.row == before
+        assert at.transports.forgotten == []
+        at.transports["a"].reachable = True
+        await at.until("a", BotState.CONNECTED)  # it goes on
+        at.transports["a"].reachable = False
+        await at.core.fleet.delete("a", force=True)
+        assert await at.core.fleet.list() == []
+        assert at.transports.forgotten == ["a"]
+
+
+async def test_what_belongs_to_another_bot_is_not_destroyed_by_a_logout_or_a_delete(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await linked(at)
+        at.transports["a"].foreign = True
+        await at.core.fleet.restart("a")
+        view = await at.until("a", BotState.BLOCKED)
+        assert view.code == "auth-foreign"
+        await at.core.fleet.logout("a")
+        await eventually(lambda: at.core.fleet.find("a").standing.row.unlinking is None)
+        assert (await at.core.fleet.get("a")).code == "auth-foreign"
+        with pytest.raises(Conflict, match="that of another bot"):
+            await at.core.fleet.delete("a")
+        assert at.transports.forgotten == []
+        at.transports["a"].foreign = False  # put back
+        await at.core.fleet.connect("a")
+        await at.until("a", BotState.CONNECTED)
+
+
+async def test_nothing_is_taken_for_a_bot_that_is_logged_out(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True, limits=UNREACHABLE) as at:
+        await cut_off(at)
+        submit = at.core.sender.submit
+        first = await submit("a", PHONE, "text", {"text": "hello"}, idempotency_key="k")
+        await at.core.fleet.logout("a")
+        with pytest.raises(LoggedOut, match="is being logged out"):
+            await say(at, "too late")
+        at.transports["a"].reachable = True
+        await at.until("a", BotState.LOGGED_OUT)
+        with pytest.raises(LoggedOut, match="the bot is logged out") as refused:
+            await say(at, "too late")
+        assert refused.value.action
+        again = await submit("a", PHONE, "text", {"text": "hello"}, idempotency_key="k")  # answered as before
+        assert (again.id, again.state) == (first.id, MessageState.FAILED)
+        with pytest.raises(LoggedOut):
+            await submit("a", PHONE, "text", {"text": "hello"}, idempotency_key="other")
+    async with world(tmp_path / "db") as at:  # nor after a restart
+        with pytest.raises(LoggedOut):
+            await say(at, "too late")
+        await pair_anew(at)
+        new = await say(at, "to the new account")
+        assert (await at.core.sender.wait("a", new.id, 10)).state is MessageState.SENT
 
 
 async def test_a_caller_who_goes_away_leaves_no_bot_half_there(tmp_path: Path):
@@ -252,7 +408,7 @@ async def test_a_caller_who_goes_away_leaves_no_bot_half_there(tmp_path: Path):
                 await asyncio.sleep(0)
             caller.cancel()
         async with asyncio.timeout(10):
-            await asyncio.gather(*at.core.fleet._steps)
+            await at.core.fleet._steps.settled()
         rows = await at.database.read(bots.all_bots)
         assert {row.id for row in rows} == {view.id for view in await at.core.fleet.list()}
         assert rows
@@ -261,7 +417,7 @@ async def test_a_caller_who_goes_away_leaves_no_bot_half_there(tmp_path: Path):
             for _ in range(turns):
                 await asyncio.sleep(0)
             caller.cancel()
-        await asyncio.gather(*at.core.fleet._steps)
+        await at.core.fleet._steps.settled()
         left = await at.database.read(bots.all_bots)
         assert [row.id for row in left] == [view.id for view in await at.core.fleet.list()]
         assert not any(row.unlinking for row in left)

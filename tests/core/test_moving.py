@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.core.scripted import CHAT, ScriptedTransports, World, paired, world
-from zapwire.core import moving
+from tests.core.scripted import CHAT, QUICK, ScriptedTransports, World, eventually, paired, world
+from zapwire.core import fleet, moving
 from zapwire.errors import Conflict, InvalidInput, NotFound
-from zapwire.model import BotState
+from zapwire.model import BotId, BotState
 from zapwire.store import bots
 from zapwire.store.bots import Wanted
 
@@ -109,17 +109,35 @@ async def test_a_failed_import_leaves_no_bot_and_touches_no_file(tmp_path: Path)
         assert (await there.core.moving.bring(content, SECRET, start=False)).state is BotState.STOPPED
 
 
+async def test_an_import_that_is_cut_short_leaves_no_bot_and_nobody_sees_it_before_it_is_whole(tmp_path: Path):
+    async with world(tmp_path / "db") as here:
+        await linked(here)
+        content = await here.core.moving.export("shop", SECRET, move=True)
+    async with world(tmp_path / "there") as there:
+        there.transports.adopt = lambda *_: asyncio.Event().wait()  # type: ignore[assignment, method-assign]
+        bring = asyncio.create_task(there.core.moving.bring(content, SECRET))
+        await eventually(lambda: there.database.read(bots.all_bots))
+        assert await there.core.fleet.list() == []
+        with pytest.raises(Conflict):
+            await there.core.fleet.create("shop")
+    assert bring.done()
+    async with world(tmp_path / "there") as there:
+        assert await there.core.fleet.list() == []
+
+
 async def test_after_a_crash_in_an_import_its_action_leads_out_and_the_device_stays_linked(tmp_path: Path):
     async with world(tmp_path / "db") as here:
         await linked(here)
         content = await here.core.moving.export("shop", SECRET, move=True)
-        row = here.core.fleet.find("shop").standing.row
+        row = replace(here.core.fleet.find("shop").standing.row, wanted=Wanted.STOPPED, halt=fleet.HALF)
     async with world(tmp_path / "there") as there:  # what stands in the database until the auth state is there, too
-        await there.core.fleet.admit(replace(row, wanted=Wanted.STOPPED, halt=moving._HALF))
+        await there.database.write(lambda transaction: bots.insert(transaction, row))
+        await there.database.write(lambda transaction: bots.update(transaction, row))
     async with world(tmp_path / "there", linked=True) as there:
         bot = await there.core.fleet.get("shop")
         assert (bot.state, bot.reason) == (BotState.BLOCKED, "its import is not finished")
         assert bot.action == "delete the bot and import the bundle again"
+        assert bot.actions == ("delete",)
         await there.core.fleet.delete("shop")
         assert there.transports["shop"].runs == 0  # unlinked over a connection, the bundle would be worth nothing
         assert there.transports.forgotten == ["shop"]
@@ -138,14 +156,18 @@ async def test_one_account_that_is_brought_twice_at_once_arrives_once(tmp_path: 
         assert len(await there.core.fleet.list()) == 1
 
 
-async def test_the_proxy_travels_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(ScriptedTransports, "try_proxy", lambda *_: None, raising=False)
+class TryingProxies(ScriptedTransports):
+    async def try_proxy(self, proxy: object) -> None:
+        """All work."""
+
+
+async def test_the_proxy_travels_along(tmp_path: Path):
     url = "socks5://user:password@proxy.example:1080"
-    async with world(tmp_path / "db") as here:
+    async with world(tmp_path / "db", transports=TryingProxies()) as here:
         await linked(here)
         await here.core.fleet.update("shop", proxy=url, proxy_check=False)
         content = await here.core.moving.export("shop", SECRET, move=True)
-    async with world(tmp_path / "there") as there:
+    async with world(tmp_path / "there", transports=TryingProxies()) as there:
         await there.core.moving.bring(content, SECRET)
         [row] = await there.database.read(bots.all_bots)
         assert row.proxy is not None
@@ -165,15 +187,68 @@ async def test_what_no_import_would_take_is_not_given_and_moves_nothing(
         await here.until("shop", BotState.CONNECTED)
 
 
-async def test_an_order_that_comes_during_a_move_ends_it(tmp_path: Path):
+@pytest.mark.parametrize("when", ["while its connection ends", "while its state is copied"])
+@pytest.mark.parametrize("order", ["connect", "disconnect", "restart", "logout", "delete"])
+async def test_an_order_that_comes_during_a_move_ends_it(tmp_path: Path, order: str, when: str):
     async with world(tmp_path / "db") as here:
         await linked(here)
-        bot = here.core.fleet.find("shop")
-        order = asyncio.create_task(bot.hand_over(lambda: asyncio.sleep(0)))
-        await asyncio.sleep(0)
-        await bot.leave()
-        with pytest.raises((Conflict, NotFound)):
-            await order
+        transport, copying, goes_on = here.transports["shop"], asyncio.Event(), asyncio.Event()
+        transport.stop_turns = 50
+        plain = here.transports.state
+
+        async def state(bot: BotId, *, at_rest: bool) -> bytes:
+            copying.set()
+            await goes_on.wait()
+            return await plain(bot, at_rest=False)
+
+        here.transports.state = state  # type: ignore[method-assign]
+        export = asyncio.create_task(here.core.moving.export("shop", SECRET, move=True))
+        if when == "while its state is copied":
+            await copying.wait()
+        else:
+            await here.until("shop", BotState.STOPPED)
+            assert transport.running == 1  # it takes a while
+        standing = here.core.fleet.find("shop").standing
+        mine = standing.epoch
+        ordered = asyncio.create_task(getattr(here.core.fleet, order)("shop"))
+        await eventually(lambda: standing.epoch > mine)
+        goes_on.set()
+        async with asyncio.timeout(10):
+            with pytest.raises((Conflict, NotFound) if order == "delete" else Conflict):
+                await export
+            await ordered
+        if order == "delete":
+            assert not here.core.fleet.has("shop")
+            return
+        state_then = {"connect": BotState.CONNECTED, "restart": BotState.CONNECTED, "logout": BotState.LOGGED_OUT}
+        view = await here.until("shop", state_then.get(order, BotState.STOPPED))
+        assert view.code != "moved"
+        await here.core.fleet.disconnect("shop")  # does not wake anything up that was waiting
+        await eventually(lambda: transport.running == 0)
+        assert (await here.core.fleet.get("shop")).code != "moved"
+
+
+async def test_a_caller_who_goes_away_during_a_move_moves_nothing(tmp_path: Path):
+    async with world(tmp_path / "db") as here:
+        await linked(here)
+        here.transports["shop"].stop_turns = 50
+        export = asyncio.create_task(here.core.moving.export("shop", SECRET, move=True))
+        await here.until("shop", BotState.STOPPED)
+        export.cancel()
+        await asyncio.wait([export])
+        await eventually(lambda: here.transports["shop"].running == 0)
+        assert (await here.core.fleet.get("shop")).code is None
+        await here.core.fleet.connect("shop")
+        await here.until("shop", BotState.CONNECTED)
+
+
+async def test_a_move_of_a_bot_whose_connection_does_not_end_is_given_up(tmp_path: Path):
+    async with world(tmp_path / "db", limits=replace(QUICK, move_time=0.05)) as here:
+        await linked(here)
+        here.transports["shop"].stop_turns = 10**9
+        with pytest.raises(Conflict, match="does not end"):
+            await here.core.moving.export("shop", SECRET, move=True)
+        here.transports["shop"].stop_turns = 0
 
 
 async def test_messages_wait_while_a_bot_moves(tmp_path: Path):

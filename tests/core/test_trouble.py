@@ -14,7 +14,8 @@ from tests.core.scripted import PHONE, QUICK, Failing, World, eventually, text, 
 from zapwire.core.connection import Connection
 from zapwire.core.supervisor import Supervisor
 from zapwire.errors import Interrupted, LoggedOut, StoreError, TooMany, TransportError
-from zapwire.model import BotState, MessageState, Outgoing, Sent
+from zapwire.model import BotState, MessageState, Outgoing, Restriction, Sent
+from zapwire.store import bots, times
 from zapwire.transport.base import Disconnected, Emit
 
 
@@ -176,7 +177,7 @@ async def test_a_mistake_of_ours_costs_one_bot_a_new_beginning_and_no_other_anyt
         await at.until("first", BotState.CONNECTED)
         told = [(event.bot, event.data["code"]) for event in await at.events("bot.state") if event.data["code"]]
         assert told == [("first", "internal")] * 2
-        assert caplog.text.count("it begins anew") == 2
+        assert caplog.text.count("restarting its supervisor") == 2
         assert at.transports["second"].runs == 1
         await at.core.fleet.delete("first")
 
@@ -190,3 +191,79 @@ async def test_a_connection_that_a_stranger_ends_is_made_anew_at_once_and_is_no_
             await transport.script.put(Interrupted("somebody sent a receipt that the engine cannot tell"))
             await eventually(lambda runs=runs: transport.runs == runs)
         await at.until("bot", BotState.CONNECTED)
+
+
+@pytest.mark.parametrize("order", ["connect", "disconnect", "restart", "logout", "delete"])
+async def test_an_order_ends_the_pause_after_an_internal_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str
+):
+    plain, broken = Supervisor._new_connection, [True]
+
+    def fail(self: Supervisor, **more: Any) -> Connection:
+        if broken[0]:
+            raise RuntimeError("a mistake of ours")
+        return plain(self, **more)
+
+    monkeypatch.setattr(Supervisor, "_new_connection", fail)
+    patient = replace(QUICK, backoff_first=300, backoff_most=300)
+    async with world(tmp_path / "db", linked=True, limits=patient) as at, asyncio.timeout(10):
+        await at.core.fleet.create("bot")
+        assert (await at.until("bot", BotState.RECONNECTING)).code == "internal"
+        broken[0] = False
+        await getattr(at.core.fleet, order)("bot")
+        if order == "delete":
+            assert await at.core.fleet.list() == []
+        else:
+            ends = {"disconnect": BotState.STOPPED, "logout": BotState.LOGGED_OUT}
+            await at.until("bot", ends.get(order, BotState.CONNECTED))
+
+
+async def test_a_deletion_that_meets_an_internal_error_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    async with world(tmp_path / "db", linked=True) as at:
+        await connected(at)
+        await at.core.fleet.disconnect("bot")
+
+        async def fail(self: Supervisor, *, force: bool) -> Any:
+            raise RuntimeError("a mistake of ours")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Supervisor, "_unlink", fail)
+            with pytest.raises(RuntimeError, match="a mistake of ours"):
+                await at.core.fleet.delete("bot")
+        assert (await at.core.fleet.get("bot")).state is BotState.STOPPED
+        await at.core.fleet.connect("bot")
+        await at.until("bot", BotState.CONNECTED)
+        await at.core.fleet.delete("bot")
+
+
+async def test_of_two_quick_changes_of_a_restriction_the_newest_is_stored_last(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await connected(at)
+        disk, bot = Failing(at.database, broken=True), at.core.fleet.find("bot")
+        older = Restriction("rate", "too many", times.now(), None, 429)
+        bot._note_restriction(older)
+        await eventually(lambda: disk.failures >= 1)
+        bot._note_restriction(None)
+        bot._note_restriction(newest := replace(older, kind="first-messages", error=463))
+        assert len(bot.standing._tasks) == 1  # one writer, however many changes
+        disk.broken = False
+        await bot.standing.settled()
+        [row] = await at.database.read(bots.all_bots)
+        assert row.restriction is not None
+        assert (row.restriction.kind, row.restriction.error) == (newest.kind, newest.error)
+        assert bot.view.restriction == newest
+
+
+async def test_a_restriction_that_cannot_be_stored_is_said_and_the_next_one_is_stored(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    async with world(tmp_path / "db", linked=True, limits=replace(QUICK, store_patience=0.0)) as at:
+        await connected(at)
+        disk, bot = Failing(at.database, broken=True), at.core.fleet.find("bot")
+        bot._note_restriction(Restriction("rate", "too many", times.now(), None, 429))
+        await bot.standing.settled()
+        assert "task restriction-bot failed" in caplog.text
+        disk.broken = False
+        bot._note_restriction(newest := Restriction("rate", "still too many", times.now(), None, 429))
+        await bot.standing.settled()
+        assert bot.view.restriction == newest

@@ -54,7 +54,7 @@ def first_schema(path: Path) -> None:
 def check_all(sql: Connection) -> None:
     """Everything of `first_schema` is there and can be read."""
     [bot] = bots.all_bots(sql)
-    assert (bot.id, bot.name, bot.unlinking) == ("a", NAME, False)
+    assert (bot.id, bot.name, bot.unlinking) == ("a", NAME, None)
     assert (bot.identity.phone, bot.identity.lid, bot.identity.push_name) == (NUMBER, "7@lid", NAME)
     [waiting] = outbox.waiting(sql, bot.id)
     assert waiting.chat == f"{NUMBER[1:]}@s.whatsapp.net"

@@ -185,15 +185,22 @@ async def test_more_pairings_than_allowed_wait_and_say_so(tmp_path: Path, sandbo
 
 
 @pytest.mark.parametrize("trouble", ["stopped", "mute"])
-async def test_a_logout_that_whatsapp_did_not_hear_of_says_so(bot: Bot, driver: Driven, sandbox: Sandbox, trouble: str):
+async def test_a_logout_that_whatsapp_did_not_hear_of_says_so_and_destroys_nothing(
+    bot: Bot, driver: Driven, sandbox: Sandbox, trouble: str
+):
     if trouble == "stopped":
         await bot("stop")
     else:
         await fault(sandbox, "freeze")
     with pytest.raises(Failed, match="the phone still lists this device"):
         await bot("logout")
-    assert not list(driver.sessions.iterdir())
-    await bot("logout")  # nothing is left to unlink
+    assert (driver.sessions / "bot-one.db").exists()
+    if trouble == "stopped":
+        await bot("start")
+        await bot.until("Connected")
+        await bot("logout")
+        assert not list(driver.sessions.iterdir())
+        await bot("logout")  # nothing is left to unlink
 
 
 async def test_a_logout_of_a_bot_that_is_pairing_or_never_paired_leaves_nothing(driver: Driven, sandbox: Sandbox):

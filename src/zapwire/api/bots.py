@@ -6,13 +6,15 @@ from aiohttp import web
 
 from zapwire.api.answers import answer, nothing
 from zapwire.api.bounds import BOTS_BOUND
-from zapwire.api.inputs import Whole, read_body
+from zapwire.api.inputs import Flag, Whole, read_body
 from zapwire.api.keys import CORE
 from zapwire.api.schemas import CreateBot, UpdateBot
 from zapwire.core.codec import bot_json, entry_json
+from zapwire.core.fleet import AuthState
 from zapwire.core.keep import KEEP
 
 BEFORE = Whole("before", "Only entries before this `n`; without it the newest.")
+FORCE = Flag("force", "Also when WhatsApp cannot be told; then the phone lists the device until it is removed there.")
 LIMIT = Whole("limit", "Most entries in one page.", minimum=1, maximum=500, default=100)
 
 
@@ -22,7 +24,12 @@ async def create(request: web.Request) -> web.Response:
     fleet = request.app[CORE].fleet
     with request.app[BOTS_BOUND].one_more(len(fleet.all())):
         bot = await fleet.create(
-            body.id, body.name, autostart=body.autostart, proxy=body.proxy, proxy_check=body.proxy_check
+            body.id,
+            body.name,
+            autostart=body.autostart,
+            proxy=body.proxy,
+            proxy_check=body.proxy_check,
+            auth_state=None if body.auth_state is None else AuthState(body.auth_state),
         )
     made = answer(bot_json(bot), 201)
     made.headers["Location"] = f"/v1/bots/{bot.id}"
@@ -63,7 +70,7 @@ async def update(request: web.Request) -> web.Response:
 
 async def delete(request: web.Request) -> web.Response:
     """`DELETE /v1/bots/{bot}`."""
-    await request.app[CORE].fleet.delete(request.match_info["bot"])
+    await request.app[CORE].fleet.delete(request.match_info["bot"], force=FORCE.read(request))
     return nothing()
 
 
@@ -84,4 +91,5 @@ async def restart(request: web.Request) -> web.Response:
 
 async def logout(request: web.Request) -> web.Response:
     """`POST /v1/bots/{bot}/logout`."""
-    return answer(bot_json(await request.app[CORE].fleet.logout(request.match_info["bot"])), 202)
+    bot = await request.app[CORE].fleet.logout(request.match_info["bot"], force=FORCE.read(request))
+    return answer(bot_json(bot), 202)

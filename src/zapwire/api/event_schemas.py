@@ -28,6 +28,13 @@ class QrShown(_Data):
     attempt: int = Field(description="1 for the first code since pairing began.")
 
 
+class BotDeleted(_Data):
+    """A bot that is gone."""
+
+    id: str
+    name: str
+
+
 class DaemonStarted(_Data):
     """How the run before ended, and when."""
 
@@ -72,6 +79,8 @@ class TestCall(_Data):
 
 
 DATA: Final[dict[EventType, type[BaseModel]]] = {
+    EventType.BOT_CREATED: Bot,
+    EventType.BOT_DELETED: BotDeleted,
     EventType.BOT_STATE: Bot,
     EventType.BOT_UNHEALTHY: Bot,
     EventType.BOT_HEALTHY: Bot,

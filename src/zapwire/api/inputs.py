@@ -146,6 +146,22 @@ class Whole(Parameter):
 
 
 @dataclass(frozen=True, slots=True)
+class Flag(Parameter):
+    """Yes or no."""
+
+    def read(self, request: web.Request) -> bool:
+        """The value, no when absent; raises a 422 problem."""
+        text = request.query.get(self.name, "false")
+        if text not in {"true", "false"}:
+            raise _bad(self.name, "must be true or false")
+        return text == "true"
+
+    def schema(self) -> dict[str, Any]:
+        """Its JSON schema."""
+        return {"type": "boolean", "default": False}
+
+
+@dataclass(frozen=True, slots=True)
 class Words(Parameter):
     """A list of words, separated by commas; *shape* is that of each."""
 

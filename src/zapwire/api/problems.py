@@ -25,6 +25,8 @@ CONTENT_TYPE = "application/problem+json"
 _DOMAIN: tuple[tuple[type[errors.ZapwireError], int, str], ...] = (
     (errors.InvalidInput, 422, "A value in the request cannot work"),
     (errors.NotFound, 404, "There is no such thing"),
+    (errors.AuthStateFound, 409, "Auth state of that id is there already"),
+    (errors.NotUnlinked, 409, "WhatsApp could not be told"),
     (errors.Conflict, 409, "Not possible in the present state"),
     (errors.IdempotencyMismatch, 422, "The Idempotency-Key was used with another body"),
     (errors.TooMany, 429, "Too many, or too often"),

@@ -41,7 +41,10 @@ API: tuple[Route, ...] = (
         "PATCH", _BOT, bots.update, "Change a bot",
         body=schemas.UpdateBot, answer=schemas.Bot, problems=(409, 429, 501),
     ),
-    Route("DELETE", _BOT, bots.delete, "Delete a bot with its auth state and its messages", 204),
+    Route(
+        "DELETE", _BOT, bots.delete, "Delete a bot with its auth state and its messages", 204,
+        query=(bots.FORCE,), problems=(409,),
+    ),
     Route(
         "POST", f"{_BOT}/connect", bots.connect, "Want it connected; starts a pairing when it is not linked", 202,
         answer=schemas.Bot, problems=(409, 429),
@@ -53,7 +56,10 @@ API: tuple[Route, ...] = (
         "POST", f"{_BOT}/restart", bots.restart, "Disconnect and connect again", 202,
         answer=schemas.Bot, problems=(409, 429),
     ),
-    Route("POST", f"{_BOT}/logout", bots.logout, "Unlink it from its account", 202, answer=schemas.Bot),
+    Route(
+        "POST", f"{_BOT}/logout", bots.logout, "Unlink it from its account", 202,
+        answer=schemas.Bot, query=(bots.FORCE,), problems=(409, 429),
+    ),
     Route(
         "POST", f"{_BOT}/export", moving.export, "Get its auth state and settings as one sealed file",
         body=schemas.ExportBot, text=moving.MEDIA, problems=(409, 429),
@@ -77,7 +83,7 @@ API: tuple[Route, ...] = (
     Route(
         "POST", f"{_BOT}/messages", messages.send, "Send a message", 202,
         body=schemas.SendMessage, answer=schemas.OutgoingMessage, query=(messages.WAIT,),
-        headers=(messages.IDEMPOTENCY_KEY,), problems=(429, 501), tag="messages",
+        headers=(messages.IDEMPOTENCY_KEY,), problems=(409, 429, 501), tag="messages",
     ),
     Route(
         "GET", f"{_BOT}/messages/{{message}}", messages.get, "See how far a message got",

@@ -39,6 +39,11 @@ class CreateBot(Body):
         None, description="`http://` or `socks5://user:password@host:port` that it connects through; null: none."
     )
     proxy_check: bool = Field(True, description="Refuse a proxy that does not lead to WhatsApp now.")  # noqa: FBT003
+    auth_state: Literal["adopt", "destroy"] | None = Field(
+        None,
+        description="What becomes of auth state that lies there under this id and that the database does not know: "
+        "`adopt` goes on as the account that it is linked to, `destroy` deletes it. Without it: 409.",
+    )
 
 
 class UpdateBot(Body):
@@ -113,6 +118,7 @@ class Bot(Answer):
     proxy: str | None = Field(description="The proxy that it connects through, without the password.")
     health: Health | None = Field(description="Null while nobody wants it connected.")
     restriction: Restriction | None
+    actions: list[str] = Field(description="The calls that make sense now; docs/api.md lists them.")
 
 
 class BotList(Answer):

@@ -12,6 +12,7 @@ any time. Three rules keep that simple:
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
@@ -26,10 +27,12 @@ from zapwire.core.radar import Radar
 from zapwire.core.standing import Standing
 from zapwire.core.statuses import HALTED, Status
 from zapwire.core.supervisor import Order, Supervisor
-from zapwire.errors import Conflict
+from zapwire.errors import Condition, Conflict
 from zapwire.model import BotState, BotView, PairingCode, QrCode, Restriction
 from zapwire.proxy import Proxy
+from zapwire.store import times
 from zapwire.store.bots import BotRow, Wanted
+from zapwire.tasks import spawn
 from zapwire.transport.base import Transport
 
 T = TypeVar("T")
@@ -51,6 +54,10 @@ class Bot:
         self._standing = self._supervisor.standing
         self.radar = Radar(row.id, means.limits, row.restriction, self._note_restriction)
         """What the account may not send for the moment."""
+        self._restriction = row.restriction
+        """The newest, stored or not."""
+        self._noting = False
+        """It is being stored."""
 
     @property
     def standing(self) -> Standing:
@@ -114,12 +121,22 @@ class Bot:
         at = self._standing
         async with at.lock:
             at.refuse_when_leaving()
-            stays = at.row.moved or at.row.damaged or at.status.state is BotState.LOGGED_OUT
-            status = at.status if stays else Status(BotState.STOPPED)
-            await at.commit(replace(at.row, wanted=Wanted.STOPPED), status)
-            if self._supervisor.order is not Order.LOGOUT:  # a logout is finished, then it is disconnected anyway
-                self._supervisor.give(Order.STOP)
+            await self._end_connection()
             return at.view
+
+    async def _end_connection(self) -> None:
+        """With the lock held."""
+        await self._standing.commit(replace(self._standing.row, wanted=Wanted.STOPPED), self._stopped())
+        if self._supervisor.order is not Order.LOGOUT:  # a logout is finished, then it is disconnected anyway
+            self._supervisor.give(Order.STOP)
+
+    def _stopped(self) -> Status:
+        at = self._standing
+        if at.row.moved or at.row.damaged or at.status.state is BotState.LOGGED_OUT:
+            return at.status
+        if at.status.code == Condition.LOGGING_OUT:
+            return replace(at.status, state=BotState.STOPPED)
+        return Status(BotState.STOPPED, statuses.LOGGING_OUT if at.row.unlinking is not None else None)
 
     async def restart(self, *, pairing: bool = False) -> BotView:
         """Drop the connection and connect anew; with *pairing* only if no phone is linked. `TooMany`, `Conflict`."""
@@ -137,65 +154,106 @@ class Bot:
             self._supervisor.give(Order.RUN)
             return at.view
 
-    async def logout(self) -> BotView:
-        """Unlink the device; the state becomes `logged_out` once that is done. Raises `Conflict` when it has moved."""
-        return await self._standing.complete(self._logout())
+    async def logout(self, *, force: bool = False) -> BotView:
+        """Unlink the device; the state becomes `logged_out` once WhatsApp has been told, or at once with *force*.
 
-    async def _logout(self) -> BotView:
+        Raises `Conflict` when it has moved, and `TooMany`.
+        """
+        return await self._standing.complete(self._logout(force=force))
+
+    async def _logout(self, *, force: bool) -> BotView:
         at = self._standing
         async with at.lock:
             at.refuse_when_leaving()
             _refuse_unfit(at.row)
             if at.status.state is not BotState.LOGGED_OUT:
-                row = replace(at.row, wanted=Wanted.STOPPED, unlinking=True)
-                await at.commit(row, replace(at.status, reason=statuses.LOGGING_OUT))
-                self._supervisor.give(Order.LOGOUT)
+                if at.row.unlinking is not None and not force:  # again: try now
+                    self._bucket.spend()
+                row = replace(at.row, wanted=Wanted.STOPPED, unlinking=at.row.unlinking or times.now())
+                await at.commit(row, replace(at.status, reason=statuses.LOGGING_OUT, action=None, next_try=None))
+                self._supervisor.give(Order.LOGOUT, force=force)
             return at.view
 
     async def hand_over(self, make: Callable[[], Awaitable[T]]) -> T:
-        """Disconnect, and once that is done let *make* take the auth state along: the bot has moved away then.
+        """Disconnect, and once that is done let *make* copy the auth state: the bot has moved away then.
 
-        Raises `Conflict` when another order comes meanwhile, and what *make* raises; then it stays a stopped bot.
+        Raises `Conflict` when another order comes meanwhile or the connection does not end, and what *make* raises;
+        then nothing has moved, and it stays a stopped bot unless the other order says otherwise.
         """
-        return await self._standing.complete(self._hand_over(make))
+        at = self._standing
+        mine = await at.complete(self._begin_move())
+        try:
+            async with asyncio.timeout(self._limits.move_time):
+                await self._idle(mine)
+        except TimeoutError:
+            raise Conflict("the bot's connection does not end: try again later") from None
+        made = await make()
+        await at.complete(self._move_away(mine))
+        return made
 
-    async def _hand_over(self, make: Callable[[], Awaitable[T]]) -> T:
-        await self._disconnect()
-        await self._supervisor.idle.wait()
+    async def _begin_move(self) -> int:
+        """Disconnect; the epoch of that order."""
         at = self._standing
         async with at.lock:
             at.refuse_when_leaving()
-            if self._supervisor.order is not Order.STOP:
-                raise Conflict("the bot was given another order meanwhile: try again")
+            if at.row.unlinking is not None:
+                raise Conflict("the bot is being logged out")
+            await self._end_connection()
+            return at.epoch
+
+    async def _idle(self, mine: int) -> None:
+        """Until the connection has ended. Raises `Conflict` once another order has come since *mine*."""
+        at, idle = self._standing, self._supervisor.idle
+        while True:
+            changed = at.changed
+            _refuse_another(at, mine)
+            if idle.is_set():
+                return
+            ways = [spawn(event.wait(), f"move-{at.bot}", awaited=True) for event in (idle, changed)]
+            try:
+                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for way in ways:
+                    way.cancel()
+
+    async def _move_away(self, mine: int) -> None:
+        at = self._standing
+        async with at.lock:
+            _refuse_another(at, mine)
             if not at.linked:
                 raise Conflict("the bot was logged out meanwhile: there is nothing to export")
-            made = await make()
             status = statuses.moved_away()
             await at.commit(halted(status, replace(at.row, wanted=Wanted.STOPPED)), status)
-            return made
 
-    async def arrive(self, *, start: bool) -> BotView:
-        """Be a bot like any other: its auth state has just been put here."""
-        return await self._standing.complete(self._arrive(start=start))
+    async def arrive(self, place: Callable[[], Awaitable[None]], *, start: bool) -> BotView:
+        """Come back: let *place* put the auth state here, and be a bot like any other. Raises what *place* raises, and
+        `Conflict` when the bot had not moved away.
+        """
+        return await self._standing.complete(self._arrive(place, start=start))
 
-    async def _arrive(self, *, start: bool) -> BotView:
+    async def _arrive(self, place: Callable[[], Awaitable[None]], *, start: bool) -> BotView:
         at = self._standing
-        async with at.lock:
+        async with at.lock:  # nobody deletes it meanwhile, which would leave the auth state behind
             at.refuse_when_leaving()
+            if not at.row.moved:
+                raise Conflict("there is a bot with this id already: import it under another id", field="id")
+            await place()
             wanted = Wanted.CONNECTED if start else Wanted.STOPPED
             status = Status(BotState.STARTING if start else BotState.STOPPED)
             await at.commit(replace(at.row, wanted=wanted, halt=None), status)
             self._supervisor.give(Order.RUN if start else Order.STOP)
             return at.view
 
-    async def leave(self) -> None:
-        """Unlink the device and end `run`; the bot takes no more orders. After a crash it comes back logged out."""
+    async def leave(self, erase: Callable[[], Awaitable[None]], *, force: bool = False) -> None:
+        """Unlink the device, let *erase* delete the bot, and end `run`.
+
+        Raises `NotUnlinked` when WhatsApp cannot be told, unless *force*, and what *erase* raises; the bot stays then.
+        """
         at = self._standing
         async with at.lock:
             at.refuse_when_leaving()
-            await at.commit(replace(at.row, wanted=Wanted.STOPPED, unlinking=True), at.status)
-            at.leaving = True
-            self._supervisor.give(Order.LEAVE)
+            done = self._supervisor.depart(erase, force=force)
+        await done
 
     async def change(
         self, *, name: str | None = None, autostart: bool | None = None, proxy: Proxy | Keep | None = KEEP
@@ -229,13 +287,30 @@ class Bot:
             return at.view
 
     def _note_restriction(self, restriction: Restriction | None) -> None:
-        at = self._standing
+        """Store the newest *restriction*; one that an even newer one replaces before it is stored is left out."""
+        self._restriction = restriction
+        if not self._noting:
+            self._noting = True
+            self._standing.soon(self._note_newest(), "restriction")
+
+    async def _note_newest(self) -> None:
+        at, limits = self._standing, self._limits
 
         async def note() -> None:
             async with at.lock:
-                await at.commit(replace(at.row, restriction=restriction), at.status)
+                await at.commit(replace(at.row, restriction=self._restriction), at.status)
 
-        at.soon(insist(note, at.bot, self._limits.store_again, self._limits.store_patience))
+        try:
+            while at.row.restriction != self._restriction:
+                await insist(note, at.bot, limits.store_again, limits.store_patience)
+        finally:
+            self._noting = False
+
+
+def _refuse_another(at: Standing, mine: int) -> None:
+    at.refuse_when_leaving()
+    if at.epoch != mine:
+        raise Conflict("another order came for this bot meanwhile: try again")
 
 
 def _refuse_unfit(row: BotRow) -> None:

@@ -25,7 +25,7 @@ async def forget(transports: TransportFactory, bot: BotId) -> None:
 
 def unlinked(status: Status) -> Change:
     """The change of a row when its device was removed from the account."""
-    return lambda row: replace(halted(status, row), identity=Identity(), unlinking=False, restriction=None)
+    return lambda row: replace(halted(status, row), identity=Identity(), unlinking=None, restriction=None)
 
 
 def halted(status: Status, row: BotRow) -> BotRow:

@@ -54,6 +54,7 @@ def bot_json(bot: BotView) -> dict[str, Any]:
         "proxy": bot.proxy,
         "health": None if bot.health is None else health_json(bot.health),
         "restriction": None if bot.restriction is None else restriction_json(bot.restriction),
+        "actions": list(bot.actions),
     }
 
 

@@ -26,6 +26,7 @@ from zapwire.model import BotState, QrCode
 from zapwire.store import journal, times
 from zapwire.store.db import Transaction
 from zapwire.store.turns import Turn
+from zapwire.tasks import spawn
 from zapwire.transport.base import (
     Connected,
     Disconnected,
@@ -69,6 +70,8 @@ class Connection:
         self._transport = transport
         self._means = means
         self._online_at: float | None = None
+        self.online = False
+        """It stands now."""
         self._hurry = asyncio.Event()
         self._turn: Turn | None = None
         """Of the newest message or receipt."""
@@ -99,7 +102,7 @@ class Connection:
                 except StoreError as failed:
                     error = TransportError(failed.detail, condition=Condition.STORE)
                 except Exception:
-                    log.exception("bot %s: the transport failed in a way nobody expected", self._standing.bot)
+                    log.exception("bot %s: the transport failed unexpectedly", self._standing.bot)
                     error = TransportError("internal error, see the log", condition=Condition.INTERNAL)
                 if (task := asyncio.current_task()) is not None and task.cancelling():
                     return  # a transport that fails while it is being stopped has stopped
@@ -118,8 +121,8 @@ class Connection:
     async def _connect(self) -> None:
         """Run the transport, and ask meanwhile whether it hears. Raises what ends it; too much silence is `Blocked`."""
         ways = [
-            asyncio.create_task(self._transport.run(self.emit), name=f"transport-{self._standing.bot}"),
-            asyncio.create_task(self._liveness.run(), name=f"liveness-{self._standing.bot}"),
+            spawn(self._transport.run(self.emit), f"transport-{self._standing.bot}", awaited=True),
+            spawn(self._liveness.run(), f"liveness-{self._standing.bot}", awaited=True),
         ]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -134,6 +137,7 @@ class Connection:
                 raise self._deaf() from None
             raise
         finally:
+            self.online = False
             self._liveness.offline()
             for way in ways:
                 way.cancel()
@@ -164,8 +168,8 @@ class Connection:
             status = statuses.spoken_for(error, delay)
         self._hurry.clear()
         await self._standing.report(status, self._epoch)
-        hurry = asyncio.create_task(self._hurry.wait())
-        found = asyncio.create_task((elsewhere or asyncio.Event()).wait())
+        hurry = spawn(self._hurry.wait(), "hurry", awaited=True)
+        found = spawn((elsewhere or asyncio.Event()).wait(), "found", awaited=True)
         try:
             await asyncio.wait([hurry, found], timeout=delay, return_when=asyncio.FIRST_COMPLETED)
             if found.done() and not hurry.done():  # not all in one moment
@@ -257,6 +261,7 @@ class Connection:
                 status = Status(BotState.STARTING, "paired, connecting")
                 await standing.report(status, self._epoch, partial(changes.known, event.identity), strict=True)
             case Connected():
+                self.online = True
                 if self._online_at is None:
                     self._online_at = asyncio.get_running_loop().time()
                 self._means.breaker.left(bot)
@@ -264,8 +269,10 @@ class Connection:
                 status = Status(BotState.CONNECTED)
                 await standing.report(status, self._epoch, partial(changes.known, event.identity), strict=True)
             case Disconnected():
+                self.online = False
                 self._liveness.offline()
-                status = Status(BotState.RECONNECTING, event.reason, code=event.condition.value)
+                was_online = self._online_at is not None
+                status = statuses.mended_by_transport(event.reason, event.condition.value, was_online=was_online)
                 await standing.report(status, self._epoch, strict=True)
             case Troubled():
                 status = Status(BotState.CONNECTED, event.reason, event.action, code=event.condition.value)

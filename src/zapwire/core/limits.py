@@ -38,7 +38,11 @@ class Limits:
     starts_per_minute: int = 10
     """How often a person may start or renew a bot's connection: WhatsApp bans numbers that hammer it."""
     logout_time: float = 20.0
-    """For telling WhatsApp that a device is removed; then the local state is destroyed anyway."""
+    """For one attempt to tell WhatsApp that a device is removed."""
+    logout_kept: float = 7 * 24 * 3600.0
+    """For how long that is attempted; then the local state is destroyed although the phone still lists the device."""
+    move_time: float = 90.0
+    """How long an export waits for the end of the bot's connection."""
     pairing_wait: float = 30.0
     """How long a request for a pairing code waits until a pairing is under way."""
 

@@ -12,14 +12,15 @@ import json
 from dataclasses import replace
 from typing import Final
 
+from zapwire import json_encoder
 from zapwire.core.fleet import Fleet
 from zapwire.core.keep import Keep
 from zapwire.core.one_at_a_time import OneAtATime
 from zapwire.core.proxies import Proxies
-from zapwire.errors import Condition, Conflict, InvalidInput
-from zapwire.model import BotId, BotState, BotView, Identity
+from zapwire.errors import Conflict, InvalidInput
+from zapwire.model import BotId, BotView, Identity
 from zapwire.store import times
-from zapwire.store.bots import BotRow, Halt, Wanted
+from zapwire.store.bots import BotRow
 from zapwire.transport.base import TransportFactory
 from zapwire.vault import bundle
 from zapwire.vault.bundle import BundleError, WrongPassphrase
@@ -29,13 +30,6 @@ LARGEST: Final = 48 << 20
 """Bytes of a bundle that an import takes, and so of one that an export gives."""
 _VERSION: Final = 1
 _PERHAPS: Final = ("phone", "lid", "push_name", "proxy")
-_HALF: Final = Halt(
-    BotState.BLOCKED,
-    "its import is not finished",
-    "delete the bot and import the bundle again",
-    times.from_ms(0),
-    Condition.IMPORTING.value,
-)
 
 
 class Moving:
@@ -87,7 +81,7 @@ class Moving:
             raise InvalidInput(str(error), field="bundle") from None
         proxy = await self._proxies.accept(way, check=False)
         row = replace(row, id=row.id if bot is None else BotId(bot), proxy=None if isinstance(proxy, Keep) else proxy)
-        return await self._fleet.complete(self._settle(row, state, start=start))
+        return await self._fleet.complete(self._settle(row, state, start=start), f"import-{row.id}")
 
     async def _settle(self, row: BotRow, state: bytes, *, start: bool) -> BotView:
         async with self._arriving:
@@ -95,17 +89,16 @@ class Moving:
             return await self._place(row, state, start=start)
 
     async def _place(self, row: BotRow, state: bytes, *, start: bool) -> BotView:
-        if self._fleet.has(row.id):
+        async def place() -> None:
+            await self._transports.adopt(row.id, state)
+
+        async def replace_older() -> None:
             await self._transports.forget(row.id)  # what it moved away with is behind the bundle
-            await self._transports.adopt(row.id, state)
-            return await self._fleet.find(row.id).arrive(start=start)
-        found = await self._fleet.admit(replace(row, wanted=Wanted.STOPPED, halt=_HALF))
-        try:
-            await self._transports.adopt(row.id, state)
-        except BaseException:
-            await self._fleet.dismiss(found)
-            raise
-        return await found.arrive(start=start)
+            await place()
+
+        if self._fleet.has(row.id):
+            return await self._fleet.find(row.id).arrive(replace_older, start=start)
+        return await self._fleet.admit(row, place, start=start)
 
     def _refuse_twice(self, row: BotRow) -> None:
         for other in self._fleet.all():
@@ -137,7 +130,7 @@ def _write(row: BotRow, state: bytes) -> bytes:
         "proxy": None if row.proxy is None else row.proxy.url,
         "exported_at": times.to_ms(times.now()),
     }
-    return json.dumps(manifest).encode() + b"\n" + state
+    return json_encoder.encode(manifest).encode() + b"\n" + state
 
 
 def _read(content: bytes) -> tuple[BotRow, bytes, str | None]:

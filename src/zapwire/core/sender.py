@@ -24,7 +24,7 @@ from zapwire.core.lane import UNLINKED, Lane
 from zapwire.core.limits import Limits
 from zapwire.core.radar import Radar
 from zapwire.core.send_queue import Entry
-from zapwire.errors import IdempotencyMismatch, InvalidInput, NotFound, NotSupported, StoreError, TooMany
+from zapwire.errors import IdempotencyMismatch, InvalidInput, NotFound, NotSupported, StoreError, TooMany, ZapwireError
 from zapwire.jid import parse_recipient
 from zapwire.model import BotId, Message, MessageId, MessageState, Outgoing, OutgoingView
 from zapwire.store import messages, outbox, times
@@ -50,6 +50,7 @@ class Sender:
         self._database = database
         self._limits = limits
         self._lanes: dict[BotId, Lane] = {}
+        self._refusals: dict[BotId, ZapwireError] = {}
         self._waiters: dict[MessageId, set[asyncio.Future[OutgoingView]]] = {}
         self._steps = Tasks()
         self._failing: set[BotId] = set()
@@ -68,8 +69,8 @@ class Sender:
         """Take a message for *to* (+E.164, digits or a JID); returns once it is stored.
 
         The same *idempotency_key* with the same message returns the first one again, with another it raises
-        `IdempotencyMismatch`. Raises `NotFound`, `InvalidInput` naming the field, `NotSupported`, and `TooMany` when
-        too many messages wait already.
+        `IdempotencyMismatch`. Raises `NotFound`, `InvalidInput` naming the field, `NotSupported`, `LoggedOut`, and
+        `TooMany` when too many messages wait already.
         """
         lane = self._lanes.get(BotId(bot))
         if lane is None:
@@ -93,11 +94,11 @@ class Sender:
         return await self._steps.shielded(self._store(lane, message), f"submit-{bot}")
 
     async def _store(self, lane: Lane, message: NewMessage) -> OutgoingView:
-        full = None
-        if lane.waiting >= self._limits.queued_per_bot:
+        full: ZapwireError | None = self._refusals.get(message.bot)
+        if full is None and lane.waiting >= self._limits.queued_per_bot:
             full = TooMany(f"{lane.waiting} messages wait for this bot already", retry_after=60.0)
-            if message.key is None:
-                raise full
+        if full is not None and message.key is None:
+            raise full
         entry = lane.enter(message.chat)  # counts from now on, or a burst could pass the limit while its writes wait
 
         def work(transaction: Transaction) -> OutgoingView:
@@ -159,6 +160,7 @@ class Sender:
 
     async def detach(self, bot: BotId) -> None:
         """Stop sending for a bot that goes away."""
+        self._refusals.pop(bot, None)
         lane = self._lanes.pop(bot, None)
         if lane is not None:
             await lane.close()
@@ -172,6 +174,13 @@ class Sender:
         """The bot is not connected."""
         if bot in self._lanes:
             self._lanes[bot].go(online=False)
+
+    def refuse(self, bot: BotId, why: ZapwireError | None) -> None:
+        """Take no more messages for the bot, but repeats of those that were taken; None: take them."""
+        if why is None:
+            self._refusals.pop(bot, None)
+        else:
+            self._refusals[bot] = why
 
     def abandon(self, transaction: Transaction, bot: BotId) -> None:
         """As part of *transaction*, which unlinks the bot: what waits was for the account that goes, and fails.
@@ -240,7 +249,7 @@ class Sender:
 
 
 def _insert(
-    transaction: Transaction, message: NewMessage, lane: Lane, entry: Entry, full: TooMany | None
+    transaction: Transaction, message: NewMessage, lane: Lane, entry: Entry, full: ZapwireError | None
 ) -> OutgoingView:
     """Store the message and hand it to *lane*, or find the one stored under its key. A new one raises *full*."""
     now = outbox.account(transaction.sql, message.bot)

@@ -13,14 +13,15 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from zapwire.core import codec
+from zapwire.core import actions, codec
 from zapwire.core.statuses import Status
-from zapwire.errors import Condition, NotFound, StoreError
+from zapwire.errors import Condition, Conflict, NotFound, StoreError
 from zapwire.events import EventType
 from zapwire.model import BotId, BotState, BotView, Health, QrCode, Restriction
 from zapwire.store import bots, history, journal, times
 from zapwire.store.bots import BotRow
 from zapwire.store.db import Database, Transaction
+from zapwire.tasks import Tasks
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -54,12 +55,14 @@ class Standing:
         self.epoch = 0
         """Counts the orders; what the connection of an older one reports is out of date."""
         self.leaving = False
-        """Being deleted: there is no such bot any more."""
+        """It is being deleted, which may still fail; until then it takes no orders."""
+        self.gone = False
+        """It was deleted."""
         self.changed = asyncio.Event()
         """Set once, at the next change; take it *before* looking, then wait for it."""
         self._database = database
         self._followed = followed
-        self._steps: set[asyncio.Task[Any]] = set()
+        self._tasks = Tasks()
         self._told: BotView | None = self.view
 
     def tell_anew(self) -> None:
@@ -69,7 +72,8 @@ class Standing:
     @property
     def view(self) -> BotView:
         """The bot as the API shows it."""
-        return replace(_view(self.row, self.status, self.since), health=self.health())
+        view = replace(_view(self.row, self.status, self.since), health=self.health())
+        return replace(view, actions=()) if self.leaving else view
 
     @property
     def linked(self) -> bool:
@@ -77,9 +81,11 @@ class Standing:
         return self.row.identity.phone is not None or self.row.identity.lid is not None
 
     def refuse_when_leaving(self) -> None:
-        """Raises `NotFound` for a bot that is being deleted."""
-        if self.leaving:
+        """Raises `NotFound` for a bot that was deleted, and `Conflict` for one that is being deleted."""
+        if self.gone:
             raise NotFound("no such bot", field="bot")
+        if self.leaving:
+            raise Conflict("the bot is being deleted")
 
     def wake(self) -> None:
         """Let everybody who waits for a change look again."""
@@ -163,21 +169,15 @@ class Standing:
 
     async def complete(self, step: Coroutine[Any, Any, T]) -> T:
         """Run *step* to its end even when the caller is cancelled: what is stored and what is known must agree."""
-        task = asyncio.create_task(step)
-        self._steps.add(task)
-        task.add_done_callback(self._steps.discard)
-        return await asyncio.shield(task)
+        return await self._tasks.shielded(step, f"step-{self.bot}")
 
-    def soon(self, step: Coroutine[Any, Any, None]) -> None:
+    def soon(self, step: Coroutine[Any, Any, None], name: str) -> None:
         """Run *step* beside everything else; `settled` waits for it."""
-        task = asyncio.create_task(step)
-        self._steps.add(task)
-        task.add_done_callback(self._steps.discard)
+        self._tasks.spawn(step, f"{name}-{self.bot}")
 
     async def settled(self) -> None:
         """Until every step has ended whose caller went away."""
-        if self._steps:
-            await asyncio.wait(self._steps)
+        await self._tasks.settled()
 
 
 def _view(row: BotRow, status: Status, since: datetime) -> BotView:
@@ -195,6 +195,7 @@ def _view(row: BotRow, status: Status, since: datetime) -> BotView:
         code=status.code,
         restriction=_halting(status, since) or row.restriction,
         proxy=None if row.proxy is None else row.proxy.shown,
+        actions=actions.possible(row, status),
     )
 
 

@@ -83,6 +83,21 @@ def logged_out(*, told: bool) -> Status:
     )
 
 
+def logging_out(why: str, delay: float, until: datetime, *, stopped: bool) -> Status:
+    """The state while WhatsApp cannot be told of a logout, which is tried again in *delay* seconds, *until* then."""
+    moment = times.now() + timedelta(seconds=delay)
+    cause = f"logging out: WhatsApp could not be told yet ({why})"
+    return Status(
+        BotState.STOPPED if stopped else BotState.RECONNECTING,
+        f"{cause}; next try in {max(1, round(delay))} s, at {moment:%H:%M:%S} UTC",
+        f"none: it is tried again until {until:%Y-%m-%d %H:%M} UTC. Log the bot out with force to destroy its auth "
+        "state now; the phone will list the device until it is removed there under Linked devices",
+        moment,
+        Condition.LOGGING_OUT.value,
+        cause,
+    )
+
+
 def retrying(error: TransportError, delay: float) -> Status:
     """The state between two attempts, *delay* seconds apart."""
     moment = times.now() + timedelta(seconds=delay)
@@ -100,6 +115,14 @@ def _reconnecting(error: TransportError, reason: str, moment: datetime) -> Statu
     return Status(BotState.RECONNECTING, reason, next_try=moment, code=error.condition.value, cause=error.detail)
 
 
+def mended_by_transport(reason: str, code: str, *, was_online: bool) -> Status:
+    """The state of a connection that the transport mends by itself; when it tries next is not known here."""
+    if not was_online:
+        return Status(BotState.RECONNECTING, reason, code=code)
+    how = "the engine tries again by itself: at once, then after 2, 4, 6 s and so on"
+    return Status(BotState.RECONNECTING, f"{reason}; {how}", code=code, cause=reason)
+
+
 def unanswered(failures: int) -> Status:
     """The state of a connection on which WhatsApp does not answer any more."""
     reason = f"WhatsApp did not answer the last {failures} probes"
@@ -112,6 +135,15 @@ def backoff(failures: int, limits: Limits, chance: random.Random) -> float:
     """Seconds before attempt number *failures* + 1."""
     doubled = limits.backoff_first * 2.0 ** min(failures - 1, 30)
     return min(doubled, limits.backoff_most) * chance.uniform(1 - limits.jitter, 1 + limits.jitter)
+
+
+def no_sends(row: BotRow, status: Status) -> LoggedOut | None:
+    """Why no message is taken for the bot: the account that would send it is gone, and the next one is another."""
+    if row.unlinking is not None:
+        return LoggedOut("the bot is being logged out", action="send again once it is paired again")
+    if status.state is BotState.LOGGED_OUT:
+        return LoggedOut("the bot is logged out", action=status.action or "connect the bot to pair it again")
+    return None
 
 
 def no_qr(status: Status, *, linked: bool) -> Conflict | None:

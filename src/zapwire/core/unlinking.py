@@ -1,28 +1,59 @@
-"""Removing a bot's device from its account, as far as WhatsApp can be reached; the local state goes in any case."""
+"""Removing a bot's device from its account, as far as WhatsApp can be reached. Nothing here destroys local state."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 
+from zapwire.errors import Blocked, Condition, LoggedOut, NeedsPerson, TransportError, ZapwireError
 from zapwire.model import BotId, QrCode
+from zapwire.tasks import spawn
 from zapwire.transport.base import Connected, Emit, Transport, TransportEvent
 
 log = logging.getLogger(__name__)
 
 
-async def unlink(transport: Transport, bot: BotId, *, patience: float) -> bool:
-    """Tell WhatsApp over the connection that there is, within *patience* seconds; True when that was done."""
+@dataclass(frozen=True, slots=True)
+class Unlinked:
+    """How an attempt ended."""
+
+    error: ZapwireError | None = None
+    """Why WhatsApp does not know of it; None when it does, or when there was no device."""
+
+    @property
+    def told(self) -> bool:
+        """Is the device no longer one of the account?"""
+        return self.error is None
+
+    @property
+    def worth_another_try(self) -> bool:
+        """Could WhatsApp be told later without anybody doing anything?"""
+        return isinstance(self.error, TransportError)
+
+    @property
+    def foreign(self) -> Blocked | None:
+        """What is kept for the bot is that of another one."""
+        found = self.error
+        return found if isinstance(found, Blocked) and found.condition is Condition.AUTH_FOREIGN else None
+
+
+async def unlink(transport: Transport, bot: BotId, *, patience: float) -> Unlinked:
+    """Tell WhatsApp over the connection that there is, within *patience* seconds."""
     try:
         async with asyncio.timeout(patience):
             await transport.logout()
-    except Exception as error:  # noqa: BLE001 - the local state goes in any case
-        log.warning("bot %s: WhatsApp was not told of the logout: %s", bot, type(error).__name__)
-        return False
-    return True
+    except TimeoutError:
+        return Unlinked(TransportError("WhatsApp does not answer"))
+    except (TransportError, NeedsPerson) as error:
+        return Unlinked(error)
+    except Exception:
+        log.exception("bot %s: unlinking failed unexpectedly", bot)
+        return Unlinked(TransportError("internal error, see the log", condition=Condition.INTERNAL))
+    return Unlinked()
 
 
-async def connect_and_unlink(transport: Transport, bot: BotId, emit: Emit, *, patience: float) -> bool:
+async def connect_and_unlink(transport: Transport, bot: BotId, emit: Emit, *, patience: float) -> Unlinked:
     """Like `unlink`, over a connection made just for that; what arrives meanwhile goes to *emit*."""
     decided = asyncio.Event()
 
@@ -31,10 +62,14 @@ async def connect_and_unlink(transport: Transport, bot: BotId, emit: Emit, *, pa
         if isinstance(event, Connected | QrCode):  # a QR code: nothing is linked (any more)
             decided.set()
 
-    run = asyncio.create_task(_run(transport, listen), name=f"unlinking-{bot}")
-    online = asyncio.create_task(decided.wait())
+    run = spawn(_run(transport, listen), f"unlinking-{bot}", awaited=True)
+    online = spawn(decided.wait(), f"unlinking-{bot}-online", awaited=True)
     try:
         await asyncio.wait([run, online], timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        if run.done():
+            return run.result()
+        if not online.done():
+            return Unlinked(TransportError("WhatsApp cannot be reached"))
         return await unlink(transport, bot, patience=patience)
     finally:
         run.cancel()
@@ -42,8 +77,15 @@ async def connect_and_unlink(transport: Transport, bot: BotId, emit: Emit, *, pa
         await asyncio.wait([run, online])
 
 
-async def _run(transport: Transport, emit: Emit) -> None:
+async def _run(transport: Transport, emit: Emit) -> Unlinked:
+    """Why the connection ended."""
     try:
         await transport.run(emit)
-    except Exception as error:  # noqa: BLE001 - there is nothing to be done about it, only less to unlink
-        log.info("no connection to unlink over: %s", type(error).__name__)
+    except LoggedOut:
+        return Unlinked()
+    except (TransportError, NeedsPerson) as error:
+        return Unlinked(error)
+    except Exception:
+        log.exception("the transport failed unexpectedly")
+        return Unlinked(TransportError("internal error, see the log", condition=Condition.INTERNAL))
+    return Unlinked(TransportError("the connection ended", condition=Condition.LOST))

@@ -55,14 +55,19 @@ class BotRow:
     """None: nobody said; `autostart` decides."""
     identity: Identity = field(default_factory=Identity)
     halt: Halt | None = None
-    unlinking: bool = False
-    """A logout was ordered and is not done yet."""
+    unlinking: datetime | None = None
+    """Since when a logout is wanted that is not done yet."""
     restriction: Restriction | None = None
     """The limit on its sending that WhatsApp told last, until it is over."""
     proxy: Proxy | None = None
     """What it connects through; None: the way that all bots take."""
     damaged: tuple[str, ...] = ()
     """Columns of its row that do not open. Such a bot is halted: without its proxy, say, it must not connect."""
+
+    @property
+    def linked(self) -> bool:
+        """Is it a device of an account?"""
+        return self.identity.phone is not None or self.identity.lid is not None
 
     @property
     def moved(self) -> bool:
@@ -102,7 +107,7 @@ def update(transaction: Transaction, row: BotRow) -> None:
     if row.damaged:
         transaction.sql.execute(
             "UPDATE bots SET autostart = ?, wanted = ?, unlinking = ? WHERE id = ?",
-            (row.autostart, row.wanted, row.unlinking, row.id),
+            (row.autostart, row.wanted, _ms(row.unlinking) or 0, row.id),
         )
         return
     halt, identity, limit, values = row.halt, row.identity, row.restriction, transaction.sql.values
@@ -118,7 +123,7 @@ def update(transaction: Transaction, row: BotRow) -> None:
             *((halt.state, halt.reason, halt.action, times.to_ms(halt.since)) if halt else (None,) * 4),
             *((halt.code, _ms(halt.until)) if halt else (None,) * 2),
             *((limit.kind, limit.reason, _ms(limit.since), _ms(limit.until), limit.error) if limit else (None,) * 5),
-            *(row.unlinking, values.seal("bots.proxy", row.id, _url(row.proxy)), row.id),
+            *(_ms(row.unlinking) or 0, values.seal("bots.proxy", row.id, _url(row.proxy)), row.id),
         ),
     )
 
@@ -156,7 +161,7 @@ def _row(values: Values, row: Sequence[Any]) -> BotRow:
         halt=None
         if state is None
         else Halt(BotState(state), reason, action, times.from_ms(since), code, _moment(until)),
-        unlinking=bool(unlinking),
+        unlinking=_moment(unlinking or None),
         restriction=None
         if kind is None
         else Restriction(kind, limit, times.from_ms(limit_since), _moment(limit_until), error),
@@ -174,7 +179,7 @@ def _damaged(row: BotRow, columns: tuple[str, ...]) -> BotRow:
         times.now(),
         Condition.ROW_DAMAGED,
     )
-    return replace(row, identity=Identity(), unlinking=False, halt=halt, damaged=columns)
+    return replace(row, identity=Identity(), unlinking=None, halt=halt, damaged=columns)
 
 
 def _proxy(opened: Row, sealed: bytes | None) -> Proxy | None:

@@ -60,7 +60,7 @@ class Tail:
         found.reverse()
         return found
 
-    def forget(self, bot: BotId) -> None:
-        """Drop the events of a deleted bot."""
-        self._events = deque(event for event in self._events if event.bot != bot)
+    def forget(self, bot: BotId, before: int) -> None:
+        """Drop the events of a deleted bot that have a number below *before*."""
+        self._events = deque(event for event in self._events if event.bot != bot or event.seq >= before)
         self._size = sum(event.size for event in self._events)

@@ -104,6 +104,13 @@ class Capabilities:
 class Transport(Protocol):
     """One bot's connection. Made for one bot id; `run` may be called again after it ended."""
 
+    account: Identity
+    """Whom the bot is linked to as far as the core knows, kept up to date by it; empty: nobody.
+
+    What is kept for the bot may be that of another one, if somebody exchanged files: `run` and `logout` raise `Blocked`
+    with `Condition.AUTH_FOREIGN` then, and change nothing.
+    """
+
     @property
     def capabilities(self) -> Capabilities:
         """What this transport can do; constant."""
@@ -124,9 +131,10 @@ class Transport(Protocol):
         """
 
     async def logout(self) -> None:
-        """Unlink the device at WhatsApp if that is possible, and destroy the auth state in any case.
+        """Unlink the device at WhatsApp over the connection that there is, and destroy the auth state.
 
-        Raises `TransportError` when WhatsApp could not be told, so that the phone still lists the device.
+        With no device there is nothing to tell. Raises `TransportError` when WhatsApp could not be told, so that the
+        phone still lists the device, and `Blocked`; then the auth state is kept, and this may be called again.
         """
 
 
@@ -168,6 +176,9 @@ class TransportFactory(Protocol):
         *at_rest*: its connection has been ended, so wait until nothing is written any more. Raises `NeedsPerson` when
         it is damaged or missing, `TransportError` when that may pass.
         """
+
+    async def keeps(self, bot: BotId) -> bool:
+        """Is there auth state of *bot*, readable or not? Raises `TransportError` when that cannot be told now."""
 
     async def adopt(self, bot: BotId, state: bytes) -> None:
         """Keep *state* for *bot*; all of it or nothing, also in a crash. Raises `Conflict` when something is kept."""

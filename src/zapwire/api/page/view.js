@@ -45,6 +45,8 @@ const BLOCKED = {
   passkey: "Passkey needed",
   importing: "Import not finished",
   "auth-damaged": "Auth state damaged",
+  "auth-missing": "Auth state missing",
+  "auth-foreign": "Auth state of another bot",
 };
 
 const TONE = {
@@ -99,6 +101,10 @@ export function gist(event) {
   switch (event.type) {
     case "bot.state":
       return stateWords(data) + (data.reason && data.reason !== stateWords(data).toLowerCase() ? `: ${data.reason}` : "");
+    case "bot.created":
+      return `created: ${data.name}`;
+    case "bot.deleted":
+      return `deleted: ${data.name}`;
     case "bot.unhealthy":
       return `not answered: ${data.reason}`;
     case "bot.healthy":

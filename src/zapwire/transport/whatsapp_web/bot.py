@@ -25,7 +25,7 @@ from zapwire.model import BotId, Identity, Outgoing, PairingCode, Sent
 from zapwire.proxy import Proxy
 from zapwire.tasks import spawn
 from zapwire.transport.base import Capabilities, Connected, Disconnected, Emit, Paired, Received, Stored
-from zapwire.transport.whatsapp_web import codes, endings, probing
+from zapwire.transport.whatsapp_web import codes, devices, endings, probing
 from zapwire.transport.whatsapp_web.aside import put_aside
 from zapwire.transport.whatsapp_web.descriptors import warn_if_few_are_left
 from zapwire.transport.whatsapp_web.devices import Device
@@ -73,6 +73,8 @@ class WhatsAppWebBot:
         self._file = shared.file(bot)
         self._last_words = LastWords(self._file.path.parent, bot)
         self._pump_ends = PumpEnds(bot)
+        self.account = Identity()
+        """See `Transport.account`."""
         self.proxy: Proxy | None = None
         """See `UsesProxy.proxy`."""
         self._way = shared.way
@@ -96,7 +98,7 @@ class WhatsAppWebBot:
             if (doom := self._last_words.take()) is not None:
                 raise endings.doomed(doom)
             async with self._shared.starts:
-                device = await self._file.device()
+                device = await self._device()
             if (spool := self._shared.spool(self._bot)) is not None:
                 self._identity = device.identity if device is not None else Identity()
                 await read_back(spool, self._bot, emit, partial(self._read, None))
@@ -176,13 +178,19 @@ class WhatsAppWebBot:
     async def logout(self) -> None:
         """See `Transport.logout`. A `run` under way ends with `LoggedOut`."""
         session = self._session
-        left_on_the_phone = not await self._unlink(session) and await self._is_linked()
+        if not await self._unlink(session) and await self._is_linked():
+            raise TransportError("WhatsApp could not be told of the logout: the phone still lists this device")
         if session is not None:
             session.fail(LoggedOut("the bot was logged out", action="Connect the bot and scan the new QR code."))
             await session.stop()
         await self._file.destroy()
-        if left_on_the_phone:
-            raise TransportError("WhatsApp could not be told of the logout: the phone still lists this device")
+
+    async def _device(self) -> Device | None:
+        """What is kept for this bot, if it is this bot's. Raises `Blocked`, `TransportError`."""
+        device = await self._file.device()
+        if device is not None and devices.differ(device.identity, self.account):
+            raise devices.foreign(self._file.path)
+        return device
 
     async def _unlink(self, session: Session | None) -> bool:
         """Let WhatsApp remove the device; was that done."""
@@ -196,8 +204,12 @@ class WhatsAppWebBot:
         if self._pairing is not None:  # not yet, and the child has the file
             return False
         try:
-            return await self._file.device() is not None
-        except (Blocked, TransportError):  # it cannot be read, and may have been
+            return await self._device() is not None
+        except Blocked as error:  # it cannot be read, and may have been
+            if error.condition is Condition.AUTH_FOREIGN:
+                raise
+            return True
+        except TransportError:
             return True
 
     async def _pair(self, emit: Emit, proxy: Proxy | None) -> Device:

@@ -87,6 +87,31 @@ def damaged(path: Path) -> Blocked:
     )
 
 
+def missing(path: Path) -> Blocked:
+    """The end of a bot whose auth database is gone."""
+    return Blocked(
+        f"its auth file {path.parent.name}/{path.name} is missing",
+        action="Put the file back and connect the bot; or log the bot out here and pair it anew.",
+        condition=Condition.AUTH_MISSING,
+    )
+
+
+def foreign(path: Path) -> Blocked:
+    """The end of a bot in whose place another one's auth database lies; running it would break both."""
+    return Blocked(
+        f"the auth file {path.parent.name}/{path.name} belongs to another bot",
+        action="Stop the daemon, put every file back to its own bot, and start it again. Nothing was changed.",
+        condition=Condition.AUTH_FOREIGN,
+    )
+
+
+def differ(device: Identity, account: Identity) -> bool:
+    """Is *device* certainly not one of *account*? A number may change, and either may be known in part only."""
+    pairs = ((device.lid, account.lid), (device.phone, account.phone))
+    known = [one == other for one, other in pairs if one is not None and other is not None]
+    return bool(known) and not any(known)
+
+
 def unusable(text: str) -> ZapwireError:
     """The error for what SQLite said of an auth database."""
     fallback = TransportError(f"its auth database cannot be used: {text}", condition=Condition.STORE)

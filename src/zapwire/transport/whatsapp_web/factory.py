@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from zapwire.errors import SettingsError, TransportError
+from zapwire.errors import Blocked, SettingsError, TransportError
 from zapwire.measures import EngineFigures
 from zapwire.model import BotId
 from zapwire.proxy import Proxy
@@ -109,6 +109,13 @@ class WhatsAppWeb:
         if at_rest:
             await self._entered.let_go(bot)
         return await self._entered.file(bot).copy()
+
+    async def keeps(self, bot: BotId) -> bool:
+        """See `TransportFactory.keeps`. What holds no device is what an unfinished pairing left, and worth nothing."""
+        try:
+            return await self._entered.file(bot).device() is not None
+        except Blocked:
+            return True
 
     async def adopt(self, bot: BotId, state: bytes) -> None:
         """See `TransportFactory.adopt`."""
