@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import sys
 import time
 from functools import partial
 from pathlib import Path
 
-from aiohttp import web
-
 from bench.measure.webhooks import BOT, core
 from bench.table import Figures, percentile
+from zapwire.api import listening
 from zapwire.api.server import make_app
 from zapwire.core.assembly import Core
 from zapwire.events import EventType
@@ -66,14 +66,10 @@ async def measure(figures: Figures, folder: Path) -> None:
     """All figures of live events."""
     async with core(folder) as zapwire:
         app = make_app(zapwire, load({"max_streams": CLIENTS}), fixed_tokens=[_TOKEN])
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0, backlog=CLIENTS).start()
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1/events"
-        try:
+        listener = socket.create_server(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1/events"
+        async with listening.serve(app, listener, drain=1, most=2 * CLIENTS):
             await _with(figures, zapwire, url)
-        finally:
-            await runner.cleanup()
 
 
 async def _with(figures: Figures, zapwire: Core, url: str) -> None:

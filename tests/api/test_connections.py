@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import resource
@@ -14,10 +15,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.api.conftest import TOKEN, Api, open_api
 from tests.harness.daemon import Daemon
-from zapwire.api import connections, inputs, listening, websocket
+from zapwire.api import connections, inputs, listening, sse, websocket
 from zapwire.log_limit import LogLimit
 
 AUTH = f"Authorization: Bearer {TOKEN}\r\n"
@@ -225,6 +228,94 @@ async def test_no_first_message_of_a_websocket_is_a_fault(
             assert (await follower.receive()).type is aiohttp.WSMsgType.CLOSE
         assert follower.close_code == 4401
     assert [line for line in caplog.records if line.levelno >= logging.WARNING] == []
+
+
+HANDSHAKE = f"{UPGRADE}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+FRAMES = [
+    *(b"\x81\x80abcd", b"\x81\xfe\x10\x01", b"\x81\xff" + b"\xff" * 8, b"\x89\x80abcd", b"\x8a\x80abcd"),
+    *(b"\x88\x80abcd", b"\x01\x80abcd", b"\x80\x80abcd", b"\xc1\x80abcd", b"\x81\x00", b"\x83\x80abcd"),
+    *(b"\x88\x81abcd\x00", b"\x81\x81\x00\x00\x00\x00\xff", b"\x89\xfe\x00\x80abcd", b"GET / HTTP/1.1\r\n\r\n"),
+]
+METHODS = [b"GET", b"POST", b"HEAD", b"OPTIONS", b"CONNECT", b"PRI", b"get", b""]
+PLACES = [
+    *(b"/", b"*", b"/v1/bots", b"/livez", b"http://[::1", b"//", b"/%", b"/%ff", b"/a:b@c", b"\xff", b"localhost:1"),
+    b"/v1/events",
+]
+VERSIONS = [b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2.0", b"HTTP/0.9", b"ICY", b""]
+FIELDS = [
+    *(
+        b"Host: localhost",
+        b"Host: [::1",
+        b"Host:",
+        b"Content-Length: 3",
+        b"Content-Length: -1",
+        b"Expect: 100-continue",
+    ),
+    *(b"Transfer-Encoding: chunked", b"Content-Encoding: br", b"Content-Encoding: deflate", b"Upgrade: h2c", b": x"),
+    *(
+        b"Connection: upgrade",
+        b"Cookie: a=\xff",
+        b"Content-Type: \xff",
+        b"Content-Type: a/b; charset=nope",
+        b"Range: x",
+    ),
+    *(b"Accept: text/event-stream", b"Last-Event-ID: x", b"Upgrade: websocket", b"Authorization: Bearer \xff"),
+    AUTH.strip().encode(),
+]
+REQUESTS = st.tuples(
+    *(st.sampled_from(one) for one in (METHODS, PLACES, VERSIONS)),
+    st.lists(st.sampled_from(FIELDS), max_size=6),
+    st.binary(max_size=20),
+).map(lambda one: b"%b %b %b\r\n%b\r\n\r\n%b" % (*one[:3], b"\r\n".join(one[3]), one[4]))
+
+
+@pytest.fixture
+def hasty(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever does not go on is closed at once."""
+    for module, names in (
+        (connections, ("HEAD_WAIT", "IDLE_WAIT", "LINGER")),
+        (inputs, ("BODY_WAIT",)),
+        (websocket, ("AUTH_WAIT", "GOODBYE", "PING", "PONG")),
+        (sse, ("PING",)),
+    ):
+        for name in names:
+            monkeypatch.setattr(module, name, 0.02)
+    monkeypatch.setattr(listening, "SWEEP_EVERY", 0.01)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(said=st.binary(max_size=200) | st.lists(st.sampled_from(FRAMES), max_size=6).map(b"".join), known=st.booleans())
+async def test_no_bytes_on_a_websocket_are_a_fault(
+    hasty: None, api: Api, caplog: pytest.LogCaptureFixture, said: bytes, known: bool
+) -> None:
+    """Neither before the token nor after it; what comes back are frames, up to the end."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port(api))
+    writer.write(HANDSHAKE if known else HANDSHAKE.replace(AUTH.encode(), b""))
+    head = await reader.readuntil(b"\r\n\r\n")
+    writer.write(said)
+    frames = await rest(reader)
+    writer.close()
+    assert head.startswith(b"HTTP/1.1 101 ")
+    assert b"HTTP/1.1" not in frames
+    assert [line for line in caplog.records if line.levelno >= logging.ERROR] == []
+
+
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(said=st.binary(max_size=300) | REQUESTS)
+async def test_no_bytes_on_a_connection_are_a_fault(
+    hasty: None, api: Api, caplog: pytest.LogCaptureFixture, said: bytes
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port(api))
+    writer.write(said)
+    answer = b""
+    with contextlib.suppress(TimeoutError):  # an event stream goes on
+        async with asyncio.timeout(1):
+            while piece := await reader.read(1 << 16):
+                answer += piece
+    writer.close()
+    assert not answer.startswith(b"HTTP/1.1 5"), answer
+    assert b"\r\nServer:" not in answer
+    assert [line for line in caplog.records if line.levelno >= logging.ERROR] == []
 
 
 async def test_a_handler_that_fails_in_the_midst_of_a_stream_writes_nothing_into_it(

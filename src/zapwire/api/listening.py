@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 _Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
-_BACKLOG: Final = 128
+_BACKLOG: Final = 512
 _AT_ONCE: Final = 64
 """Connections that are accepted in one turn of the event loop."""
 _PAUSE: Final = 1.0

@@ -6,7 +6,7 @@ import aiohttp
 from aiohttp import web
 
 from zapwire.api.inputs import read_all
-from zapwire.api.origin import OriginGuard, guard_middleware
+from zapwire.api.origin import OriginGuard, add_headers, guard_middleware
 from zapwire.api.problems import Problem, problem_middleware
 from zapwire.api.sandbox import Sandbox
 from zapwire.settings import Address, Settings
@@ -39,5 +39,6 @@ def make_relay(sandbox: Sandbox, settings: Settings) -> web.Application:
     # it listens on loopback wherever the daemon does
     guard = OriginGuard(settings.model_copy(update={"listen": Address("127.0.0.1", 0)}))
     app = web.Application(middlewares=[problem_middleware(), guard_middleware(guard)])
+    app.on_response_prepare.append(add_headers)
     app.router.add_route("*", "/{path:.*}", relay)
     return app

@@ -105,7 +105,7 @@ class Bot(Answer):
     id: str
     name: str
     autostart: bool
-    state: BotState = Field(description="What the bot is doing; docs/events.md explains each state.")
+    state: BotState = Field(description="What the bot is doing; docs/api.md explains each state.")
     code: str | None = Field(description="What is the matter, for programs; docs/api.md lists the codes.")
     reason: str | None = Field(description="Why it is in this state, in words.")
     since: Timestamp = Field(description="Since when, ISO 8601 in UTC.")
