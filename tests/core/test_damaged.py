@@ -27,6 +27,7 @@ from zapwire.store import (
     bots,
     deliveries,
     figures,
+    history_notices,
     journal,
     messages,
     outbox,
@@ -75,7 +76,8 @@ def fill(transaction: Transaction, url: str) -> None:
 
 
 def _fill_one(transaction: Transaction, bot: BotId, hook: str, number: int) -> None:
-    """A message in and one out, and two deliveries: one that waits, one that was given up."""
+    """A message in and one out, an offer of history, and two deliveries: one that waits, one that was given up."""
+    history_notices.keep(transaction, bot, f"H{number}", NOW, b"keys")
     for party, dead in ((person(number), False), (person(number + ROWS), True)):
         message = replace(text(f"{bot}{number}{'-dead' * dead}", chat=party).message)
         addresses.learn(transaction, bot, party)
@@ -122,7 +124,9 @@ def damage(path: Path, one: Sealed) -> tuple[str, dict[str, Any]]:
 
 SILENT = {"messages.chat", "messages.sender", "messages.content", "messages.push_name"}
 """Compared, but never read again."""
-LAZY = {"outbox.digest", "outbox.content", "dead_letters.event", "deliveries.answer", "endpoints.retired"}
+LAZY = {"outbox.digest", "outbox.content", "dead_letters.event", "deliveries.answer", "endpoints.retired"} | {
+    "history_notices.notice"
+}
 """Read only when somebody asks for them."""
 
 

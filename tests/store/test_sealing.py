@@ -11,7 +11,8 @@ import pytest
 
 from tests.harness.keys import KEYS
 from zapwire.errors import StoreError
-from zapwire.store import bots, deliveries, journal, outbox, preparing, sealing, times, webhooks
+from zapwire.model import BotId
+from zapwire.store import bots, deliveries, history_notices, journal, outbox, preparing, sealing, times, webhooks
 from zapwire.store.db import Database, Transaction
 from zapwire.store.preparing import prepare
 from zapwire.store.values import Connection, connect
@@ -80,6 +81,7 @@ def check_all(sql: Connection) -> None:
 
 def fill_newer_columns(transaction: Transaction) -> None:
     """Put something into those sealed columns that the first schema had nothing for."""
+    history_notices.keep(transaction, BotId("a"), "A", times.from_ms(0), b"keys")
     texts = {"headers": "{}", "retired": "[]", "proxy": "socks5://proxy.example:1080"}
     for one in sealing.COLUMNS:
         rows = transaction.sql.execute(f"SELECT {one.row} FROM {one.table} WHERE {one.column} IS NULL").fetchall()

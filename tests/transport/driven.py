@@ -33,6 +33,12 @@ class Bot:
     async def __call__(self, do: str, **arguments: Any) -> Any:
         return await self._driver.ask(do, bot=self.name, **arguments)
 
+    async def next(self) -> dict[str, Any]:
+        """The next event but offers of history, which a phone makes whenever it likes."""
+        while (event := await self.events.get())["event"] == "HistoryOffered":
+            pass
+        return event
+
     async def until(self, kind: str, within: float = 30) -> dict[str, Any]:
         """The next event of this kind; others before it are dropped. Raises `Ended` when `run` ends first."""
         async with asyncio.timeout(within):

@@ -100,7 +100,7 @@ async def test_the_same_bot_logs_out_and_pairs_again_while_the_engine_keeps_the_
     await chat(bot, sandbox)
     await bot("stop")
     await bot("start")
-    assert (await bot.events.get())["event"] == "Connected"
+    assert (await bot.next())["event"] == "Connected"
     await chat(bot, sandbox)
 
 
@@ -125,7 +125,7 @@ async def test_a_bot_whose_file_does_not_open_is_blocked_and_the_file_kept_while
             assert "log the bot out" in end.action
         other = again.bot("bot-two")
         await other("start")
-        assert (await other.events.get())["event"] == "Connected"
+        assert (await other.next())["event"] == "Connected"
         assert (file.read_bytes(), wal.read_bytes()) == (raw, b"")
 
 
@@ -143,7 +143,7 @@ async def test_with_another_master_key_no_bot_starts_and_with_the_right_one_all_
     async with Driven(driver.sessions.parent, sandbox.descriptor_file, env={"DRIVER_KEYS": ring}) as right:
         back = right.bot("bot-one")
         await back("start")
-        assert (await back.events.get())["event"] == "Connected"
+        assert (await back.next())["event"] == "Connected"
 
 
 async def test_pages_that_turn_out_damaged_while_running_block_the_bot(bot: Bot, driver: Driven, sandbox: Sandbox):
@@ -191,7 +191,7 @@ async def test_what_was_in_the_clear_is_sealed_and_the_bot_stays_linked(tmp_path
     async with Driven(tmp_path, sandbox.descriptor_file) as sealed:
         bot = sealed.bot("bot-one")
         await bot("start")
-        assert (await bot.events.get())["event"] == "Connected"
+        assert (await bot.next())["event"] == "Connected"
         await chat(bot, sandbox)
         assert found(sealed.sessions) == []
     async with Driven(tmp_path, sandbox.descriptor_file, env={"DRIVER_KEYS": "plain"}) as back:

@@ -33,7 +33,7 @@ class Scene:
     async def next(self) -> dict[str, Any]:
         """The next message or what stands for it."""
         while True:
-            event = await self.bot.events.get()
+            event = await self.bot.next()
             assert event["event"] != "ended", event
             if event["event"] in {"Received", "Withheld"}:
                 return {"event": event["event"], **event["message"]}
@@ -180,7 +180,7 @@ async def test_a_logout_that_only_a_line_claims_destroys_nothing(scene: Scene):
     end = await scene.bot.ending()
     assert end.kind == "LogoutClaimed"
     await scene.bot("start")
-    assert (await scene.bot.events.get())["event"] == "Connected"
+    assert (await scene.bot.next())["event"] == "Connected"
 
 
 async def test_a_receipt_that_the_engine_cannot_tell_ends_a_connection_once_and_receipts_the_second_time(scene: Scene):

@@ -62,7 +62,7 @@ async def test_a_device_that_was_removed_while_offline_is_logged_out(bot: Bot, s
     assert "QR code" in end.action
     await fault(sandbox, "clear")
     await bot("start")
-    assert (await bot.events.get())["event"] == "QrCode"
+    assert (await bot.next())["event"] == "QrCode"
 
 
 async def test_a_device_that_is_removed_while_online_is_logged_out_and_can_pair_again(bot: Bot, sandbox: Sandbox):
@@ -163,7 +163,7 @@ async def test_an_auth_database_that_is_taken_away_is_told(tmp_path: Path, sandb
         await phone.scan((await bot.until("QrCode"))["code"])
         await bot.until("Connected")
         (driver.sessions / "bot-one.db").rename(tmp_path / "away.db")
-        told = await bot.events.get()
+        told = await bot.next()
         if told["event"] == "ended":  # the engine wanted to open it once more at this very moment
             assert "its auth database cannot be used" in told["detail"]
             return

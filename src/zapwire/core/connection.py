@@ -30,6 +30,7 @@ from zapwire.tasks import spawn
 from zapwire.transport.base import (
     Connected,
     Disconnected,
+    HistoryOffered,
     Paired,
     Receipt,
     Stored,
@@ -244,6 +245,9 @@ class Connection:
         bot = self._standing.bot
         if isinstance(event, Receipt):
             await intake.receipt(self._means.database, bot, event, turn)
+            return
+        if isinstance(event, HistoryOffered):
+            await intake.history(self._means.database, bot, event, turn)
             return
         if isinstance(event, Withheld):
             await intake.withheld(self._means.database, bot, event.message, turn)

@@ -7,10 +7,10 @@ from dataclasses import replace
 from zapwire.core import codec
 from zapwire.events import EventType
 from zapwire.model import BotId, Message, MessageId, MessageState, OutgoingView, Undecryptable
-from zapwire.store import addresses, journal, messages, outbox
+from zapwire.store import addresses, history_notices, journal, messages, outbox
 from zapwire.store.db import Database, Transaction
 from zapwire.store.turns import Turn
-from zapwire.transport.base import Receipt
+from zapwire.transport.base import HistoryOffered, Receipt
 
 
 async def received(database: Database, bot: BotId, message: Message, turn: Turn) -> bool:
@@ -41,6 +41,15 @@ async def withheld(database: Database, bot: BotId, message: Undecryptable, turn:
         complete = replace(message, chat=chat, sender=sender)
         if messages.insert_undecryptable(transaction, bot, complete):
             journal.append(transaction, EventType.MESSAGE_UNDECRYPTABLE, bot, codec.undecryptable_json(complete))
+
+    await database.write(turn.keep(work))
+
+
+async def history(database: Database, bot: BotId, offer: HistoryOffered, turn: Turn) -> None:
+    """Keep what it takes to fetch a part of the account's history; nobody is told."""
+
+    def work(transaction: Transaction) -> None:
+        history_notices.keep(transaction, bot, offer.id, offer.timestamp, offer.notice)
 
     await database.write(turn.keep(work))
 

@@ -104,6 +104,7 @@ def routes(world: World) -> list[web.RouteDef]:
         return web.json_response({"url": f"https://{host}{path}", "direct_path": path, "handle": "sandbox"})
 
     async def download(request: web.Request) -> web.Response:
+        world.statistics.count(world.statistics.received, "media download")
         data = store.get(_plain(request.match_info["token"]))
         if data is None:
             return web.Response(status=404)
@@ -113,6 +114,7 @@ def routes(world: World) -> list[web.RouteDef]:
         return web.Response(body=data, content_type="application/octet-stream")
 
     async def delete(request: web.Request) -> web.Response:
+        world.statistics.count(world.statistics.received, "media delete")
         if not hmac.compare_digest(request.query.get("auth", ""), store.auth):
             return web.json_response({"error": "wrong auth"}, status=401)
         return web.Response(status=200)  # the sandbox keeps it: other devices may still want it

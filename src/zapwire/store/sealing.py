@@ -65,6 +65,7 @@ COLUMNS: Final = (
     Sealed("deliveries", "lane", _DELIVERY, veiled=True),
     Sealed("deliveries", "answer", _DELIVERY),
     Sealed("dead_letters", "event", _DELIVERY),
+    Sealed("history_notices", "notice", _MESSAGE),
 )
 """Every one of them is sealed anew when the master key changes."""
 

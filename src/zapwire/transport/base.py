@@ -78,7 +78,18 @@ class Receipt:
     timestamp: datetime
 
 
-Stored: TypeAlias = Received | Withheld | Receipt
+@dataclass(frozen=True, slots=True)
+class HistoryOffered:
+    """Emitted when the phone offers a part of the account's history, which stays at WhatsApp until it is fetched."""
+
+    id: str
+    """Of the message that offers it."""
+    timestamp: datetime
+    notice: bytes
+    """How to fetch it, with the keys: secret. For this transport: a waE2E HistorySyncNotification."""
+
+
+Stored: TypeAlias = Received | Withheld | Receipt | HistoryOffered
 """What is told once and has to be stored."""
 
 TransportEvent: TypeAlias = QrCode | Paired | Connected | Disconnected | Troubled | Stored

@@ -24,7 +24,7 @@ from zapwire.errors import (
 from zapwire.model import BotId, Identity, Outgoing, PairingCode, Sent
 from zapwire.proxy import Proxy
 from zapwire.tasks import spawn
-from zapwire.transport.base import Capabilities, Connected, Disconnected, Emit, Paired, Received, Stored
+from zapwire.transport.base import Capabilities, Connected, Disconnected, Emit, HistoryOffered, Paired, Received, Stored
 from zapwire.transport.whatsapp_web import codes, devices, endings, probing
 from zapwire.transport.whatsapp_web.aside import put_aside
 from zapwire.transport.whatsapp_web.descriptors import warn_if_few_are_left
@@ -288,6 +288,8 @@ class WhatsAppWebBot:
                 return Received(await names.complete(event.message))
         except Exception as fault:  # noqa: BLE001 - whatever it is, it must not cost those behind it
             return await put_aside(self._shared.spool(self._bot), self._bot, (code, data), self._identity, fault)
+        if isinstance(event, HistoryOffered) and not self._shared.engine.leaves_history:
+            return None  # it was fetched, thrown away and deleted at WhatsApp
         return event
 
     async def _note(self, session: Session, code: int, taking: Taking) -> None:

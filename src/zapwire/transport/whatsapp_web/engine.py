@@ -126,6 +126,11 @@ class Engine:
                 self._warned = True
                 log.warning("the engine's memory is not as it should be, so nothing is switched on in it: %s", error)
 
+    @property
+    def leaves_history(self) -> bool:
+        """Does history that a phone offers stay at WhatsApp?"""
+        return builds.LEAVE_HISTORY in self._flags and self.library.table is not None and not self._warned
+
     async def answers(self) -> None:
         """Return once Go has answered, whatever the call threads are busy with. Only one question is ever under way."""
         if self._question is None or self._question.done():

@@ -32,7 +32,7 @@ from zapwire.transport.whatsapp_web.spool import Spools
 from zapwire.vault.keys import KeyRing
 
 CLOSE_DEADLINE: Final = 5.0
-FLAGS: Final = (builds.BUFFER_DECRYPTED, builds.KEEP_SENT)
+FLAGS: Final = (builds.BUFFER_DECRYPTED, builds.KEEP_SENT, builds.LEAVE_HISTORY)
 """What is switched on in each client of a known build."""
 
 

@@ -16,9 +16,10 @@ from google.protobuf.message import DecodeError
 
 from zapwire.jid import GROUP_SERVER, LID_SERVER, PHONE_SERVER
 from zapwire.model import Identity, Message, MessageId, Origin, Party, Undecryptable, UndecryptableReason
-from zapwire.transport.base import Receipt, ReceiptKind, Received, Stored, Withheld
+from zapwire.transport.base import HistoryOffered, Receipt, ReceiptKind, Received, Stored, Withheld
 from zapwire.transport.whatsapp_web import codes, wire
 from zapwire.transport.whatsapp_web.contents import innermost, read_content
+from zapwire.transport.whatsapp_web.history import read_offer
 from zapwire.transport.whatsapp_web.parties import party
 from zapwire.transport.whatsapp_web.protos import neonize
 from zapwire.transport.whatsapp_web.texts import moment_of, text_of
@@ -60,10 +61,10 @@ def read_event(code: int, data: bytes, own: Identity) -> Stored | None:
         event = neonize.Message.FromString(data)
     except DecodeError:  # nested deeper than Python's parser goes, while Go's went
         return Withheld(_without_content(data, own, UndecryptableReason.UNREADABLE))
-    message = read_message(event, own)
-    if isinstance(message, Message):
-        return Received(message)
-    return Withheld(message) if message is not None else None
+    told = read_offer(event) or read_message(event, own)
+    if isinstance(told, Message):
+        return Received(told)
+    return told if told is None or isinstance(told, HistoryOffered) else Withheld(told)
 
 
 _HEAD: Final = ("id", "chat", "sender", "from_me", "timestamp", "push_name", "origin")
