@@ -365,3 +365,14 @@ def test_the_second_copy_of_a_content_is_left_out():
     only = made.SerializeToString()
     assert messages.without_copy(only) == only, "the only copy stays"
     assert messages.without_copy(b"\xff\xff") == b"\xff\xff"
+
+
+def test_what_the_accounts_own_devices_tell_each_other_is_nobodys_message_even_when_it_is_new_or_does_not_open():
+    newer = e2e.Message.FromString(bytes.fromhex("fa ff 01 05") + b"hello")
+    for from_me in (True, False):
+        made = event(newer, from_me=from_me)
+        made.Info.Category = "peer"
+        assert (messages.read_message(made, OWN) is None) is from_me
+        values = {"IsUnavailable": False, "DecryptFailMode": "DECRYPT_FAIL_SHOW"}
+        data = neonize.UndecryptableMessage(Info=made.Info, **values).SerializeToString()
+        assert (messages.read_event(codes.UNDECRYPTABLE, data, OWN) is None) is from_me

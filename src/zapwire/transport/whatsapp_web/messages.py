@@ -54,7 +54,8 @@ def read_event(code: int, data: bytes, own: Identity) -> Stored | None:
     if code == codes.RECEIPT:
         return read_receipt(neonize.Receipt.FromString(data))
     if code == codes.UNDECRYPTABLE:
-        return Withheld(read_undecryptable(data, own))
+        message = read_undecryptable(data, own)
+        return Withheld(message) if message is not None else None
     if code != codes.MESSAGE:
         return None
     try:
@@ -101,7 +102,7 @@ def _head(info: Any, own: Identity) -> dict[str, Any]:
 def read_message(event: Any, own: Identity) -> Message | Undecryptable | None:
     """A `Neonize.Message` as a value; None for parts of the protocol that are no messages (docs/engine.md: E15)."""
     content = read_content(event, own)
-    if content is not None:
+    if content is not None and not (content[0] == "unknown" and _is_between_own_devices(event.Info)):
         return Message(**_head(event.Info, own), type=content[0], content=content[1])
     kind = _placeholder(event)
     if kind is None:
@@ -119,13 +120,22 @@ def _placeholder(event: Any) -> str | None:
     return "view_once" if once and not message.ListFields() else None
 
 
-def read_undecryptable(data: bytes, own: Identity) -> Undecryptable:
-    """A `Neonize.UndecryptableMessage`, with what `with_kind` or `unreadable_event` added to it, as a value."""
+def _is_between_own_devices(info: Any) -> bool:
+    """Is it of what the account's devices tell each other: keys, history, app state?"""
+    return bool(info.MessageSource.IsFromMe) and text_of(info.Category) == "peer"
+
+
+def read_undecryptable(data: bytes, own: Identity) -> Undecryptable | None:
+    """A `Neonize.UndecryptableMessage`, with what `with_kind` or `unreadable_event` added to it, as a value; None when
+    it was for the account's devices only.
+    """
     try:
         event = neonize.UndecryptableMessage.FromString(data)
         kinds, reasons = wire.values(data, _KIND), wire.values(data, _REASON)
     except (DecodeError, ValueError):
         return _without_content(data, own, UndecryptableReason.UNREADABLE)
+    if _is_between_own_devices(event.Info):
+        return None
     reason = UndecryptableReason.UNAVAILABLE if event.IsUnavailable else UndecryptableReason.NOT_DECRYPTED
     head = _head(event.Info, own)
     if reasons:
