@@ -207,6 +207,40 @@ async def test_two_daemons_cannot_use_one_database_but_the_command_line_may_help
         pass
 
 
+async def test_a_second_daemon_is_kept_away_though_the_lock_file_was_deleted(tmp_path: Path):
+    async with Database.open(tmp_path / "db", KEYS) as database:
+        (tmp_path / "db.lock").unlink()
+        with pytest.raises(StoreError, match="another zapwire daemon"):
+            async with Database.open(tmp_path / "db", KEYS):
+                pass
+        code = (
+            "import asyncio, sys; from tests.store.test_db import open_once; "
+            "asyncio.run(open_once(sys.argv[1], shared=sys.argv[2] == 'shared'))"
+        )
+
+        async def other(mode: str) -> str:
+            """What another process gets."""
+            run = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", code, str(tmp_path / "db"), mode),
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            )  # fmt: skip
+            return (await run.communicate())[0].decode()
+
+        assert await other("shared") == ""
+        await database.write(lambda t: note(t, 1))
+        (tmp_path / "db.lock").unlink(missing_ok=True)
+        assert "another zapwire daemon" in await other("alone")
+        await database.write(lambda t: note(t, 2))
+        assert await numbers(database) == [1, 2]
+    assert await other("alone") == ""
+
+
+async def open_once(path: str, *, shared: bool) -> None:
+    """Open and close a database, in a process of its own."""
+    async with Database.open(Path(path), KEYS, shared=shared) as database:
+        await database.write(lambda t: t.sql.execute("UPDATE vault SET one = one"))
+
+
 async def test_a_newer_or_broken_database_is_refused_in_words(tmp_path: Path):
     async with Database.open(tmp_path / "db", KEYS):
         pass

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
+import struct
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,27 +15,57 @@ from pathlib import Path
 from zapwire import owners
 from zapwire.errors import StoreError
 
+_LOCKED_BYTE = 1 << 62
+"""Where the database itself is locked: SQLite locks bytes from 1 << 30 on, and no file gets as large as this."""
+
 
 @contextmanager
 def files(path: Path, *, shared: bool) -> Iterator[None]:
-    """Make the file readable by its owner only, and hold the lock beside it."""
+    """Make the file readable by its owner only, and hold what keeps another daemon away: the lock beside it, and one on
+    the file itself, which holds when somebody deletes the other.
+
+    SQLite must have the file open only within: closing any other descriptor of it ends SQLite's own locks (POSIX).
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(owners.open_or_make(path))
-    path.chmod(0o600)
-    if shared:
+    if shared and path.exists():
         yield
         return
-    lock = owners.open_or_make(path.with_name(f"{path.name}.lock"))
+    with _open(path) as database:
+        path.chmod(0o600)
+        if shared:
+            yield
+            return
+        with _open(path.with_name(f"{path.name}.lock")) as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _lock_byte(database)
+            except BlockingIOError:
+                raise StoreError(
+                    f"another zapwire daemon uses the database {path}: stop it, or give this one another database"
+                ) from None
+            yield
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[int]:
+    descriptor = owners.open_or_make(path)
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreError(
-                f"another zapwire daemon uses the database {path}: stop it, or give this one another database"
-            ) from None
-        yield
+        yield descriptor
     finally:
-        os.close(lock)
+        os.close(descriptor)
+
+
+def _lock_byte(descriptor: int) -> None:
+    """Lock one byte for this descriptor, whatever else the process opens and closes (Linux: an open file description
+    lock). Raises BlockingIOError when somebody has it. Elsewhere than on Linux it does nothing.
+    """
+    if sys.platform == "linux":
+        flock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, _LOCKED_BYTE, 1, 0)
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, flock)
+        except OSError as error:
+            if error.errno not in {errno.EINVAL, errno.ENOLCK}:  # file systems that have no such locks
+                raise
 
 
 @contextmanager
