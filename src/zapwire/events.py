@@ -28,7 +28,7 @@ class EventType(StrEnum):
     `rebooted`), `detail`, `last_started`, `last_alive`."""
     DAEMON_ALERT = "daemon.alert"
     """Emitted when something is the matter with the daemon itself, and when it is over. Data: `kind` (`loop`,
-    `database`, `engine`, `descriptors`, `memory`, `leak`, `files`, `damaged`), `state` (`raised`, `cleared`),
+    `database`, `engine`, `descriptors`, `memory`, `leak`, `files`, `damaged`, `clock`), `state` (`raised`, `cleared`),
     `detail`."""
     BOT_QR = "bot.qr"
     """Emitted when a pairing shows a new QR code. Data: `code`, `expires_at`, `attempt`."""

@@ -8,6 +8,7 @@ from zapwire.errors import SettingsError
 from zapwire.settings import BOTS, Settings
 from zapwire.store import sealing
 from zapwire.vault import sources
+from zapwire.vault.keys import KeyRing
 from zapwire.vault.pages import salt_of
 from zapwire.vault.sources import KeyUnavailable, Source
 
@@ -53,6 +54,20 @@ def for_all(settings: Settings) -> Source:
         )
     _refuse_another_key(settings, source)
     return source
+
+
+def to_make_tokens(settings: Settings) -> KeyRing:
+    """The master key, with which new tokens are signed. Raises `SettingsError` when it is not to be had from here."""
+    source = find(settings)
+    if source is None:
+        raise SettingsError(
+            "master_key_file: tokens are signed with the master key, which is not to be found from here: give it as "
+            "the daemon gets it, with ZAPWIRE_MASTER_KEY_FILE or ZAPWIRE_MASTER_KEY, or by systemd-run with the "
+            "credential of the unit (docs/cli.md)",
+            field="master_key_file",
+        )
+    _refuse_another_key(settings, source)
+    return source.keys
 
 
 def find(settings: Settings) -> Source | None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.core.receiver import receiver
-from tests.core.scripted import QUICK, eventually, text, world
+from tests.core.scripted import QUICK, World, eventually, text, world
 from zapwire.core import housekeeping
+from zapwire.core.vitals import Vitals
 from zapwire.model import BotState
-from zapwire.store import chunks
+from zapwire.store import chunks, times
+from zapwire.store.db import Database
 
 WEEK = 7 * 24 * 3600 * 1000 + 1
 
@@ -39,6 +42,55 @@ async def test_an_endpoint_that_was_away_too_long_is_told_what_it_missed(tmp_pat
         gap = {"webhook": endpoint.id, "from_seq": first, "to_seq": last, "count": 5}
         assert (taken["webhook.gap"]["data"], taken["webhook.gap"]["bot"]) == (gap, None)
         assert taken["message.received"]["data"]["id"] == "B"
+
+
+async def test_a_clock_that_jumped_deletes_nothing_and_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    limits = replace(QUICK, housekeeping=0.01)
+    async with world(tmp_path / "db", linked=True, limits=limits) as at:
+        await at.core.fleet.create("bot")
+        await at.until("bot", BotState.CONNECTED)
+        await at.tell("bot", text("A"))
+    now = times.now
+    monkeypatch.setattr(times, "now", lambda: now() + timedelta(days=100))
+    async with world(tmp_path / "db", linked=True, limits=limits) as at:
+        vitals = Vitals(at.database, at.transports)
+        await eventually(lambda: "clock" in at.database.alerts)
+        await vitals.round()
+        assert "100 days ahead" in vitals.alerts["clock"]
+        assert [event.data["state"] for event in await at.events("daemon.alert")] == ["raised"]
+        looked = len(await looks(at, monkeypatch, 3))
+        assert looked == 3
+        assert len(await at.events("message.received")) == 1
+        monkeypatch.setattr(times, "now", now)
+        await eventually(lambda: "clock" not in at.database.alerts)
+        await vitals.round()
+        assert "clock" not in vitals.alerts
+        # by a clock that is right, what is as old as that goes
+        await at.database.write(lambda t: t.sql.execute("UPDATE journal SET timestamp = timestamp - ?", (WEEK,)))
+
+        async def pruned() -> bool:
+            return await at.events("message.received") == []
+
+        await eventually(pruned)
+
+
+async def looks(at: World, monkeypatch: pytest.MonkeyPatch, count: int) -> list[bool]:
+    """What the next looks at the clock came to."""
+    seen: list[bool] = []
+    look, done = housekeeping.look_at_clock, asyncio.Event()
+
+    async def watched(database: Database, passed: float | None) -> bool:
+        seen.append(await look(database, passed))
+        if len(seen) == count:
+            done.set()
+        return seen[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(housekeeping, "look_at_clock", watched)
+        async with asyncio.timeout(10):
+            await done.wait()
+    assert not any(seen)
+    return seen[:count]
 
 
 async def test_pruning_lets_every_other_write_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,10 @@ import pytest
 from tests.harness.keys import KEYS
 from zapwire.core import tokens as module
 from zapwire.core.tokens import Tokens
-from zapwire.errors import InvalidInput, NotFound
-from zapwire.store.db import Database
+from zapwire.errors import InvalidInput, NotFound, StoreError
+from zapwire.store import rekeying, sealing
+from zapwire.store.db import Database, Transaction
+from zapwire.vault.keys import KeyRing, MasterKey
 
 
 async def test_a_token_works_until_it_is_revoked_and_its_secret_is_nowhere(tmp_path: Path):
@@ -38,6 +42,80 @@ async def test_a_token_works_until_it_is_revoked_and_its_secret_is_nowhere(tmp_p
             await tokens.create(" ")
     for file in tmp_path.iterdir():
         assert secret.encode() not in file.read_bytes()
+
+
+PLANTED = "zw_planted"
+
+
+async def faults(database: Database) -> list[str]:
+    """What `key verify` would name."""
+    return await database.read(lambda sql: list(sealing.verify(sql, sql.values.columns)))
+
+
+def plant(sql: sqlite3.Connection, proof: bytes = b"") -> None:
+    """What somebody does who can write to the file but has no key."""
+    row = ("tok_e", "e", hashlib.sha256(PLANTED.encode()).digest(), 0, proof)
+    sql.execute("INSERT INTO tokens (id, name, hash, created_at, proof) VALUES (?, ?, ?, ?, ?)", row)
+
+
+async def test_a_token_made_without_the_key_opens_nothing_and_is_told(tmp_path: Path):
+    async with Database.open(tmp_path / "db", KEYS) as database:
+        tokens = Tokens(database)
+        await database.write(lambda t: plant(t.sql))
+        assert await tokens.check(PLANTED) is None
+        assert database.damages.news() == ["tokens.proof of row tok_e does not open"]
+        assert await tokens.count() == 0
+        assert await faults(database) == ["tokens.proof of row tok_e"]
+        await tokens.revoke("tok_e")
+        assert await faults(database) == []
+
+
+@pytest.mark.parametrize("change", ["id = 'tok_e'", "name = 'admin'", "hash = x'00'", "created_at = 1"])
+async def test_no_part_of_a_token_can_be_changed(tmp_path: Path, change: str):
+    async with Database.open(tmp_path / "db", KEYS) as database:
+        tokens = Tokens(database)
+        _, secret = await tokens.create("laptop")
+        await database.write(lambda t: t.sql.execute(f"UPDATE tokens SET {change}"))
+        assert await tokens.check(secret) is None
+        assert await tokens.list() == []
+        assert len(await faults(database)) == 1
+
+
+async def test_the_proof_of_another_token_is_none(tmp_path: Path):
+    async with Database.open(tmp_path / "db", KEYS) as database:
+        tokens = Tokens(database)
+        await tokens.create("laptop")
+
+        def copy(transaction: Transaction) -> None:
+            (proof,) = transaction.sql.execute("SELECT proof FROM tokens").fetchone()
+            plant(transaction.sql, proof)
+
+        await database.write(copy)
+        assert await tokens.check(PLANTED) is None
+        assert [token.name for token in await tokens.list()] == ["laptop"]
+
+
+async def test_a_token_works_on_after_the_key_was_changed(tmp_path: Path):
+    async with Database.open(tmp_path / "db", KEYS) as database:
+        _, secret = await Tokens(database).create("laptop")
+    new = KeyRing(MasterKey(bytes(range(1, 33))), *KEYS)
+    rekeying.rekey(tmp_path / "db", new)
+    async with Database.open(tmp_path / "db", KeyRing(new.sealing)) as database:
+        assert await Tokens(database).check(secret) is not None
+
+
+async def test_without_the_key_none_can_be_made_but_each_revoked(tmp_path: Path):
+    async with (
+        Database.open(tmp_path / "db", KEYS) as database,
+        Database.open(tmp_path / "db", None, shared=True) as beside,
+    ):
+        _, secret = await Tokens(database).create("laptop")
+        with pytest.raises(StoreError, match="master key"):
+            await Tokens(beside).create("phone")
+        assert [token.name for token in await Tokens(beside).list()] == ["laptop"]
+        await Tokens(beside).revoke("laptop")
+        assert await Tokens(database).count() == 0
+        assert secret
 
 
 async def test_a_token_revoked_by_the_command_line_soon_stops_working(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

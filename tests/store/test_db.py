@@ -200,7 +200,7 @@ async def test_two_daemons_cannot_use_one_database_but_the_command_line_may_help
             async with Database.open(tmp_path / "db", KEYS):
                 pass
         async with Database.open(tmp_path / "db", KEYS, shared=True) as beside:
-            await beside.write(lambda t: t.sql.execute("INSERT INTO tokens VALUES ('t', 'n', x'00', 0, NULL)"))
+            await beside.write(lambda t: t.sql.execute("INSERT INTO tokens VALUES ('t', 'n', x'00', 0, NULL, x'')"))
         rows = await database.read(lambda sql: sql.execute("SELECT name FROM tokens").fetchall())
         assert rows == [("n",)]
     async with Database.open(tmp_path / "db", KEYS):

@@ -12,7 +12,9 @@ import pytest
 from tests.harness.keys import KEYS
 from zapwire.errors import StoreError
 from zapwire.model import BotId
-from zapwire.store import bots, deliveries, history_notices, journal, outbox, preparing, sealing, times, webhooks
+from zapwire.store import (
+    bots, deliveries, history_notices, journal, outbox, preparing, sealing, times, tokens, webhooks,
+)
 from zapwire.store.db import Database, Transaction
 from zapwire.store.preparing import prepare
 from zapwire.store.values import Connection, connect
@@ -46,6 +48,7 @@ def first_schema(path: Path) -> None:
         "endpoints": ("ep", PLACE, "whsec_planted", '["*"]', None, 1, 0, None, None, 0),
         "parked": ("ep", 1, f"a/{NUMBER}", 0, 0),
         "dead_letters": ("ep", 1, BODY, 3, "no", 0),
+        "tokens": ("tok_1", "laptop", b"\1\2", 7, None),
     }
     for table, values in rows.items():
         sql.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(values))})", values)
@@ -75,6 +78,7 @@ def check_all(sql: Connection) -> None:
     [delivery] = deliveries.waiting(sql, "ep", f"a/{NUMBER}", replay=False, limit=10)
     assert (delivery.event, delivery.tries) == (event, 0)
     assert deliveries.letter(sql, "ep", 1) == BODY
+    assert [token.name for token in tokens.all_tokens(sql)] == ["laptop"]
     assert sql.execute("SELECT stored_at FROM messages").fetchone() == (77,)
     assert list(sealing.verify(sql, sealing.choose(sql, KeyRing(*KEYS, NEW)))) == []
 
@@ -151,16 +155,99 @@ async def test_a_sealed_value_in_another_row_does_not_open(tmp_path: Path):
         assert await database.read(lambda sql: list(sealing.verify(sql, columns))) == ["bots.name of row b"]
 
 
-def test_every_blob_is_sealed_or_known_not_to_be():
+READABLE = {
+    "ids": {
+        *("bots.id", "addresses.bot", "messages.bot", "messages.whatsapp_id", "journal.id", "journal.bot", "outbox.id"),
+        *("outbox.bot", "outbox.whatsapp_id", "early_receipts.bot", "early_receipts.whatsapp_id", "endpoints.id"),
+        *(
+            "deliveries.endpoint",
+            "deliveries.event",
+            "deliveries.bot",
+            "dead_letters.endpoint",
+            "webhook_gaps.endpoint",
+        ),
+        *("bot_history.bot", "tokens.id", "endpoints.bots"),
+    },
+    "LIDs and group JIDs": {"bots.lid", "addresses.lid"},
+    "idempotency keys": {"outbox.key"},
+    "states and reasons": {
+        *("bots.wanted", "bots.halt_state", "bots.halt_reason", "bots.halt_action", "bots.halt_code"),
+        *("bots.restriction_kind", "bots.restriction_reason", "outbox.state", "outbox.reason", "early_receipts.state"),
+        *("endpoints.last_error", "endpoints.disabled_reason", "deliveries.state", "deliveries.attempts"),
+        *("deliveries.reply", "dead_letters.error", "bot_history.state", "bot_history.code", "bot_history.reason"),
+        "bot_history.action",
+    },
+    "types": {"messages.type", "journal.type", "outbox.type", "endpoints.events", "deliveries.type"},
+    "public keys": {"endpoints.public_key"},
+    "token names": {"tokens.name"},
+    "of keys": {"tokens.hash", "vault.salt", "vault.verifier", "vault.fingerprint"},
+}
+"""Columns that are not sealed, by what docs/security.md calls them."""
+
+
+def test_every_column_is_sealed_or_listed_as_readable():
     sql = connect(":memory:")
     prepare(KEYS, sql)
-    blobs = {
+    columns = {
         f"{table}.{column}"
         for (table,) in sql.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
         for _, column, kind, *_ in sql.execute(f"PRAGMA table_info({table})").fetchall()
-        if kind == "BLOB"
+        if kind in {"TEXT", "BLOB"}
     }
-    assert blobs == {one.place for one in sealing.COLUMNS} | {"tokens.hash", "vault.salt", "vault.verifier"}
+    sealed, readable = {one.place for one in sealing.COLUMNS}, set().union(*READABLE.values())
+    assert sealed & readable == set()
+    assert columns == sealed | readable
+    table = (Path(__file__).parents[2] / "docs" / "security.md").read_text("utf-8")
+    [line] = [line for line in table.splitlines() if line.startswith("| `zapwire.db` |")]
+    clear = line.split("|")[3]
+    for words in READABLE.keys() - {"of keys"}:
+        assert all(word in clear for word in words.split(" and ")), words
+
+
+def test_what_is_sealed_later_leaves_nothing_readable_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A webhook's description, in the clear up to schema 10."""
+    steps = list(preparing._migrations())
+    secret = "the door code is 4711"
+    with monkeypatch.context() as patch:
+        patch.setattr(preparing, "_migrations", lambda: [step for step in steps if step[0] <= 10])
+        with closing(connect(tmp_path / "db")) as sql:
+            prepare(KEYS, sql)
+            rows = [(f"whk_{number}", secret) for number in range(50)]
+            sql.executemany(
+                "INSERT INTO endpoints (id, url, secret, events, enabled, cursor, created_at, description) "
+                "VALUES (?, x'', x'', '[]', 1, 0, 0, ?)",
+                rows,
+            )
+            sql.execute("INSERT INTO tokens (id, name, hash, created_at) VALUES ('tok', 'n', x'01', 7)")
+            sql.execute("PRAGMA secure_delete = OFF")
+    assert secret.encode() in (tmp_path / "db").read_bytes()
+    with closing(connect(tmp_path / "db")) as sql:
+        prepare(KEYS, sql)
+        assert webhooks.all_endpoints(sql)[0].description == secret
+        assert [token.id for token in tokens.all_tokens(sql)] == ["tok"], "trusted, as it was there before"
+        assert all(secret.encode() not in file.read_bytes() for file in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("number", "script"), sorted(preparing._migrations()))
+def test_every_statement_of_the_schema_is_run(number: int, script: str):
+    first = script.splitlines()[0]
+    assert first.startswith(f"-- {number} (since ")
+    statements = list(preparing._statements(script))
+    assert "".join(statements) == script
+    assert all(sqlite3.complete_statement(statement) for statement in statements), "a semicolon is missing"
+
+
+def test_a_last_statement_without_semicolon_is_run_too():
+    script = "CREATE TABLE a (b);\n-- the last one\nCREATE TABLE c (d)\n"
+    with closing(sqlite3.connect(":memory:")) as sql:
+        for statement in preparing._statements(script):
+            sql.execute(statement)
+        assert {row[0] for row in sql.execute("SELECT name FROM sqlite_master")} == {"a", "c"}
+
+
+def test_the_schema_has_no_number_twice():
+    numbers = sorted(number for number, _ in preparing._migrations())
+    assert numbers == list(range(1, len(numbers) + 1))
 
 
 def values(sql: sqlite3.Connection) -> set[bytes]:

@@ -8,6 +8,7 @@ from zapwire import __version__
 from zapwire.api.answers import answer
 from zapwire.api.keys import CORE, SANDBOX, START, VITALS, WARNINGS
 from zapwire.core.codec import timestamp_or_none
+from zapwire.errors import StoreError
 
 
 async def live(_: web.Request) -> web.Response:
@@ -17,10 +18,13 @@ async def live(_: web.Request) -> web.Response:
 
 async def ready(request: web.Request) -> web.Response:
     """`GET /readyz`: the database takes and gives; a problem otherwise. Bots without connection do not count."""
-    await request.app[CORE].check()
+    start, vitals = request.app.get(START), request.app.get(VITALS)
+    if vitals is None:
+        await request.app[CORE].check()
+    elif vitals.database.words is not None:  # asked a moment ago: nobody without a token may have anything written
+        raise StoreError(vitals.database.words)
     sandbox = request.app[SANDBOX]
     server = "WhatsApp" if sandbox is None else sandbox.socket_url
-    start, vitals = request.app.get(START), request.app.get(VITALS)
     return answer(
         {
             "status": "ready",

@@ -22,7 +22,7 @@ def token() -> None:
 @where
 def create(name: str, **options: Any) -> None:
     """Make a token called NAME and print it: it is shown only now."""
-    _, secret = _with_tokens(options, lambda tokens: tokens.create(name))
+    _, secret = _with_tokens(options, lambda tokens: tokens.create(name), making=True)
     click.echo(secret)
 
 
@@ -62,14 +62,17 @@ def _line(token: Any, between: str = ", ") -> str:
     return between.join([token.id, token.name, f"created {token.created_at:%Y-%m-%d %H:%M}", f"used {used}"])
 
 
-def _with_tokens(options: dict[str, Any], work: Callable[[Any], Any]) -> Any:
+def _with_tokens(options: dict[str, Any], work: Callable[[Any], Any], *, making: bool = False) -> Any:
+    """Do *work*; for *making* a token the master key is needed, which looking at them and revoking can do without."""
+    from zapwire import unlocking  # noqa: PLC0415
     from zapwire.core.tokens import Tokens  # noqa: PLC0415
     from zapwire.store.db import Database  # noqa: PLC0415
 
     chosen = existing(options)
+    keys = unlocking.to_make_tokens(chosen) if making else None
 
     async def run() -> Any:
-        async with Database.open(chosen.database_file, None, shared=True) as database:
+        async with Database.open(chosen.database_file, keys, shared=True) as database:
             return await work(Tokens(database))
 
     return asyncio.run(run())

@@ -215,7 +215,7 @@ class Deliverer:
         keys = await self._database.read(lambda sql: webhooks.keys(sql, endpoint))
         if found is None or keys is None:
             return None, None
-        damaged = (*found.damaged, *(one for one in keys.damaged if one != "retired"))  # those only sign besides
+        damaged = tuple(one for one in (*found.damaged, *keys.damaged) if one in _MEND)  # without others it works
         if damaged:
             return replace(found, damaged=damaged), None
         return found, Target(found.url, Signer(keys), found.headers)

@@ -1,29 +1,63 @@
-"""What is old is deleted, in small steps between which everything else is written."""
+"""What is old is deleted, in small steps between which everything else is written; never by a clock that jumped."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import timedelta
+import time
+from datetime import datetime, timedelta
 from functools import partial
+from typing import Final
 
 from zapwire.core.limits import Limits
 from zapwire.errors import StoreError
-from zapwire.store import journal, retention, times
+from zapwire.store import clock, journal, retention, times
 from zapwire.store.chunks import Step, in_chunks
 from zapwire.store.db import Database
 
 log = logging.getLogger(__name__)
 
+CLOCK: Final = "clock"
+"""The kind of the alert while the clock is not trusted."""
+LOOK: Final = 60.0
+"""Seconds between two looks at the clock."""
+_passed: Final = partial(time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+"""Seconds that cannot be set; those of a machine that slept count, where it can tell."""
+
 
 async def keep_house(database: Database, limits: Limits) -> None:
     """Keep the journal and the messages within their bounds, for ever."""
+    seen: float | None = None
+    pruned: float | None = None
     while True:
         try:
-            await prune(database, limits)
+            now = _passed()
+            trusted = await look_at_clock(database, None if seen is None else now - seen)
+            seen = now
+            if trusted and (pruned is None or now - pruned >= limits.housekeeping):
+                await prune(database, limits)
+                pruned = now
         except StoreError as error:
             log.warning("what is old could not be pruned: %s", error)
-        await asyncio.sleep(limits.housekeeping)
+        await asyncio.sleep(min(LOOK, limits.housekeeping))
+
+
+async def look_at_clock(database: Database, passed: float | None) -> bool:
+    """Can the time be trusted, *passed* seconds after the last look? If not, that is told as an alert."""
+    now = times.now()
+    trusted = await database.write(partial(clock.note, now=now, passed=passed))
+    database.alert(CLOCK, None if trusted is None else _words(now, trusted))
+    return trusted is None
+
+
+def _words(now: datetime, trusted: datetime) -> str:
+    off = now - trusted
+    days, way = abs(off) / timedelta(days=1), "ahead of" if off > timedelta() else "behind"
+    return (
+        f"the clock is {days:.0f} days {way} the last time that could be trusted ({trusted:%Y-%m-%d %H:%M} UTC): "
+        f"nothing old is deleted until it has gone on without a jump for {clock.PROOF / 3600:.0f} hours; if it is "
+        "wrong, set it"
+    )
 
 
 async def prune(database: Database, limits: Limits) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from zapwire.core.housekeeping import CLOCK
 from zapwire.core.process import Process, process
 from zapwire.errors import StoreError, ZapwireError
 from zapwire.events import EventType
@@ -49,7 +50,7 @@ _NAMED: Final = 20
 _MB: Final = 1 << 20
 
 
-KINDS: Final = ("loop", "database", "engine", "descriptors", "memory", "leak", "files", "damaged")
+KINDS: Final = ("loop", "database", "engine", "descriptors", "memory", "leak", "files", "damaged", CLOCK)
 """Of alerts."""
 
 
@@ -102,6 +103,8 @@ class Vitals:
         self._measure: Process | None = None
         self._guard = LoopGuard()
         self._untold: list[dict[str, object]] = []
+        self.database = _FINE
+        """What the database answered in the last round; before the first one it has just been opened."""
         self.alerts: dict[str, str] = {}
         """What is the matter now: kind and words."""
 
@@ -132,7 +135,9 @@ class Vitals:
         used = process()
         for kind, words in (*self._uses(used), *self._looks_at_files()):
             self._judge(kind, words)
+        self._judge(CLOCK, self._database.alerts.get(CLOCK))
         self._note_damages()
+        self.database = database
         if Verdict.NO_ANSWER not in {database.verdict, engine.verdict}:
             self._well()
         self._each(used)

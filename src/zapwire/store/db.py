@@ -74,6 +74,8 @@ class Database:
         self.tail = tail
         self.damages = damages
         """Values that did not open."""
+        self.alerts: dict[str, str] = {}
+        """What else is the matter with what is stored, by kind; `core/vitals.py` tells it."""
         self._purger = Purger(self.read, self.write)
 
     @classmethod
@@ -127,6 +129,13 @@ class Database:
             return await self._readers.look_up(work)
         except sqlite3.Error as error:
             raise StoreError(f"cannot read the database: {error}") from error
+
+    def alert(self, kind: str, words: str | None) -> None:
+        """Note what is the matter (None: nothing any more), to be told."""
+        if words is None:
+            self.alerts.pop(kind, None)
+        else:
+            self.alerts[kind] = words
 
     async def purged(self, bot: str) -> None:
         """Wait until nothing is left of a deleted bot, and its id is free. Raises `StoreError`."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager
 from importlib import resources
 
 from zapwire.errors import StoreError
@@ -33,8 +33,11 @@ def prepare(keys: KeyRing | None, sql: Connection, damages: Damages | None = Non
     sql.values = Values(columns, damages or Damages())
     if columns is not None and 0 < found < _FIRST_SEALED:
         sql.execute(f"PRAGMA application_id = {_TO_SCOUR}")  # so that it is done even after a crash
-    with nullcontext() if columns is None else sealing.functions(sql, columns):
-        _migrate(sql, able=columns is not None)
+    if columns is None:
+        _migrate(sql, able=False)
+    else:
+        with sealing.functions(sql, columns), _nothing_left(sql):
+            _migrate(sql, able=True)
     if keys is not None and int(sql.execute("PRAGMA application_id").fetchone()[0]) == _TO_SCOUR and scour(sql):
         sql.execute("PRAGMA application_id = 0")
     sql.execute("PRAGMA foreign_keys = ON")  # not before: a migration that makes a table anew would empty others
@@ -54,6 +57,17 @@ def scour(sql: sqlite3.Connection) -> bool:
     """
     sql.execute("VACUUM")
     return int(sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]) == 0
+
+
+@contextmanager
+def _nothing_left(sql: Connection) -> Iterator[None]:
+    """Overwrite within what is deleted or replaced, which some file of the schema may be sealing."""
+    (found,), (before,) = (sql.execute(f"PRAGMA {name}").fetchone() for name in ("user_version", "secure_delete"))
+    sql.execute("PRAGMA secure_delete = ON")
+    yield
+    sql.execute(f"PRAGMA secure_delete = {before}")
+    if 0 < found < int(sql.execute("PRAGMA user_version").fetchone()[0]):
+        sql.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _migrate(sql: sqlite3.Connection, *, able: bool) -> None:

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from zapwire.errors import StoreError
+from zapwire.store.tokens import PROOF, proof_of
 from zapwire.vault.columns import Columns
 from zapwire.vault.keys import Damaged, KeyRing
 
@@ -62,6 +63,8 @@ COLUMNS: Final = (
     Sealed("endpoints", "headers", "id"),
     Sealed("endpoints", "private_key", "id"),
     Sealed("endpoints", "retired", "id"),
+    Sealed("endpoints", "description", "id"),
+    Sealed("tokens", "proof", "id"),
     Sealed("deliveries", "lane", _DELIVERY, veiled=True),
     Sealed("deliveries", "answer", _DELIVERY),
     Sealed("dead_letters", "event", _DELIVERY),
@@ -176,6 +179,15 @@ def verify(sql: sqlite3.Connection, columns: Columns) -> Iterator[str]:
                     columns.unseal(one.place, row, value)
             except Damaged:
                 yield f"{one.place} of row {row}"
+    yield from _foreign_tokens(sql, columns)
+
+
+def _foreign_tokens(sql: sqlite3.Connection, columns: Columns) -> Iterator[str]:
+    """Tokens whose proof is that of another row."""
+    for ours, name, digest, created, proof in sql.execute("SELECT id, name, hash, created_at, proof FROM tokens"):
+        with suppress(Damaged):  # told above
+            if columns.unseal(PROOF, ours, proof) != proof_of(name, digest, created):
+                yield f"{PROOF} of row {ours}"
 
 
 def _resealing(one: Sealed) -> str:

@@ -1,13 +1,22 @@
-"""API tokens: only their SHA-256 is kept, as they are long and random there is nothing to slow down."""
+"""API tokens: only their SHA-256 is kept, as they are long and random there is nothing to slow down.
+
+Each row carries a proof that it was made with the master key, so that whoever can only write to the file cannot make
+himself a token.
+"""
 
 from __future__ import annotations
 
-import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Final
 
 from zapwire.store import times
-from zapwire.store.db import Transaction
+from zapwire.store.transaction import Transaction
+from zapwire.store.values import Connection, Values
+
+PROOF: Final = "tokens.proof"
+_COLUMNS: Final = "id, name, created_at, last_used, hash, proof"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,25 +30,30 @@ class Token:
 
 
 def insert(transaction: Transaction, token: Token, digest: bytes) -> None:
-    """Store a new token."""
+    """Store a new token. Raises `StoreError` without the master key."""
+    created = times.to_ms(token.created_at)
+    proof = transaction.sql.values.seal(PROOF, token.id, proof_of(token.name, digest, created))
     transaction.sql.execute(
-        "INSERT INTO tokens (id, name, hash, created_at) VALUES (?, ?, ?, ?)",
-        (token.id, token.name, digest, times.to_ms(token.created_at)),
+        "INSERT INTO tokens (id, name, hash, created_at, proof) VALUES (?, ?, ?, ?, ?)",
+        (token.id, token.name, digest, created, proof),
     )
 
 
-def all_tokens(sql: sqlite3.Connection) -> list[Token]:
-    """All tokens, oldest first."""
-    return [
-        _token(row)
-        for row in sql.execute("SELECT id, name, created_at, last_used FROM tokens ORDER BY created_at, rowid")
-    ]
+def all_tokens(sql: Connection) -> list[Token]:
+    """All tokens, oldest first. Without the master key also those that were not made with it, which open nothing."""
+    rows = sql.execute(f"SELECT {_COLUMNS} FROM tokens ORDER BY created_at, rowid").fetchall()  # noqa: S608 - constant
+    return [_token(row) for row in rows if not sql.values.able or _is_ours(sql.values, row)]
 
 
-def by_digest(sql: sqlite3.Connection, digest: bytes) -> Token | None:
-    """The token whose secret has that SHA-256."""
-    row = sql.execute("SELECT id, name, created_at, last_used FROM tokens WHERE hash = ?", (digest,)).fetchone()
-    return None if row is None else _token(row)
+def by_digest(sql: Connection, digest: bytes) -> Token | None:
+    """The token whose secret has that SHA-256. A row that was not made with the master key is none; it is reported."""
+    row = sql.execute(f"SELECT {_COLUMNS} FROM tokens WHERE hash = ?", (digest,)).fetchone()  # noqa: S608 - constant
+    return _token(row) if row is not None and _is_ours(sql.values, row) else None
+
+
+def proof_of(name: str, digest: bytes, created: int) -> str:
+    """What is sealed in a token's row, and says what the row has to be; the schema writes it in the same way."""
+    return f"{name}\n{digest.hex()}\n{created}"
 
 
 def delete(transaction: Transaction, id_or_name: str) -> bool:
@@ -53,5 +67,14 @@ def used(transaction: Transaction, token: str, moment: datetime) -> None:
     transaction.sql.execute("UPDATE tokens SET last_used = ? WHERE id = ?", (times.to_ms(moment), token))
 
 
-def _token(row: tuple[str, str, int, int | None]) -> Token:
+def _is_ours(values: Values, row: Sequence[Any]) -> bool:
+    ours, name, created, _, digest, proof = row
+    opened = values.row("tokens", ours)
+    found = opened.open("proof", proof)
+    if found is not None and found != proof_of(name, digest, created):
+        opened.spoiled("proof")
+    return not opened.damaged
+
+
+def _token(row: Sequence[Any]) -> Token:
     return Token(row[0], row[1], times.from_ms(row[2]), times.from_ms_or_none(row[3]))

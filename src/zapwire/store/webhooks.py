@@ -126,14 +126,16 @@ def update(transaction: Transaction, endpoint: Endpoint) -> None:
     values, keep = transaction.sql.values, endpoint.damaged
     headers = json.dumps(dict(endpoint.headers)) if endpoint.headers else None
     transaction.sql.execute(
-        "UPDATE endpoints SET url = iif(?, url, ?), events = ?, bots = ?, enabled = ?, description = ?, "
+        "UPDATE endpoints SET url = iif(?, url, ?), events = ?, bots = ?, enabled = ?, "
+        "description = iif(?, description, ?), "
         "headers = iif(?, headers, ?), concurrency = ?, reply = ?, paused = ?, disabled_reason = ?, "
         "resumed_at = ?, failing_since = ?, timeout = ?, client_error_attempts = ?, unreachable_since = ?, "
         "next_try = ? WHERE id = ?",
         (
             *("url" in keep and not endpoint.url, values.seal("endpoints.url", endpoint.id, endpoint.url)),
             *(json.dumps(endpoint.events), None if endpoint.bots is None else json.dumps(endpoint.bots)),
-            *(endpoint.enabled, endpoint.description),
+            *(endpoint.enabled, "description" in keep and not endpoint.description),
+            values.seal("endpoints.description", endpoint.id, endpoint.description or None),
             *("headers" in keep and headers is None, values.seal("endpoints.headers", endpoint.id, headers)),
             *(endpoint.concurrency, endpoint.reply, endpoint.paused, endpoint.disabled_reason),
             *(_ms(endpoint.resumed_at), _ms(endpoint.failing_since), endpoint.timeout, endpoint.client_error_attempts),
@@ -249,7 +251,7 @@ def _endpoint(values: Values, row: Sequence[Any]) -> Endpoint:
         cursor=cursor,
         failing_since=times.from_ms_or_none(failing),
         last_error=error,
-        description=description,
+        description=opened.open("description", description) or "",
         headers=json.loads(opened.open("headers", headers) or "{}"),
         concurrency=concurrency,
         public_key=public_key,
