@@ -13,7 +13,16 @@ from tests.harness.keys import KEYS
 from zapwire.errors import StoreError
 from zapwire.model import BotId
 from zapwire.store import (
-    bots, deliveries, history_notices, journal, outbox, preparing, sealing, times, tokens, webhooks,
+    bots,
+    deliveries,
+    history_notices,
+    journal,
+    outbox,
+    preparing,
+    sealing,
+    times,
+    tokens,
+    webhooks,
 )
 from zapwire.store.db import Database, Transaction
 from zapwire.store.preparing import prepare
@@ -160,7 +169,7 @@ READABLE = {
         *("bots.id", "addresses.bot", "messages.bot", "messages.whatsapp_id", "journal.id", "journal.bot", "outbox.id"),
         *("outbox.bot", "outbox.whatsapp_id", "early_receipts.bot", "early_receipts.whatsapp_id", "endpoints.id"),
         *(
-            "deliveries.endpoint",
+            *("deliveries.endpoint", "history_notices.bot", "history_notices.whatsapp_id"),
             "deliveries.event",
             "deliveries.bot",
             "dead_letters.endpoint",

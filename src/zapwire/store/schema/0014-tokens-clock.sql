@@ -1,4 +1,4 @@
--- 12 (since 0.2.0): token rows are bound to the master key, webhook descriptions are sealed, the time that can be trusted.
+-- 14 (since 0.2.0): token rows are bound to the master key, webhook descriptions are sealed, the time that can be trusted.
 
 -- Sealed: what the row has to be. Whoever can write here but has no key cannot make a token. Those there are trusted once.
 ALTER TABLE tokens ADD COLUMN proof BLOB NOT NULL DEFAULT x'';
