@@ -93,6 +93,16 @@ async def test_a_message_on_its_way_at_the_disconnect_of_a_silent_bot_is_taken_i
     assert running.taken == [(codes.MESSAGE, b"the last one")]
 
 
+async def test_its_callbacks_are_given_back_when_it_is_over():
+    library = ScriptedLibrary()
+    async with Running(library) as running:
+        [callbacks] = running.engine.callbacks._all
+        assert callbacks.listener is running.session
+    await running.session.gone.wait()
+    assert callbacks.listener is None
+    assert [one for _, one in running.engine.callbacks._resting] == [callbacks]
+
+
 async def test_a_client_without_its_pump_is_disconnected_before_anybody_else_hears_of_it():
     library = ScriptedLibrary()
     async with Running(library) as running:

@@ -5,12 +5,12 @@ A fault of ours that one message triggers must neither lose that message nor hol
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import traceback
 
 from zapwire.model import BotId, Identity
 from zapwire.transport.base import Withheld
+from zapwire.transport.whatsapp_web.file_threads import in_file_thread
 from zapwire.transport.whatsapp_web.messages import broken
 from zapwire.transport.whatsapp_web.spool import Spool
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 async def keep(spool: Spool | None, bot: BotId, code: int, data: bytes, fault: Exception) -> None:
     """Put a raw event aside, which caused *fault*."""
     try:
-        name = None if spool is None else await asyncio.to_thread(spool.put_aside, code, data)
+        name = None if spool is None else await in_file_thread(spool.put_aside, code, data)
     except OSError as error:
         log.error("bot %s: an event that cannot be dealt with cannot be put aside either: %s", bot, error)  # noqa: TRY400
         name = None

@@ -3,7 +3,7 @@
 The engine exports no way to see when a client is in its table, nor to switch on what whatsmeow has off by default. In a
 build that is listed here both are done from outside: numbers are read, and single bytes are written, in memory that Go
 allocated; no code is ever changed. Any other build (so that for arm64) is left alone, and everything works without it
-(docs/decisions/0010-builds-and-flags.md says what is missing then). Standard library only.
+(docs/decisions/0013-builds-and-flags.md says what is missing then). Standard library only.
 """
 
 from __future__ import annotations

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import logging
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final
 
 from zapwire.errors import SettingsError
 from zapwire.protobufs import NEONIZE_FOLDER
 from zapwire.transport.whatsapp_web import builds, client_flags
-from zapwire.transport.whatsapp_web.exports import EVENT_CALLBACK, LOG_CALLBACK, TEXT_CALLBACK
+from zapwire.transport.whatsapp_web.callbacks import CallbackPool
+from zapwire.transport.whatsapp_web.file_threads import in_file_thread
 from zapwire.transport.whatsapp_web.gate import Gate
 from zapwire.transport.whatsapp_web.library import Library, WrongVersion
-from zapwire.transport.whatsapp_web.log_lines import LogLine
 from zapwire.transport.whatsapp_web.noise_root import NoiseRootError
 from zapwire.transport.whatsapp_web.threads import CallThreads, in_thread, tell_loop
-
-T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -34,49 +31,6 @@ STUCK: Final = 180.0
 """Seconds; the longest wait of the engine's own is 75."""
 
 
-class Listener(Protocol):
-    """Takes what the engine tells about one bot; called on the engine's threads."""
-
-    def on_event(self, code: int, data: bytes) -> None:
-        """An event; may block, which holds up the events behind it."""
-
-    def on_log(self, line: LogLine) -> None:
-        """A log line; must not block."""
-
-    def on_qr(self) -> None:
-        """The engine wants to pair inside the daemon, which must never happen."""
-
-
-class Callbacks:
-    """The four functions that the engine calls for one bot.
-
-    Kept for the life of the process: the engine's goroutines may call them after a stop, and a freed one would crash.
-    """
-
-    def __init__(self) -> None:
-        self.listener: Listener | None = None
-        self.functions = (
-            TEXT_CALLBACK(self._qr),
-            TEXT_CALLBACK(lambda _bot, _text: None),
-            EVENT_CALLBACK(self._event),
-            LOG_CALLBACK(self._log),
-        )
-
-    def _qr(self, _bot: int, _text: bytes) -> None:
-        if (listener := self.listener) is not None:
-            listener.on_qr()
-
-    def _event(self, _bot: int, data: int | None, size: int, code: int) -> None:
-        if (listener := self.listener) is not None:
-            listener.on_event(code, ctypes.string_at(data, size) if data else b"")
-
-    def _log(self, data: int, size: int) -> None:
-        line = LogLine.read(ctypes.string_at(data, size))
-        log.debug("engine: %s %s: %s", line.level, line.logger, line.text)
-        if (listener := self.listener) is not None:
-            listener.on_log(line)
-
-
 class Engine:
     """The engine of this process; made once, its library stays loaded."""
 
@@ -89,7 +43,7 @@ class Engine:
         """For calls that send messages."""
         self.questions = CallThreads("question", QUESTION_THREADS, QUESTIONS_PER_BOT, self.gate.call)
         """For all other calls: however many sends hang, a bot can be asked, and asks WhatsApp."""
-        self._callbacks: dict[str, Callbacks] = {}
+        self.callbacks = CallbackPool()
         self._question: asyncio.Future[None] | None = None
         self._warned = False
 
@@ -99,7 +53,7 @@ class Engine:
     ) -> Engine:
         """Load the library, some 0.2 s in a thread. Raises `SettingsError` when it cannot be used here."""
         try:
-            library = await asyncio.to_thread(Library, library_path(), noise_root, known)
+            library = await in_file_thread(Library, library_path(), noise_root, known)
         except (OSError, NoiseRootError, WrongVersion) as error:
             message = f"the WhatsApp engine cannot be used: {error}"
             raise SettingsError(message) from error
@@ -109,10 +63,6 @@ class Engine:
                 "recipients who ask for a message again after a restart do not get it"
             )
         return cls(library, flags)
-
-    def callbacks(self, bot: str) -> Callbacks:
-        """The callbacks of *bot*, the same ones at every start."""
-        return self._callbacks.setdefault(bot, Callbacks())
 
     def started(self, bot: bytes) -> None:
         """A client runs, as its first callback says: it may be called, and gets its flags. On the engine's thread."""

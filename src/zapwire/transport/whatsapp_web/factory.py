@@ -18,6 +18,7 @@ from zapwire.transport.whatsapp_web import builds, descriptors, proxies, sealed_
 from zapwire.transport.whatsapp_web.bot import WhatsAppWebBot
 from zapwire.transport.whatsapp_web.devices import AuthFile
 from zapwire.transport.whatsapp_web.engine import Engine, library_path
+from zapwire.transport.whatsapp_web.file_threads import in_file_thread
 from zapwire.transport.whatsapp_web.last_words import LastWords
 from zapwire.transport.whatsapp_web.plain_file import PlainFile
 from zapwire.transport.whatsapp_web.server_override import (
@@ -86,7 +87,7 @@ class WhatsAppWeb:
         keys = self._keys
         if keys is None:
             return partial(PlainFile, self._folder)
-        vfs = await asyncio.to_thread(sealed_file.start, library_path(), self._folder, keys)
+        vfs = await in_file_thread(sealed_file.start, library_path(), self._folder, keys)
         return partial(sealed_file.SealedFile, self._folder, vfs=vfs, ring=keys)
 
     async def __aexit__(
@@ -129,8 +130,7 @@ class WhatsAppWeb:
         file = self._entered.file(bot)
         LastWords(file.path.parent, bot).take()
         await file.destroy()
-        if (spool := self._entered.spool(bot)) is not None:
-            spool.destroy()
+        self._entered.destroy_spool(bot)
 
     async def answers(self) -> None:
         """See `zapwire.transport.base.Watched`."""

@@ -27,6 +27,7 @@ from zapwire.transport.whatsapp_web.devices import (
     unusable,
 )
 from zapwire.transport.whatsapp_web.engine import library_path
+from zapwire.transport.whatsapp_web.file_threads import in_file_thread
 from zapwire.vault import files, sqlite, upgrade
 from zapwire.vault.files import is_sealed_database
 from zapwire.vault.pages import is_plain
@@ -63,7 +64,7 @@ class PlainFile:
     async def copy(self) -> bytes:
         """See `AuthFile.copy`."""
         try:
-            return await asyncio.to_thread(upgrade.plain_image, sqlite.load(library_path()), self.path)
+            return await in_file_thread(upgrade.plain_image, sqlite.load(library_path()), self.path)
         except sqlite.SqliteError as error:
             raise unusable(str(error)) from error
 
@@ -77,7 +78,7 @@ class PlainFile:
         for suffix in _NEIGHBOURS:  # SQLite would take an old log for this file's
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
         try:
-            await asyncio.to_thread(files.write_plain, self.path, copy)
+            await in_file_thread(files.write_plain, self.path, copy)
         except OSError as error:
             raise unusable(str(error)) from error
 
@@ -92,7 +93,7 @@ class PlainFile:
     async def destroy(self) -> None:
         """See `AuthFile.destroy`."""
         if self._inode() != self._opened and is_sealed_database(self.path):  # made under another setting
-            await asyncio.to_thread(files.destroy, self.path)
+            await in_file_thread(files.destroy, self.path)
         for suffix in ("", *_NEIGHBOURS, ".lock", ".new", ".plain"):
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from zapwire.transport.whatsapp_web.devices import (
     read_device,
     unusable,
 )
+from zapwire.transport.whatsapp_web.file_threads import in_file_thread
 from zapwire.vault import selftest, upgrade
 from zapwire.vault.database import SealedDatabase
 from zapwire.vault.files import InUse
@@ -55,18 +55,18 @@ class SealedFile:
     async def prepare(self) -> None:
         """See `AuthFile.prepare`."""
         with _in_words(self.path):
-            await asyncio.to_thread(self._database.create)
+            await in_file_thread(self._database.create)
 
     async def copy(self) -> bytes:
         """See `AuthFile.copy`."""
         with _in_words(self.path):
-            return await asyncio.to_thread(self._database.image)
+            return await in_file_thread(self._database.image)
 
     async def put(self, copy: bytes) -> None:
         """See `AuthFile.put`."""
         with _in_words(self.path):
             try:
-                await asyncio.to_thread(self._database.write, copy)
+                await in_file_thread(self._database.write, copy)
             except FileExistsError:
                 raise occupied(self.path) from None
             except Refused:
@@ -84,12 +84,12 @@ class SealedFile:
     async def destroy(self) -> None:
         """See `AuthFile.destroy`. The key goes first, then the file."""
         with _in_words(self.path):
-            await asyncio.to_thread(self._database.destroy)
+            await in_file_thread(self._database.destroy)
 
     async def device(self) -> Device | None:
         """See `AuthFile.device`."""
         with _in_words(self.path):
-            return await asyncio.to_thread(self._look)
+            return await in_file_thread(self._look)
 
     def _look(self) -> Device | None:
         database = self._database

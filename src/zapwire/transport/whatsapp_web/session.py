@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 from zapwire.errors import LoggedOut, NotConnected, TransportError, ZapwireError
 from zapwire.model import Identity
 from zapwire.transport.whatsapp_web import codes, endings, log_lines
+from zapwire.transport.whatsapp_web.callbacks import Callbacks
 from zapwire.transport.whatsapp_web.dial_errors import from_start_error, unreachable
 from zapwire.transport.whatsapp_web.engine import BEGIN_WITHIN, Engine
 from zapwire.transport.whatsapp_web.gate import Change
@@ -66,7 +67,7 @@ class Session:
         self._dsn = dsn.encode()
         self._proxy = proxy
         self._loop = asyncio.get_running_loop()
-        self._callbacks = engine.callbacks(bot)
+        self._callbacks: Callbacks | None = None
         self._change: Change | None = None
         self._registered = False
         """Calls may be made: without a client in its table the engine would crash."""
@@ -105,7 +106,7 @@ class Session:
 
         Raises `TransportError` when WhatsApp cannot be reached, or what the server said instead (`NeedsPerson`).
         """
-        self._callbacks.listener = self
+        self._callbacks = self._engine.callbacks.lend(self)
         self._parked = in_thread(f"engine-{self._bot.decode()}", self._park)
         done, _ = await asyncio.wait(
             (self.running, self.failed), timeout=DIAL_DEADLINE, return_when=asyncio.FIRST_COMPLETED
@@ -191,6 +192,7 @@ class Session:
             self._engine.gate.end(self._change)
             self._settled.set()
             return
+        assert self._callbacks is not None  # noqa: S101 - lent before this thread was made
         start, functions = self._engine.library.start, self._callbacks.functions
         error = start(self._dsn, self._bot, self._subscribed, b"", functions, proxy=self._proxy)
         self._engine.gate.end(self._change)
@@ -269,6 +271,8 @@ class Session:
         engine.gate.stop(self._unregister)
         if self._parked is not None and not self._stuck:
             self._parked.join()
+            if self._callbacks is not None:
+                engine.callbacks.give_back(self._callbacks)
         tell_loop(self._loop, self.gone.set)
 
     def _unregister(self) -> None:

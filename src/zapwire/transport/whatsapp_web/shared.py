@@ -73,6 +73,11 @@ class Shared:
         """Where what comes in for *bot* is written down at once; None when nowhere."""
         return self._spools.of(bot) if self._spools is not None else None
 
+    def destroy_spool(self, bot: BotId) -> None:
+        """Delete what was written down for *bot*."""
+        if self._spools is not None:
+            self._spools.destroy(bot)
+
     @property
     def ca(self) -> Path | None:
         """What signs the certificate of the server in WhatsApp's place, if there is one."""

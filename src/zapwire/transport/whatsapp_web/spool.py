@@ -218,6 +218,11 @@ class Spools:
             self._spools[bot] = Spool(self._folder, bot, self._ring)
         return self._spools[bot]
 
+    def destroy(self, bot: BotId) -> None:
+        """Delete everything of *bot*, and forget it."""
+        self.of(bot).destroy()
+        del self._spools[bot]
+
 
 def left_in(folder: Path) -> list[Path]:
     """The files of all bots in *folder* that a dead process left, or in which events were put aside."""

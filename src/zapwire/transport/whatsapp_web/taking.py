@@ -17,6 +17,7 @@ from zapwire.model import BotId, UndecryptableReason
 from zapwire.tasks import Tasks
 from zapwire.transport.base import Emit, Received, Stored, TransportEvent, Withheld
 from zapwire.transport.whatsapp_web import aside
+from zapwire.transport.whatsapp_web.file_threads import in_file_thread
 from zapwire.transport.whatsapp_web.messages import of_message
 from zapwire.transport.whatsapp_web.spool import Spool
 
@@ -101,7 +102,7 @@ async def read_back(
     """Store what the last run, or the last process, had written down and not stored when it ended."""
     spool.close()
     for path in spool.left():
-        events = await asyncio.to_thread(spool.events, path)
+        events = await in_file_thread(spool.events, path)
         log.info("bot %s: goes through %d events that came in before the last end", bot, len(events))
         taking = Taking(bot, emit, spool)
         try:
