@@ -76,7 +76,7 @@ async def test_one_that_is_unreachable_says_since_when_and_when_it_is_tried_agai
         return found["unreachable_since"] is not None and found["next_try"] > found["unreachable_since"]
 
     await eventually(unreachable)
-    assert (await api.call("GET", "/v1/stats"))["webhooks"]["unreachable"] == 1
+    assert (await api.call("GET", "/v1/stats"))["webhooks"]["states"]["unreachable"] == 1
 
 
 async def test_a_deleted_one_is_gone(api: Api) -> None:

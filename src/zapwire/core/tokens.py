@@ -72,7 +72,7 @@ class Tokens:
 
     async def still_good(self, digests: Collection[bytes]) -> set[bytes]:
         """Those of these SHA-256 sums that are of tokens that were not revoked, by whatever process."""
-        return await self._database.read(
+        return await self._database.look_up(
             lambda sql: {digest for digest in digests if tokens.by_digest(sql, digest) is not None}
         )
 
