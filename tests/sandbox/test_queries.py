@@ -42,6 +42,25 @@ async def test_who_is_on_whatsapp(town: Town, form: str) -> None:
     assert by_phone.jid("jid") == bob.account.phone_jid
 
 
+@pytest.mark.parametrize(
+    ("account", "typed"),
+    [
+        ("558491234567", "5584991234567"),
+        ("5511998765432", "551198765432"),
+        ("5215512345678", "525512345678"),
+        ("525512345678", "5215512345678"),
+        ("5491112345678", "541112345678"),
+    ],
+)
+async def test_a_number_is_found_in_either_form_that_its_country_has(town: Town, account: str, typed: str) -> None:
+    found = town.world.create_account(account, "Two forms")
+    alice = town.phones["alice"]
+    (by_contact,) = await usync(alice, [Node("contact", {"addressing_mode": "lid"})], by_number(f"+{typed}"))
+    assert (by_contact.jid("jid"), by_contact.text("pn_jid")) == (found.lid_jid, f"{account}@s.whatsapp.net")
+    (by_address,) = await usync(alice, [Node("lid")], Node("user", {"jid": Jid(typed)}))
+    assert by_address.child("lid") is None  # an address is no number that somebody typed
+
+
 async def test_devices_lid_status_and_picture_in_one_question(town: Town) -> None:
     alice, bob = town.phones["alice"], town.phones["bob"]
     town.companion("bob")

@@ -122,6 +122,25 @@ class Account:
         return next((number for number in free if number > self.last_device), free[0])
 
 
+_TWO_FORMS: Final = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"(55[1-9]{2})(9?)([0-9]{8})",  # Brazil: mobile numbers have got a ninth digit
+        r"(52)(1?)([0-9]{10})",  # Mexico: mobile numbers have lost the 1
+        r"(54)(9?)([0-9]{10})",  # Argentina: mobile numbers have a 9 when they are called from abroad
+    )
+)
+_DIGIT: Final = {"55": "9", "52": "1", "54": "9"}
+
+
+def _forms(number: str) -> Iterator[str]:
+    """*number*, and the other form of it in a country where a digit came or went."""
+    yield number
+    for pattern in _TWO_FORMS:
+        if match := pattern.fullmatch(number):
+            yield match[1] + ("" if match[2] else _DIGIT[number[:2]]) + match[3]
+
+
 class Directory:
     """All accounts, found by phone number or LID."""
 
@@ -150,6 +169,10 @@ class Directory:
         if jid.server == LID_SERVER:
             return self._by_lid.get(jid.user)
         return self.accounts.get(jid.user.removeprefix("+")) if jid.server in PHONE_SERVERS else None
+
+    def by_number(self, number: str) -> Account | None:
+        """The account that a person means who types this number, in either form that its country has."""
+        return next((self.accounts[form] for form in _forms(number) if form in self.accounts), None)
 
     def by_lid(self, lid: str) -> Account | None:
         """The account of a LID's user part."""

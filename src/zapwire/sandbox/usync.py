@@ -30,6 +30,8 @@ def _user(caller: Caller, user: Node, asked: Node) -> Node | None:
     if jid is None:
         return None
     account = caller.world.account_of(jid)
+    if account is None and phone:
+        account = caller.world.directory.by_number(jid.user)
     parts = [_PROTOCOLS[p.tag](account, p, phone) for p in asked.children if p.tag in _PROTOCOLS]
     if jid.server == LID_SERVER:
         # Who asks by LID has it; Baileys would take the answer for a LID whose phone number is that LID.
