@@ -107,6 +107,7 @@ async def _run(settings: Settings, say: Say, sandbox_process: int | None) -> boo
                 limits=_limits(settings),
                 webhook_networks=settings.webhook_allow_networks,
                 proxy_networks=settings.proxy_allow_networks,
+                default_country=settings.default_country,
             )
         )
         await stack.enter_async_context(_states_in_log(core.live))

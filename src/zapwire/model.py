@@ -132,6 +132,8 @@ class Sent:
 
     whatsapp_id: str
     timestamp: datetime
+    to: Party | None = None
+    """The account that it went to, when WhatsApp names another one than the message did."""
 
 
 class MessageState(StrEnum):
@@ -226,6 +228,8 @@ class BotView:
     restriction: Restriction | None = None
     proxy: str | None = None
     """The URL of the bot's own proxy, without its password."""
+    default_country: str | None = None
+    """ISO 3166, in which numbers without a country code are dialled; None: that of the daemon, if it has one."""
     actions: tuple[str, ...] = ()
     """What makes sense to ask of it now: see `core/actions.py`."""
     health: Health | None = field(default=None, compare=False)

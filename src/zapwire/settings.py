@@ -28,7 +28,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from zapwire.errors import SettingsError
+from zapwire.errors import InvalidInput, SettingsError
+from zapwire.jid import parse_country
 
 logger = logging.getLogger(__name__)
 
@@ -169,6 +170,11 @@ class Settings(BaseSettings):
     stop_timeout: float = Field(
         20, gt=0, le=600, description="Seconds that a graceful stop may take before the daemon leaves anyway."
     )
+    default_country: str | None = Field(
+        None,
+        description="Country, like BR, in which phone numbers without a country code are dialled, unless a bot has "
+        "one of its own; without it they are refused.",
+    )
     recycle_at: str | None = Field(
         None,
         description="Local time, HH:MM, at which the daemon renews itself each day: a graceful stop and a new start.",
@@ -212,6 +218,14 @@ class Settings(BaseSettings):
     @classmethod
     def _read_level(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
+
+    @field_validator("default_country")
+    @classmethod
+    def _country(cls, value: str | None) -> str | None:
+        try:
+            return parse_country(value)
+        except InvalidInput as error:
+            raise ValueError(error.detail) from None
 
     @field_validator("recycle_at", mode="before")
     @classmethod

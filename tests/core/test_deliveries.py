@@ -509,7 +509,7 @@ async def test_a_receiver_answers_with_a_message_and_it_is_sent_once(tmp_path: P
         ('{"reply": {}}', "reply.text: a text message needs a text"),
         (
             '{"reply": {"text": "a", "to": "x"}}',
-            "reply.to: not a phone number: give it with country code, like +4915123456789",
+            "reply.to: not a phone number: give it with + and its country code, like +4915123456789",
         ),
         ('{"reply": {"text": "a", "type": "poem"}}', "reply.type: this bot cannot send messages of type 'poem'"),
         ('{"reply": {"text": "' + "a" * 5000 + '"}}', "the answer is longer than 4096 bytes, or not complete"),

@@ -110,6 +110,8 @@ class Daemon:
         return str((await self.call("GET", f"/v1/bots/{bot}/qr", wait=30))["code"])
 
     async def send(self, bot: str, to: str, text: str, **query: Any) -> Any:
+        """Send a text to an address, or to a number in digits."""
+        to = f"+{to}" if to.isdecimal() else to
         return await self.call("POST", f"/v1/bots/{bot}/messages", {"to": to, "type": "text", "text": text}, **query)
 
     def events(self, *types: str, after: int | None = None) -> Events:

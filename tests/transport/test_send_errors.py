@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from zapwire.errors import NotConnected, Refused, Restricted, TransportError
-from zapwire.transport.whatsapp_web.send_errors import from_pair_phone_error, from_send_error
+from zapwire.transport.whatsapp_web.send_errors import NoAccount, from_pair_phone_error, from_send_error
 
 SENDS = [
-    ("no LID found for 4915519999999@s.whatsapp.net from server", Refused, "not on WhatsApp"),
+    ("no LID found for 4915519999999@s.whatsapp.net from server", NoAccount, "not on WhatsApp"),
     ("websocket not connected", NotConnected, "not connected"),
     (
         "failed to get user info for 4915519999999@s.whatsapp.net to fill LID cache: info query timed out",

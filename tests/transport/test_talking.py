@@ -126,8 +126,30 @@ async def test_what_the_phone_tells_its_own_devices_is_no_message_but_edits_and_
 
 
 async def test_a_number_that_is_not_on_whatsapp_is_refused(bot: Bot):
-    with pytest.raises(Failed, match="Refused: that number is not on WhatsApp"):
+    with pytest.raises(Failed, match="NoAccount: that number is not on WhatsApp"):
         await bot("send", to="4915519999999@s.whatsapp.net", text="anyone?")
+
+
+@pytest.mark.parametrize(
+    ("account", "typed"),
+    [
+        ("558491234567", "5584991234567"),  # Brazil, an account from before the ninth digit
+        ("5511998765432", "551198765432"),
+        ("5215512345678", "525512345678"),  # Mexico, an account from when mobile numbers had a 1
+        ("5491112345678", "541112345678"),  # Argentina
+    ],
+)
+async def test_a_number_goes_to_the_account_that_whatsapp_names_for_it(
+    bot: Bot, sandbox: Sandbox, account: str, typed: str
+):
+    phone = await sandbox.phone(account, "Bia")
+    sent = await bot("send", to=f"{typed}@s.whatsapp.net", text="oi")
+    assert sent["to"]["phone"] == f"+{account}"
+    assert sent["to"]["jid"] == sent["to"]["lid"]
+    page = await phone.call("GET", "/inbox", wait="10")
+    assert [message["text"] for message in page["messages"]] == ["oi"]
+    exact = await bot("send", to=f"{account}@s.whatsapp.net", text="again")
+    assert exact["to"] is None
 
 
 async def test_what_arrives_while_stopped_is_there_after_a_new_start_without_a_qr(bot: Bot, sandbox: Sandbox):

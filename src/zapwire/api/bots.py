@@ -29,6 +29,7 @@ async def create(request: web.Request) -> web.Response:
             autostart=body.autostart,
             proxy=body.proxy,
             proxy_check=body.proxy_check,
+            default_country=body.default_country,
             auth_state=None if body.auth_state is None else AuthState(body.auth_state),
         )
     made = answer(bot_json(bot), 201)
@@ -64,6 +65,7 @@ async def update(request: web.Request) -> web.Response:
         autostart=body.autostart,
         proxy=body.proxy if "proxy" in body.model_fields_set else KEEP,
         proxy_check=body.proxy_check,
+        default_country=body.default_country if "default_country" in body.model_fields_set else KEEP,
     )
     return answer(bot_json(bot))
 

@@ -9,7 +9,18 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from zapwire.api.shapes import Base64, Digits, MessageText, Name, NewId, NewPassphrase, Phone, ProxyUrl, Recipient
+from zapwire.api.shapes import (
+    Base64,
+    Country,
+    Digits,
+    MessageText,
+    Name,
+    NewId,
+    NewPassphrase,
+    Phone,
+    ProxyUrl,
+    Recipient,
+)
 from zapwire.events import EventType
 from zapwire.model import BotState, MessageState, Origin, UndecryptableReason
 
@@ -39,6 +50,9 @@ class CreateBot(Body):
         None, description="`http://` or `socks5://user:password@host:port` that it connects through; null: none."
     )
     proxy_check: bool = Field(True, description="Refuse a proxy that does not lead to WhatsApp now.")  # noqa: FBT003
+    default_country: Country | None = Field(
+        None, description="In which numbers without a country code are dialled, like `BR`; null: that of the daemon."
+    )
     auth_state: Literal["adopt", "destroy"] | None = Field(
         None,
         description="What becomes of auth state that lies there under this id and that the database does not know: "
@@ -56,6 +70,9 @@ class UpdateBot(Body):
         description="`http://` or `socks5://user:password@host:port` for a new connection; null: none.",
     )
     proxy_check: bool = Field(True, description="Refuse a proxy that does not lead to WhatsApp now.")  # noqa: FBT003
+    default_country: Country | None = Field(
+        None, description="In which numbers without a country code are dialled, like `BR`; null: that of the daemon."
+    )
 
 
 class Health(Answer):
@@ -116,6 +133,9 @@ class Bot(Answer):
     push_name: str | None
     created_at: Timestamp | None
     proxy: str | None = Field(description="The proxy that it connects through, without the password.")
+    default_country: str | None = Field(
+        description="In which numbers without a country code are dialled; null: that of the daemon, if it has one."
+    )
     health: Health | None = Field(description="Null while nobody wants it connected.")
     restriction: Restriction | None
     actions: list[str] = Field(description="The calls that make sense now; docs/api.md lists them.")
@@ -159,7 +179,9 @@ class Qr(Answer):
 class PairByCode(Body):
     """The phone to link."""
 
-    phone: Phone = Field(description="Its number with country code, like +4915123456789.")
+    phone: Phone = Field(
+        description="Its number with `+` and country code, like +4915123456789, or one of the default country."
+    )
 
 
 class PairingCode(Answer):
@@ -172,7 +194,9 @@ class PairingCode(Answer):
 class SendMessage(Body):
     """A message to send."""
 
-    to: Recipient = Field(description="`+E.164`, digits with country code, or a JID.")
+    to: Recipient = Field(
+        description="A phone number with `+` and its country code, one of the default country, or a JID."
+    )
     type: Literal["text"] = Field("text", description="Only `text` so far.")
     text: MessageText = Field(description="1 to 65536 characters.")
 

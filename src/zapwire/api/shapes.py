@@ -23,7 +23,8 @@ def _text(**schema: Any) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", **schema})
 
 
-_DIGITS: Final = r"\+?[0-9][0-9\s().-]*"
+_NUMBER: Final = r"[^@]*[0-9][^@]*"
+"""A phone number as people write it, in any digits and with any separators; the core says what is none."""
 _PLAIN: Final = r"^[^\u0000-\u001f\u007f-\u00a0]*\S[^\u0000-\u001f\u007f-\u00a0]*$"
 
 _NEW_ID: Final = r"^(?!import$)[a-z0-9][a-z0-9-]{0,62}$"
@@ -39,11 +40,12 @@ def _check_new_id(text: str) -> str:
 NewId = Annotated[str, AfterValidator(_check_new_id), _text(pattern=_NEW_ID)]
 """The id of a bot to be made."""
 Name = Annotated[str, _text(pattern=_PLAIN, minLength=1, maxLength=100)]
-Phone = Annotated[str, _text(pattern=rf"^\s*{_DIGITS}$", minLength=5)]
+Phone = Annotated[str, _text(pattern=rf"^{_NUMBER}$", minLength=5)]
+Country = Annotated[str, _text(pattern="^[A-Za-z]{2}$")]
 Digits = Annotated[str, Field(pattern=r"^\+?[0-9]{5,20}$")]
 """Of a virtual phone: the sandbox takes any."""
 RECIPIENT: Final = {
-    "pattern": rf"^\s*({_DIGITS}|[0-9]{{5,20}}(-[0-9]{{5,15}})?@(s\.whatsapp\.net|lid|g\.us)\s*)$",
+    "pattern": rf"^\s*({_NUMBER}|[0-9]+(:[0-9]+)?@(s\.whatsapp\.net|c\.us|lid)|[0-9]+(-[0-9]+)?@g\.us)\s*$",
     "minLength": 5,
 }
 Recipient = Annotated[str, _text(**RECIPIENT)]

@@ -59,19 +59,21 @@ async def open_core(
     chance: random.Random | None = None,
     webhook_networks: Iterable[Network] = (),
     proxy_networks: Iterable[Network] = (),
+    default_country: str | None = None,
     names: Names | None = None,
 ) -> AsyncIterator[Core]:
     """Start the core on an open database: the bots, then the deliveries, whose receivers may answer with messages.
 
     At the end the bots stop first. *webhook_networks* and *proxy_networks* are not of the Internet, but webhooks and
-    proxies may be there all the same. *limits*, *chance* and *names* are for tests.
+    proxies may be there all the same. *default_country* is for
+    bots without one of their own. *limits*, *chance* and *names* are for tests.
     """
     bounds = limits or Limits()
     async with AsyncExitStack() as stack:
         cleaning = spawn(supervise("housekeeping", partial(keep_house, database, bounds)), "housekeeping")
         stack.push_async_callback(_end, cleaning)
         names = names or Names()
-        sender, guard = Sender(database, bounds), Guard(webhook_networks, names=names)
+        sender, guard = Sender(database, bounds, default_country), Guard(webhook_networks, names=names)
         proxies = Proxies(transports, Guard(proxy_networks, setting=PROXIES, names=names))
         deliverer = await stack.enter_async_context(
             Deliverer(

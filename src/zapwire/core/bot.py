@@ -256,14 +256,21 @@ class Bot:
         await done
 
     async def change(
-        self, *, name: str | None = None, autostart: bool | None = None, proxy: Proxy | Keep | None = KEEP
+        self,
+        *,
+        name: str | None = None,
+        autostart: bool | None = None,
+        proxy: Proxy | Keep | None = KEEP,
+        country: str | Keep | None = KEEP,
     ) -> BotView:
         """Change what is given. A new *autostart* also replaces what the last connect or disconnect said, a new *proxy*
         makes the connection anew. Raises `TooMany`.
         """
-        return await self._standing.complete(self._change(name, autostart, proxy))
+        return await self._standing.complete(self._change(name, autostart, proxy, country))
 
-    async def _change(self, name: str | None, autostart: bool | None, proxy: Proxy | Keep | None) -> BotView:
+    async def _change(
+        self, name: str | None, autostart: bool | None, proxy: Proxy | Keep | None, country: str | Keep | None
+    ) -> BotView:
         at = self._standing
         async with at.lock:
             at.refuse_when_leaving()
@@ -272,6 +279,8 @@ class Bot:
             row = at.row if name is None else replace(at.row, name=name)
             if autostart is not None:
                 row = replace(row, autostart=autostart, wanted=None)
+            if not isinstance(country, Keep):
+                row = replace(row, default_country=country)
             if isinstance(proxy, Keep) or proxy == row.proxy:
                 await at.commit(row, at.status)
                 return at.view

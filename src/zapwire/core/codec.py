@@ -52,6 +52,7 @@ def bot_json(bot: BotView) -> dict[str, Any]:
         "push_name": bot.identity.push_name,
         "created_at": timestamp_or_none(bot.created_at),
         "proxy": bot.proxy,
+        "default_country": bot.default_country,
         "health": None if bot.health is None else health_json(bot.health),
         "restriction": None if bot.restriction is None else restriction_json(bot.restriction),
         "actions": list(bot.actions),

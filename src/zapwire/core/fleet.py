@@ -26,7 +26,7 @@ from zapwire.core.proxies import Proxies
 from zapwire.core.sender import Sender
 from zapwire.errors import AuthStateFound, Condition, Conflict, InvalidInput, NotFound, StoreError
 from zapwire.events import EventType
-from zapwire.jid import parse_phone
+from zapwire.jid import parse_country, parse_phone
 from zapwire.model import BotId, BotState, BotView, MessageId, MessageState, PairingCode, QrCode
 from zapwire.store import bots, figures, history, journal, outbox, times
 from zapwire.store.bots import BotRow, Halt, Wanted
@@ -117,17 +117,20 @@ class Fleet:
         autostart: bool = True,
         proxy: str | None = None,
         proxy_check: bool = True,
+        default_country: str | None = None,
         auth_state: AuthState | None = None,
     ) -> BotView:
         """Make a bot, and start it with *autostart*. Without an id it gets one, without a name its id is the name.
 
-        Raises `InvalidInput` (id, name, proxy), `NotSupported` (proxy), `Conflict` when the id is taken, and
-        `AuthStateFound` when something is kept under that id unless *auth_state* says what becomes of it.
+        Raises `InvalidInput` (id, name, proxy, default_country), `NotSupported` (proxy), `Conflict` when the id is
+        taken, and `AuthStateFound` when something is kept under that id unless *auth_state* says what becomes of it.
         """
         slug = _slug(bot)
         name = _name(slug if name is None else name)
+        country = parse_country(default_country)
         way = await self._proxies.accept(proxy, check=proxy_check)
         row = BotRow(slug, name, autostart, times.now(), proxy=None if isinstance(way, Keep) else way)
+        row = replace(row, default_country=country)
         return await self.complete(self._create(row, auth_state), f"create-{slug}")
 
     async def _create(self, row: BotRow, auth_state: AuthState | None) -> BotView:
@@ -252,15 +255,17 @@ class Fleet:
         autostart: bool | None = None,
         proxy: str | Keep | None = KEEP,
         proxy_check: bool = True,
+        default_country: str | Keep | None = KEEP,
     ) -> BotView:
         """Change what is given; with *proxy_check* a new proxy has to lead to WhatsApp.
 
-        Raises `NotFound`, `InvalidInput` (name, proxy), `NotSupported` (proxy), `TooMany`.
+        Raises `NotFound`, `InvalidInput` (name, proxy, default_country), `NotSupported` (proxy), `TooMany`.
         """
         found = self.find(bot)
         name = None if name is None else _name(name)
+        country = KEEP if isinstance(default_country, Keep) else parse_country(default_country)
         way = await self._proxies.accept(proxy, check=proxy_check)
-        return await found.change(name=name, autostart=autostart, proxy=way)
+        return await found.change(name=name, autostart=autostart, proxy=way, country=country)
 
     async def delete(self, bot: str, *, force: bool = False) -> None:
         """Unlink the device, destroy the auth state, and forget the bot with all its messages.
@@ -303,7 +308,7 @@ class Fleet:
     async def pairing_code(self, bot: str, phone: str) -> PairingCode:
         """A code to type on the phone. Raises `NotFound`, `InvalidInput` (phone), `Conflict`, `Refused`, `TooMany`."""
         found = self.find(bot)
-        return await found.pairing_code(parse_phone(phone))
+        return await found.pairing_code(parse_phone(phone, country=self._sender.country_of(bot)))
 
     def find(self, bot: str) -> Bot:
         """The bot itself, for the rest of the core. Raises `NotFound`."""

@@ -18,6 +18,7 @@ from zapwire.core.keep import Keep
 from zapwire.core.one_at_a_time import OneAtATime
 from zapwire.core.proxies import Proxies
 from zapwire.errors import Conflict, InvalidInput
+from zapwire.jid import COUNTRIES
 from zapwire.model import BotId, BotView, Identity
 from zapwire.store import times
 from zapwire.store.bots import BotRow
@@ -29,7 +30,7 @@ PASSPHRASE_SHORTEST: Final = 12
 LARGEST: Final = 48 << 20
 """Bytes of a bundle that an import takes, and so of one that an export gives."""
 _VERSION: Final = 1
-_PERHAPS: Final = ("phone", "lid", "push_name", "proxy")
+_PERHAPS: Final = ("phone", "lid", "push_name", "proxy", "default_country")
 
 
 class Moving:
@@ -128,6 +129,7 @@ def _write(row: BotRow, state: bytes) -> bytes:
         "lid": identity.lid,
         "push_name": identity.push_name,
         "proxy": None if row.proxy is None else row.proxy.url,
+        "default_country": row.default_country,
         "exported_at": times.to_ms(times.now()),
     }
     return json_encoder.encode(manifest).encode() + b"\n" + state
@@ -142,10 +144,11 @@ def _read(content: bytes) -> tuple[BotRow, bytes, str | None]:
             message = "the bundle was made by a newer zapwire"
             raise BundleError(message)
         bot, name = _text(manifest["id"]), _text(manifest["name"])
-        phone, lid, push_name, proxy = (_text_or_none(manifest.get(one)) for one in _PERHAPS)
+        phone, lid, push_name, proxy, country = (_text_or_none(manifest.get(one)) for one in _PERHAPS)
         row = BotRow(
             BotId(bot), name, bool(manifest["autostart"]), times.now(), identity=Identity(phone, lid, push_name)
         )
+        row = replace(row, default_country=country if country in COUNTRIES else None)
     except (ValueError, LookupError, TypeError, RecursionError):
         message = "the bundle does not hold what `zapwire bot export` writes"
         raise BundleError(message) from None

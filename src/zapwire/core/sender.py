@@ -46,9 +46,12 @@ _PENDING = frozenset({MessageState.QUEUED, MessageState.SENDING})
 class Sender:
     """All bots' outgoing messages. Bots come and go by `attach` and `detach`."""
 
-    def __init__(self, database: Database, limits: Limits) -> None:
+    def __init__(self, database: Database, limits: Limits, default_country: str | None = None) -> None:
         self._database = database
         self._limits = limits
+        self._default_country = default_country
+        self._countries: dict[BotId, str] = {}
+        """Of bots that have a default country of their own."""
         self._lanes: dict[BotId, Lane] = {}
         self._refusals: dict[BotId, ZapwireError] = {}
         self._waiters: dict[MessageId, set[asyncio.Future[OutgoingView]]] = {}
@@ -66,7 +69,7 @@ class Sender:
         *,
         idempotency_key: str | None = None,
     ) -> OutgoingView:
-        """Take a message for *to* (+E.164, digits or a JID); returns once it is stored.
+        """Take a message for *to* (a phone number or a JID); returns once it is stored.
 
         The same *idempotency_key* with the same message returns the first one again, with another it raises
         `IdempotencyMismatch`. Raises `NotFound`, `InvalidInput` naming the field, `NotSupported`, `LoggedOut`, and
@@ -75,7 +78,7 @@ class Sender:
         lane = self._lanes.get(BotId(bot))
         if lane is None:
             raise NotFound("no such bot", field="bot")
-        chat = str(parse_recipient(to))
+        chat = str(parse_recipient(to, country=self.country_of(bot)))
         _check(lane.transport, type, content, idempotency_key)
         created = times.now()
         message = NewMessage(
@@ -108,6 +111,16 @@ class Sender:
             return await self._database.write(work)
         finally:
             lane.leave(entry)  # unless it is stored
+
+    def country_of(self, bot: str) -> str | None:
+        """In which country numbers without a country code are dialled that *bot* is given; None: in none."""
+        return self._countries.get(BotId(bot), self._default_country)
+
+    def set_country(self, bot: BotId, country: str | None) -> None:
+        """Give a bot a default country of its own, or with None that of the daemon."""
+        self._countries.pop(bot, None)
+        if country is not None:
+            self._countries[bot] = country
 
     async def get(self, bot: str, message: str) -> OutgoingView:
         """An outgoing message as it is now. Raises `NotFound`."""
@@ -161,6 +174,7 @@ class Sender:
     async def detach(self, bot: BotId) -> None:
         """Stop sending for a bot that goes away."""
         self._refusals.pop(bot, None)
+        self._countries.pop(bot, None)
         lane = self._lanes.pop(bot, None)
         if lane is not None:
             await lane.close()

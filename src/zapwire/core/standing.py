@@ -195,6 +195,7 @@ def _view(row: BotRow, status: Status, since: datetime) -> BotView:
         code=status.code,
         restriction=_halting(status, since) or row.restriction,
         proxy=None if row.proxy is None else row.proxy.shown,
+        default_country=row.default_country,
         actions=actions.possible(row, status),
     )
 

@@ -118,6 +118,7 @@ class Supervisor:
         sender, at = self._means.sender, self._standing
         self._transport.account = at.row.identity
         sender.refuse(at.bot, statuses.no_sends(at.row, at.status))
+        sender.set_country(at.bot, at.row.default_country)
         if at.status.state is BotState.CONNECTED and self.order is Order.RUN:
             sender.online(at.bot)
         else:

@@ -19,7 +19,8 @@ from zapwire.store.values import Connection, Row, Values
 _COLUMNS = (
     "id, name, autostart, wanted, phone, lid, push_name, "
     "halt_state, halt_reason, halt_action, halt_at, unlinking, created_at, halt_code, halt_until, "
-    "restriction_kind, restriction_reason, restriction_since, restriction_until, restriction_error, proxy"
+    "restriction_kind, restriction_reason, restriction_since, restriction_until, restriction_error, proxy, "
+    "default_country"
 )
 
 
@@ -61,6 +62,8 @@ class BotRow:
     """The limit on its sending that WhatsApp told last, until it is over."""
     proxy: Proxy | None = None
     """What it connects through; None: the way that all bots take."""
+    default_country: str | None = None
+    """ISO 3166, in which numbers without a country code are dialled; None: that of the daemon, if it has one."""
     damaged: tuple[str, ...] = ()
     """Columns of its row that do not open. Such a bot is halted: without its proxy, say, it must not connect."""
 
@@ -86,11 +89,12 @@ def insert(transaction: Transaction, row: BotRow) -> bool:
     """Store a new bot; False when its id is taken. Raises `Conflict` while a deleted one of that id is purged."""
     values = transaction.sql.values
     done = transaction.sql.execute(
-        "INSERT INTO bots (id, name, autostart, wanted, created_at, proxy) VALUES (?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT DO NOTHING",
+        "INSERT INTO bots (id, name, autostart, wanted, created_at, proxy, default_country) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         (
             *(row.id, values.seal("bots.name", row.id, row.name), row.autostart, row.wanted),
             *(times.to_ms(row.created_at), values.seal("bots.proxy", row.id, _url(row.proxy))),
+            row.default_country,
         ),
     )
     if done.rowcount == 0 and purging.is_doomed(transaction.sql, row.id):
@@ -115,7 +119,7 @@ def update(transaction: Transaction, row: BotRow) -> None:
         "UPDATE bots SET name = ?, autostart = ?, wanted = ?, phone = ?, lid = ?, push_name = ?, "
         "halt_state = ?, halt_reason = ?, halt_action = ?, halt_at = ?, halt_code = ?, halt_until = ?, "
         "restriction_kind = ?, restriction_reason = ?, restriction_since = ?, restriction_until = ?, "
-        "restriction_error = ?, unlinking = ?, proxy = ? WHERE id = ?",
+        "restriction_error = ?, unlinking = ?, proxy = ?, default_country = ? WHERE id = ?",
         (
             *(values.seal("bots.name", row.id, row.name), row.autostart, row.wanted),
             *(values.seal("bots.phone", row.id, identity.phone), identity.lid),
@@ -123,7 +127,8 @@ def update(transaction: Transaction, row: BotRow) -> None:
             *((halt.state, halt.reason, halt.action, times.to_ms(halt.since)) if halt else (None,) * 4),
             *((halt.code, _ms(halt.until)) if halt else (None,) * 2),
             *((limit.kind, limit.reason, _ms(limit.since), _ms(limit.until), limit.error) if limit else (None,) * 5),
-            *(_ms(row.unlinking) or 0, values.seal("bots.proxy", row.id, _url(row.proxy)), row.id),
+            *(_ms(row.unlinking) or 0, values.seal("bots.proxy", row.id, _url(row.proxy))),
+            *(row.default_country, row.id),
         ),
     )
 
@@ -149,7 +154,7 @@ def delete(transaction: Transaction, bot: BotId) -> None:
 
 def _row(values: Values, row: Sequence[Any]) -> BotRow:
     bot, name, autostart, wanted, phone, lid, push_name, state, reason, action, since, unlinking, created = row[:13]
-    code, until, kind, limit, limit_since, limit_until, error, proxy = row[13:]
+    code, until, kind, limit, limit_since, limit_until, error, proxy, country = row[13:]
     opened = values.row("bots", bot)
     found = BotRow(
         id=BotId(bot),
@@ -166,6 +171,7 @@ def _row(values: Values, row: Sequence[Any]) -> BotRow:
         if kind is None
         else Restriction(kind, limit, times.from_ms(limit_since), _moment(limit_until), error),
         proxy=_proxy(opened, proxy),
+        default_country=country,
     )
     return _damaged(found, tuple(opened.damaged)) if opened.damaged else found
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -21,11 +22,12 @@ from zapwire.errors import (
     TransportError,
     ZapwireError,
 )
-from zapwire.model import BotId, Identity, Outgoing, PairingCode, Sent
+from zapwire.jid import PHONE_SERVER
+from zapwire.model import BotId, Identity, Outgoing, PairingCode, Party, Sent
 from zapwire.proxy import Proxy
 from zapwire.tasks import spawn
 from zapwire.transport.base import Capabilities, Connected, Disconnected, Emit, HistoryOffered, Paired, Received, Stored
-from zapwire.transport.whatsapp_web import codes, devices, endings, probing
+from zapwire.transport.whatsapp_web import codes, devices, endings, probing, recipients
 from zapwire.transport.whatsapp_web.aside import put_aside
 from zapwire.transport.whatsapp_web.descriptors import warn_if_few_are_left
 from zapwire.transport.whatsapp_web.devices import Device
@@ -40,7 +42,7 @@ from zapwire.transport.whatsapp_web.names import Names
 from zapwire.transport.whatsapp_web.pairing import Pairing
 from zapwire.transport.whatsapp_web.protos import e2e, neonize
 from zapwire.transport.whatsapp_web.pump_ends import NO_RECEIPTS, PumpEnded, PumpEnds
-from zapwire.transport.whatsapp_web.send_errors import from_send_error
+from zapwire.transport.whatsapp_web.send_errors import NoAccount, from_send_error
 from zapwire.transport.whatsapp_web.session import Session
 from zapwire.transport.whatsapp_web.shared import Shared
 from zapwire.transport.whatsapp_web.taking import Taking, read_back
@@ -150,8 +152,27 @@ class WhatsAppWebBot:
         session = self._session
         if session is None or not self._online:
             raise NotConnected("the bot is not connected to WhatsApp")
-        user, _, server = message.to.partition("@")
         body = e2e.Message(conversation=message.content["text"]).SerializeToString()
+        try:
+            return await self._hand_over(session, message.to, body)
+        except NoAccount:
+            account = await self._other_form(session, message.to)
+            if account is None:
+                raise
+        return replace(await self._hand_over(session, account.jid, body), to=account)
+
+    async def _other_form(self, session: Session, to: str) -> Party | None:
+        """The account that has the number in *to* in another form, if WhatsApp knows one. Raises `TransportError`."""
+        user, _, server = to.partition("@")
+        if server != PHONE_SERVER:
+            return None
+        try:
+            return await recipients.find_account(session, self._shared.engine.library, user)
+        except TimeoutError:  # nothing was sent, so it may be tried again
+            raise TransportError("WhatsApp did not answer who has that number") from None
+
+    async def _hand_over(self, session: Session, to: str, body: bytes) -> Sent:
+        user, _, server = to.partition("@")
         library = self._shared.engine.library
         try:
             raw = await session.send(library.send_message, jid_bytes(user, server), body, end_within=SEND_DEADLINE)

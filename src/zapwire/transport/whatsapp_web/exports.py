@@ -297,6 +297,7 @@ EXPORTS: Final[dict[str, Export]] = {
     "GetMe": Export((BotId(),), Result.BYTES),
     "SetPassive": Export((BotId(), Flag()), Result.TEXT),
     "SendMessage": Export((BotId(), Jid(), Protobuf()), Result.BYTES),
+    "IsOnWhatsApp": Export((BotId(), Text()), Result.BYTES),
     "GetPNFromLID": Export((BotId(), Jid()), Result.BYTES),
     "GetLIDFromPN": Export((BotId(), Jid()), Result.BYTES),
     "PairPhone": Export((BotId(), Protobuf()), Result.BYTES),

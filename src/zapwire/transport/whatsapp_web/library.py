@@ -116,6 +116,14 @@ class Library:
         """
         return bytes(self._call("SendMessage", bot, to, message))
 
+    def find_account(self, bot: bytes, number: bytes) -> bytes:
+        """Ask WhatsApp who has this number (`+` and digits); an `IsOnWhatsAppReturnFunction`.
+
+        The account is named by its LID; its own form of the number is in the store then. That nobody has it is told as
+        an error. Raises `EmptyResult`.
+        """
+        return bytes(self._call("IsOnWhatsApp", bot, number))
+
     def phone_of_lid(self, bot: bytes, lid: bytes) -> bytes:
         """From the store, without the network; a `GetJIDFromStoreReturnFunction`, with an empty JID when it knows none.
 

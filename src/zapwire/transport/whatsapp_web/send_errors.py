@@ -16,6 +16,13 @@ _SERVER_ERROR: Final = re.compile(r"\bserver returned error (\d{1,5})\b")
 _IQ_STATUS: Final = re.compile(r"\bstatus (\d{3})\b")
 
 
+class NoAccount(Refused):
+    """The number has no account in the form in which it was given."""
+
+    def __init__(self) -> None:
+        super().__init__("that number is not on WhatsApp", field="to")
+
+
 def from_send_error(text: str) -> Exception:
     """What a failed send means.
 
@@ -23,7 +30,7 @@ def from_send_error(text: str) -> Exception:
     """
     lower = text.lower()
     if "no lid found" in lower:
-        return Refused("that number is not on WhatsApp", field="to")
+        return NoAccount()
     if "websocket not connected" in lower or "store doesn't contain a device" in lower:
         return NotConnected("the bot is not connected to WhatsApp")
     if match := _SERVER_ERROR.search(lower):
