@@ -21,7 +21,7 @@ from zapwire.core import deliverer
 from zapwire.core.deliverer import Deliverer
 from zapwire.errors import Conflict, InvalidInput, NotFound
 from zapwire.model import BotState
-from zapwire.store import times
+from zapwire.store import journal, times
 from zapwire.store.deliveries import Delivery
 
 FAST = replace(
@@ -209,7 +209,11 @@ async def test_replays_by_time_by_chat_and_of_all_that_died(tmp_path: Path):
             await replay("whk_none")
 
 
-async def test_a_large_replay_goes_in_parts_that_follow_each_other(tmp_path: Path):
+@pytest.mark.parametrize("scanned", [3, 20_000])
+async def test_a_large_replay_goes_in_parts_that_follow_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scanned: int
+):
+    monkeypatch.setattr(journal, "SCANNED", scanned)
     async with hooked(tmp_path, replace(FAST, replayed_at_once=4)) as (at, hook, endpoint):
         for number in range(10):
             await at.tell("bot", text(f"A{number}"))

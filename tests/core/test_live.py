@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,6 +36,39 @@ async def test_pages_lead_from_one_to_the_next_past_what_does_not_match(tmp_path
         assert page.next_after == await at.core.live.last_seq()
         assert (await at.core.live.page(page.next_after)).events == []
         assert (await at.core.live.page(0, bots=[])).events == []
+
+
+async def test_a_rare_type_is_found_in_short_reads_which_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    async with world(tmp_path / "db", linked=True) as at:
+        await connected(at, "a")
+        monkeypatch.setattr(journal, "SCANNED", 7)
+        reads: list[int] = []
+        read = journal.read
+
+        def counted(*arguments: Any, **more: Any) -> Any:
+            found = read(*arguments, **more)
+            reads.append(found[1] - arguments[1])
+            return found
+
+        monkeypatch.setattr(journal, "read", counted)
+        for number in range(60):
+            await at.tell("a", text(f"A{number}"))
+            if number % 25 == 24:
+                await at.core.fleet.update("a", name=f"a{number}")
+        page = await at.core.live.page(0, types=["bot.state"], limit=1000)
+        told = [event.data["name"] for event in page.events]
+        assert told[-2:] == ["a24", "a49"]
+        assert page.next_after == await at.core.live.last_seq()
+        assert max(reads) == 7
+        first = await at.core.live.page(0, types=["bot.state"], limit=1)
+        second = await at.core.live.page(first.next_after, types=["bot.state"], limit=1000)
+        assert [*first.events, *second.events] == page.events
+        at.database.tail._floor = at.database.tail.last_seq  # a stream that has to read the table, too
+        follower = at.core.live.follower(0, types=["bot.state"])
+        found: list[Any] = []
+        while len(found) < len(page.events):
+            found += await follower.batch()
+        assert found == page.events
 
 
 async def test_bad_cursors_and_types_are_refused(tmp_path: Path):

@@ -82,7 +82,7 @@ def seen(sql: Connection) -> dict[str, Any]:
     """What each way of reading shows, by bot."""
     events, _ = journal.read(sql, 0, 10_000)
     pages = [one for hook in HOOKS for one in delivery_log.page(sql, hook, Wanted(), None, 10_000)]
-    replayable = [one for hook in HOOKS for one in delivery_log.replayable(sql, hook, Wanted(), 0, 10_000)]
+    replayable = [one for hook in HOOKS for one in delivery_log.replayable(sql, hook, Wanted(), 0, 10_000)[0]]
     waiting = figures.backlog(sql).outbox
     found = {
         "bots": {row.id for row in bots.all_bots(sql)},

@@ -149,7 +149,7 @@ class Deliveries:
             seq = delivery_log.find(sql, endpoint, event)
             if seq is None:
                 return _replay_unknown(transaction, found, event)
-            rows = delivery_log.replayable(sql, endpoint, Wanted(), seq - 1, 1)
+            rows, _ = delivery_log.replayable(sql, endpoint, Wanted(), seq - 1, 1)
             if rows and rows[0][0] == seq and delivery_log.replay(transaction, endpoint, [seq]):
                 return rows[0][1]
             delivery_log.hurry(transaction, endpoint, seq)
@@ -192,14 +192,16 @@ class Deliveries:
         while queued.count < self._limits.replayed_at_once:
             limit = min(_CHUNK, self._limits.replayed_at_once - queued.count)
             look = partial(delivery_log.replayable, endpoint=endpoint, wanted=wanted, after=after, limit=limit)
-            rows = await self._database.read(look)
-            if not rows:
-                return replace(queued, next_after=None)
-            seqs, after = [seq for seq, _ in rows], rows[-1][0]
-            count = await self._database.write(partial(delivery_log.replay, endpoint=endpoint, seqs=seqs))
-            self._couriers.replayed(endpoint, {lane for _, lane in rows})
-            queued = Queued(queued.count + count, after)
-        return queued
+            rows, further = await self._database.read(look)
+            if rows:
+                seqs = [seq for seq, _ in rows]
+                count = await self._database.write(partial(delivery_log.replay, endpoint=endpoint, seqs=seqs))
+                self._couriers.replayed(endpoint, {lane for _, lane in rows})
+                queued = Queued(queued.count + count)
+            if further is None:
+                return queued
+            after = further
+        return replace(queued, next_after=after)
 
 
 def _replay_unknown(transaction: Transaction, endpoint: Endpoint, event: str) -> str | None:

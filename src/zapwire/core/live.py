@@ -116,7 +116,7 @@ class Live:
         wanted = self._checked(after, bots, types)
         if not 1 <= limit <= PAGE_LARGEST:
             raise InvalidInput(f"a number from 1 to {PAGE_LARGEST}", field="limit")
-        page = await _read(self._database, after, wanted, limit)
+        page = await _fill(self._database, after, wanted, limit)
         if page.events or page.gap is not None or wait <= 0:
             return page
         follower = Follower(self._database, page.next_after, wanted)
@@ -166,6 +166,18 @@ async def _events(follower: Follower) -> AsyncIterator[Event]:
         for one in await follower.batch():
             if isinstance(one, Event):
                 yield one
+
+
+async def _fill(database: Database, after: int | None, wanted: Filter, limit: int) -> Page:
+    """A page with as many events as there are, up to *limit* or the next gap, in reads that are short each."""
+    upto = database.tail.last_seq
+    page = await _read(database, after, wanted, limit)
+    while len(page.events) < limit and page.next_after < upto:
+        more = await _read(database, page.next_after, wanted, limit - len(page.events))
+        if more.gap is not None and (page.events or page.gap is not None):
+            return page  # the next one begins with it
+        page = Page([*page.events, *more.events], more.next_after, page.gap or more.gap)
+    return page
 
 
 async def _read(database: Database, after: int | None, wanted: Filter, limit: int) -> Page:

@@ -65,12 +65,24 @@ def page(sql: Connection, endpoint: str, wanted: Wanted, before: int | None, lim
     return [_delivery(sql.values, row) for row in sql.execute(query, (*arguments, limit))]
 
 
-def replayable(sql: Connection, endpoint: str, wanted: Wanted, after: int, limit: int) -> list[tuple[int, str]]:
-    """Number and lane of up to *limit* deliveries that are over and whose event is still there, oldest first."""
+def replayable(
+    sql: Connection, endpoint: str, wanted: Wanted, after: int, limit: int
+) -> tuple[list[tuple[int, str]], int | None]:
+    """Number and lane of up to *limit* deliveries that are over and whose event is still there, oldest first.
+
+    Also: the number after which to look on, None when that was all. At most `journal.SCANNED` numbers are looked at.
+    """
+    last = journal.last_seq(sql)
+    if after >= last:
+        return [], None
     source, arguments = _matching(sql, endpoint, wanted)
-    source += f" AND seq > ? AND due IS NULL AND {_EVENT_LEFT}"
-    rows = sql.execute(f"SELECT seq, lane {source} ORDER BY seq LIMIT ?", (*arguments, after, limit))
-    return [(seq, lane_name(sql.values, f"{endpoint}/{seq}", lane)) for seq, lane in rows]
+    source += f" AND seq > ? AND seq <= ? AND due IS NULL AND {_EVENT_LEFT}"
+    upto = after + journal.SCANNED
+    rows = sql.execute(f"SELECT seq, lane {source} ORDER BY seq LIMIT ?", (*arguments, after, upto, limit)).fetchall()
+    found = [(seq, lane_name(sql.values, f"{endpoint}/{seq}", lane)) for seq, lane in rows]
+    if len(found) == limit:
+        return found, found[-1][0]
+    return found, upto if upto < last else None
 
 
 def replay(transaction: Transaction, endpoint: str, seqs: Sequence[int]) -> int:

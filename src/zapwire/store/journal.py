@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from zapwire.events import Event, EventType
 from zapwire.json_encoder import encode
@@ -21,6 +21,8 @@ from zapwire.store.deleted import of_gone_bot
 from zapwire.store.transaction import Transaction
 from zapwire.store.values import Connection, Values
 
+SCANNED: Final = 20_000
+"""Numbers that one read looks at: some 10 ms, whatever the filter."""
 _TYPES = frozenset(EventType)
 _COLUMNS = "seq, id, type, timestamp, bot, data"
 _THERE = f"NOT {of_gone_bot('journal')}"
@@ -67,9 +69,10 @@ def read(
     One whose row is damaged is `Lost`; its type and bot are not sealed, so filters hold for it too.
 
     The cursor also moves past what does not match, but never past what was not yet committed, nor past *upto*: the
-    newest event that was published, so that nobody learns from the table what memory does not know yet.
+    newest event that was published, so that nobody learns from the table what memory does not know yet. At most
+    `SCANNED` numbers are looked at, however few match: there may be more although fewer than *limit* came.
     """
-    last = last_seq(sql) if upto is None else min(upto, last_seq(sql))
+    last = min(last_seq(sql) if upto is None else min(upto, last_seq(sql)), after + SCANNED)
     where, arguments = "seq > ? AND seq <= ?", [after, last, *(bots or ()), *(types or ())]
     if bots is not None:
         where += f" AND bot IN ({_marks(bots)})"
