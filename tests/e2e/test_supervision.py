@@ -104,3 +104,16 @@ async def test_a_bot_whose_login_ends_the_process_does_so_once(daemon: Daemon, s
     await sandbox.call("POST", "/faults", {"kind": "clear"})
     await daemon.call("POST", "/v1/bots/shop/connect")
     await daemon.until_state("shop", "connected")
+
+
+async def test_looking_whether_it_is_ready_writes_nothing(daemon: Daemon) -> None:
+    """Anybody may look, without a token; a write that is synced to the disk for each would be a way to wear it out."""
+
+    async def writes() -> float:
+        lines = (await daemon.text("/metrics")).splitlines()
+        return float(next(line for line in lines if line.startswith("zapwire_store_writes_total")).split()[-1])
+
+    before = await writes()
+    for _ in range(200):
+        assert (await daemon.ask("GET", "/readyz"))[0] == 200
+    assert await writes() - before < 100, "the daemon's own beat and no more"

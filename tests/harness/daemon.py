@@ -103,6 +103,12 @@ class Daemon:
         assert status < 300, f"{method} {path}: {status} {answer}"
         return answer
 
+    async def text(self, path: str) -> str:
+        """What is served at *path*, as it is."""
+        assert self._http is not None
+        async with self._http.get(path) as answer:
+            return await answer.text()
+
     async def add_bot(self, bot: str) -> None:
         await self.call("POST", "/v1/bots", {"id": bot})
 

@@ -171,8 +171,9 @@ class Database:
             jobs, last = await self._take()
             try:
                 await self._commit(jobs)
-            finally:  # a mistake of ours must not leave them waiting; usually they have their answers
+            except BaseException:  # a mistake of ours, or the end: nobody is left waiting
                 _refuse(jobs, StoreError("the database's writer failed, see the log"))
+                raise
 
     async def _commit(self, jobs: list[_Job[Any]]) -> None:
         if not jobs:
