@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from playwright.async_api import Page, expect
 
 from tests.api.conftest import TOKEN, Api
 from tests.harness.axe import axe_faults
+from zapwire.errors import Blocked, Condition
 
 SIZES = {"wide": {"width": 1180, "height": 900}, "narrow": {"width": 360, "height": 700}}
 
@@ -62,3 +65,27 @@ async def test_a_long_badge_stays_within_its_card(api: Api, page: Page) -> None:
     assert badge is not None
     assert badge["x"] >= card["x"]
     assert badge["x"] + badge["width"] <= card["x"] + card["width"]
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(Condition.BANNED, "Banned by WhatsApp"), (Condition.REPLACED, "Session used elsewhere")],
+)
+async def test_blocked_says_by_whom(api: Api, page: Page, code: Condition, words: str) -> None:
+    transport = await api.connected("shop")
+    await page.goto(f"{api.url}/#token={TOKEN}")
+    await expect(page.locator("#bot-state")).to_have_text("Connected")
+    until = datetime.now(UTC) + timedelta(hours=1) if code is Condition.BANNED else None
+    transport.script.put_nowait(Blocked("for a reason", action="Do something.", condition=code, until=until))
+    await expect(page.locator("#bot-state")).to_have_text(words)
+    # a ban ends by itself: nothing is put forward that can only fail
+    await expect(page.get_by_role("button", name="Connect", exact=True)).to_be_visible(visible=until is None)
+
+
+async def test_a_bot_that_is_deleted_elsewhere_leaves_the_page(api: Api, page: Page) -> None:
+    await page.goto(f"{api.url}/#token={TOKEN}")
+    await expect(page.locator("#no-bots")).to_be_visible()
+    await api.call("POST", "/v1/bots", {"id": "shop", "autostart": False})
+    await expect(page.locator("#bots")).to_contain_text("shop")
+    await api.call("DELETE", "/v1/bots/shop")
+    await expect(page.locator("#no-bots")).to_be_visible()

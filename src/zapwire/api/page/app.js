@@ -178,9 +178,11 @@ function drawBot() {
   say($("bot-alert"), alert && sentence(alert));
   tickReason();
   say($("bot-action"), one.action && sentence(one.action));
-  const wanted = !["stopped", "logged_out", "pairing_timed_out", "blocked"].includes(one.state);
-  const show = { connect: !wanted, disconnect: wanted, restart: wanted, logout: Boolean(one.phone), delete: true };
-  for (const button of $("bot").querySelectorAll("[data-do]")) button.hidden = !show[button.dataset.do];
+  for (const button of $("bot").querySelectorAll("[data-do]")) {
+    button.hidden = !one.actions.includes(button.dataset.do);
+    // what the bot does by itself, sooner or later, is not put forward
+    if (button.dataset.do === "connect") button.classList.toggle("quiet", Boolean(one.next_try));
+  }
   const pairing = one.state === "pairing";
   if (pairing && ($("pairing").hidden || $("qr").dataset.bot !== one.id)) showQr();
   $("pairing").hidden = !pairing;
@@ -275,11 +277,21 @@ onSubmit("login-form", async ({ token: given }) => {
 });
 
 onSubmit("create", async ({ id }) => {
-  const made = await call("POST", "/v1/bots", { id });
+  const made = await create({ id });
   $("create").reset();
   if (!bots.has(made.id)) bots.set(made.id, made);
   select(made.id);
 });
+
+async function create(fields) {
+  try {
+    return await call("POST", "/v1/bots", fields);
+  } catch (error) {
+    const known = `There is the auth state of a bot called ${fields.id}, which this database does not know. Go on as the account it is linked to?`;
+    if (error.code !== "auth-state-found" || !confirm(known)) throw error;
+    return call("POST", "/v1/bots", { ...fields, auth_state: "adopt" });
+  }
+}
 
 onSubmit("code-form", async ({ phone }) => {
   say($("code"), "Asking WhatsApp …");
@@ -307,14 +319,22 @@ $("bot").addEventListener("click", (event) => {
   if (what === "delete" && !confirm(`Delete ${id}, its link to the phone and its messages?`)) return;
   if (what === "logout" && !confirm(`Unlink ${id} from its account? It has to be paired again afterwards.`)) return;
   attempt(event.target, async () => {
-    if (what === "delete") {
-      await call("DELETE", path(id));
-      return dropBot(id);
-    }
+    if (what === "delete") return remove(id);
     await call("POST", path(id, `/${what}`));
     await refresh(id);
   });
 });
+
+async function remove(id) {
+  try {
+    await call("DELETE", path(id));
+  } catch (error) {
+    const anyway = "Delete it all the same? The phone lists this device until you remove it there, under Linked devices.";
+    if (error.code !== "not-unlinked" || !confirm(`WhatsApp cannot be told now. ${anyway}`)) throw error;
+    await call("DELETE", path(id, "?force=true"));
+  }
+  dropBot(id);
+}
 
 $("scan").addEventListener("click", () =>
   attempt($("scan"), () => call("POST", "/v1/sandbox/scan", { bot: selected })));

@@ -44,6 +44,7 @@ const BLOCKED = {
   silent: "WhatsApp does not answer",
   passkey: "Passkey needed",
   importing: "Import not finished",
+  "row-damaged": "Row in the database damaged",
   "auth-damaged": "Auth state damaged",
   "auth-missing": "Auth state missing",
   "auth-foreign": "Auth state of another bot",
