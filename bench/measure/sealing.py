@@ -48,7 +48,7 @@ async def measure(table: Table, folder: Path, sandbox: Sandbox) -> None:
 
 
 def _pages(table: Table) -> None:
-    keys, page = FileKeys.new(MasterKey.generate()), os.urandom(PAGE - 32) + bytes(32)
+    keys, page = FileKeys.new(MasterKey.generate(), "bench"), os.urandom(PAGE - 32) + bytes(32)
     sealed, header = keys.seal_frame(56, page), os.urandom(FRAME_HEADER)
     for what, call in (
         ("seal a page", lambda: keys.seal_frame(56, page)),

@@ -6,9 +6,10 @@ from collections import Counter
 from pathlib import Path
 
 from zapwire import folder_lock, unlocking
+from zapwire.model import Identity
 from zapwire.settings import BOTS, SPOOLS, Settings
 from zapwire.store import rekeying
-from zapwire.transport.whatsapp_web import spool
+from zapwire.transport.whatsapp_web import devices, spool
 from zapwire.vault import files
 from zapwire.vault.database import SealedDatabase
 from zapwire.vault.files import InUse
@@ -45,7 +46,12 @@ def verify(settings: Settings, library: Path) -> tuple[int, list[str]]:
         paths = _auth_files(settings)
         if settings.auth_state == "plain":
             paths = [path for path in paths if not files.is_plain_database(path)]
-        faults = [fault for path in paths for fault in _faults(path, source.keys, library)]
+        accounts = rekeying.accounts(settings.database_file, source.keys)
+        faults = [
+            fault
+            for path in paths
+            for fault in _faults(path, source.keys, library, accounts.get(files.name_of(path), Identity()))
+        ]
         faults += [
             fault
             for path in spool.left_in(settings.sessions_dir / SPOOLS)
@@ -61,14 +67,18 @@ def _auth_files(settings: Settings) -> list[Path]:
     return sorted({*folder.glob("*.db"), *files.expected(folder)})
 
 
-def _faults(path: Path, keys: KeyRing, library: Path) -> list[str]:
+def _faults(path: Path, keys: KeyRing, library: Path, account: Identity) -> list[str]:
     database = SealedDatabase(path, Vfs.of(library), keys)
     try:
         rows = database.query("PRAGMA integrity_check")
+        device = devices.read(database.query)
         database.close()
     except (Damaged, InUse, SqliteError, OSError) as error:
         return [f"{path.name}: {error}"]
-    return [f"{path.name}: {row[0]!s}" for row in rows if row[0] != "ok"]
+    faults = [f"{path.name}: {row[0]!s}" for row in rows if row[0] != "ok"]
+    if device is not None and devices.differ(device.identity, account):
+        faults.append(f"{path.name}: it is linked to another account than the bot is: it may be another bot's")
+    return faults
 
 
 def _spool_faults(path: Path, keys: KeyRing) -> list[str]:

@@ -5,18 +5,21 @@ import resource
 import sqlite3
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.harness.keys import KEYS
+from tests.vault.test_binding import unbind
 from zapwire.errors import Blocked, Conflict, InvalidInput, PairingTimedOut, SettingsError, TransportError
 from zapwire.model import BotId, Identity
 from zapwire.transport.whatsapp_web import pairing, sealed_file
-from zapwire.transport.whatsapp_web.devices import AuthFile, read_device
+from zapwire.transport.whatsapp_web.devices import AuthFile, differ, read_device
 from zapwire.transport.whatsapp_web.engine import library_path
 from zapwire.transport.whatsapp_web.plain_file import PlainFile
 from zapwire.transport.whatsapp_web.sealed_file import SealedFile
+from zapwire.vault import files
 from zapwire.vault.keys import KeyRing, MasterKey
 from zapwire.vault.pages import FileKeys
 
@@ -132,6 +135,15 @@ async def test_a_damaged_plain_file_blocks_and_stays(folder: Path, in_engine: bo
     assert file.path.read_bytes() == b"no database" * 500
 
 
+REASONS = {
+    "another key": "auth state damaged or wrong key: the master key is another one",
+    "cut": "auth state damaged or wrong key: ",
+    "empty": "auth state damaged or wrong key: the file is empty",
+    "noise": "auth state damaged or wrong key: the file is empty, cut short or no sealed database",
+    "in the clear": "auth state damaged or wrong key: the file is not sealed",
+}
+
+
 @pytest.mark.parametrize("damage", ["another key", "cut", "empty", "noise", "in the clear", "deleted"])
 async def test_a_sealed_file_that_does_not_open_blocks_and_stays(folder: Path, damage: str):
     vfs = sealed_file.start(library_path(), folder, KEYS)
@@ -156,8 +168,9 @@ async def test_a_sealed_file_that_does_not_open_blocks_and_stays(folder: Path, d
     before = file.path.read_bytes() if file.path.exists() else None
     again = SealedFile(folder, BotId("bot"), vfs, KeyRing(MasterKey.generate()) if damage == "another key" else KEYS)
     for _ in range(2):
-        with pytest.raises(Blocked, match="auth state damaged or wrong key") as blocked:
+        with pytest.raises(Blocked, match="is missing" if damage == "deleted" else REASONS[damage]) as blocked:
             await again.device()
+        assert blocked.value.condition == ("auth-missing" if damage == "deleted" else "auth-damaged")
     assert "log the bot out" in blocked.value.action
     assert (file.path.read_bytes() if file.path.exists() else None) == before
     await again.destroy()
@@ -258,3 +271,74 @@ async def test_whoever_looks_from_outside_knows_no_secret(
     assert "PATH=" in seen.read_text()
     assert "5" * 64 not in seen.read_text()
     assert "CLOUD_TOKEN" not in seen.read_text()
+
+
+async def test_the_file_of_an_older_zapwire_is_bound_at_the_first_start(folder: Path):
+    vfs = sealed_file.start(library_path(), folder, KEYS)
+    old = SealedFile(folder, BotId("bot"), vfs, KEYS)
+    await old.prepare()
+    sealed(old, SCHEMA)
+    sealed(old, ROW)
+    unbind(old._database)
+    file = SealedFile(folder, BotId("bot"), vfs, KEYS)
+    device = await file.device()
+    dsn = file.dsn
+    await file.bind()
+    assert await file.device() == device
+    assert file.dsn != dsn  # another salt
+    assert file.path.read_bytes()[:4] == b"SLD2"
+    raw = file.path.read_bytes()
+    await file.bind()
+    assert file.path.read_bytes() == raw
+
+
+async def test_a_file_that_cannot_be_bound_now_is_used_as_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    vfs = sealed_file.start(library_path(), folder, KEYS)
+    old = SealedFile(folder, BotId("bot"), vfs, KEYS)
+    await old.prepare()
+    sealed(old, SCHEMA)
+    sealed(old, ROW)
+    unbind(old._database)
+    file = SealedFile(folder, BotId("bot"), vfs, KEYS)
+    device = await file.device()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "publish", full)
+        await file.bind()
+    assert file.dsn  # the engine can open it
+    assert await file.device() == device
+    await file.bind()
+    assert file.path.read_bytes()[:4] == b"SLD2"
+
+
+@pytest.mark.parametrize("kind", ["plain", "sealed"])
+async def test_a_link_to_another_bots_file_is_blocked(folder: Path, kind: str):
+    make = partial(PlainFile, folder)
+    if kind == "sealed":
+        make = partial(SealedFile, folder, vfs=sealed_file.start(library_path(), folder, KEYS), ring=KEYS)
+    other, write = make(bot=BotId("other")), in_the_clear if kind == "plain" else sealed
+    await other.prepare()
+    write(other, SCHEMA)
+    write(other, ROW)
+    (folder / "bot.db").symlink_to(folder / "other.db")
+    with pytest.raises(Blocked, match="belongs to another bot") as blocked:
+        await make(bot=BotId("bot")).device()
+    assert blocked.value.condition == "auth-foreign"
+
+
+@pytest.mark.parametrize(
+    ("device", "account", "are_different"),
+    [
+        (Identity("+1", "1@lid"), Identity("+1", "1@lid"), False),
+        (Identity("+1", "1@lid"), Identity(), False),
+        (Identity("+1", None), Identity(None, "1@lid"), False),
+        (Identity("+2", "1@lid"), Identity("+1", "1@lid"), False),  # the number was changed
+        (Identity("+2", "2@lid"), Identity("+1", "1@lid"), True),
+        (Identity("+2", "2@lid"), Identity("+1", None), True),
+    ],
+)
+def test_whether_a_device_is_another_accounts(device: Identity, account: Identity, are_different: bool):
+    assert differ(device, account) == are_different

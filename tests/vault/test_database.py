@@ -180,13 +180,15 @@ def test_a_connection_that_outlives_its_file_can_bring_nothing_back(database: Se
         idle.close()
         assert files.wal_of(new.path).exists(), "the old connections took the WAL of the new file with them"
     assert {row[1] for row in content(new)} == {"newer"}
-    assert twin.read_bytes()[:4] != b"SLD1"
+    assert twin.read_bytes()[:4] != b"SLD2"
 
 
 def test_a_file_that_is_replaced_is_opened_anew(database: SealedDatabase, at: Make):
-    fill(at("other.db"), "other")
+    folder = database.path.parent / "backup"
+    folder.mkdir()
+    fill(at("backup/x.db"), "other")
     old = database.connect()
-    database.path.with_name("other.db").replace(database.path)
+    (folder / "x.db").replace(database.path)
     assert content(database)[0][1] == "other0"
     old.close()
 
@@ -374,7 +376,7 @@ def test_a_library_that_does_not_seal_fails_the_self_test(vfs: Vfs, tmp_path: Pa
 
 
 def _any_keys(path: Path) -> FileKeys:
-    return FileKeys.derive(KEYS.sealing, path.read_bytes()[4:16])
+    return FileKeys.derive(KEYS.sealing, path.read_bytes()[:16], path.name.removesuffix(".db"))
 
 
 def test_a_library_without_sqlites_functions_is_named(tmp_path: Path):

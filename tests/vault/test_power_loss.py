@@ -52,7 +52,7 @@ def record(vfs: Vfs, at: Make, chance: random.Random) -> tuple[bytes, list[Any]]
 
 def damage(at: Make, content: bytes, wal: bytes, acknowledged: int) -> tuple[str | None, bool]:
     """What is wrong with such a disk, and whether its first page was mended."""
-    database = at("cut.db")
+    database = at("recorded.db")  # a file opens under the name it was made for only
     database.path.write_bytes(content)
     files.wal_of(database.path).write_bytes(wal)
     try:

@@ -50,10 +50,11 @@ def test_a_changed_file_is_refused_and_kept(database: SealedDatabase, at: Make, 
     fill(at("other.db"), "y")
     raw, other = database.path.read_bytes(), at("other.db").path.read_bytes()
     chance = random.Random(1)
+    (database.path.parent / "victim").mkdir()
     for _ in range(times):
         changed = bytearray(raw)
         change(changed, chance, other)
-        victim = at("victim.db")
+        victim = at(f"victim/{database.path.name}")
         victim.path.write_bytes(changed)
         with pytest.raises(Damaged):
             victim.query("SELECT * FROM rows ORDER BY number")
@@ -89,7 +90,8 @@ def test_a_file_that_vanishes_after_it_was_opened_is_never_made_anew(database: S
 
 def test_what_a_person_has_put_back_is_looked_at_anew(database: SealedDatabase, at: Make):
     good = database.path.read_bytes()
-    fill(other := at("other.db"), "other")
+    (database.path.parent / "backup").mkdir()
+    fill(other := at("backup/x.db"), "other")
     assert content(database)
     inode = database.path.stat().st_ino
     for raw in (other.path.read_bytes(), good):  # in place: the inode stays what it was
@@ -185,11 +187,12 @@ def test_a_first_page_that_a_crash_has_torn_is_mended_from_the_wal(killed: Path,
 def test_a_changed_wal_is_cut_there_and_that_is_said(killed: Path, at: Make, caplog: pytest.LogCaptureFixture):
     file, wal, chance, seen = killed.read_bytes(), files.wal_of(killed).read_bytes(), random.Random(2), Counter()
     frames = (len(wal) - WAL_HEADER) // FRAME
+    (killed.parent / "victim").mkdir()
     for attempt in range(120):
         changed, frame = bytearray(wal), chance.randrange(frames)
         within = chance.randrange(FRAME_HEADER) if attempt % 4 == 0 else FRAME_HEADER + chance.randrange(PAGE)
         changed[WAL_HEADER + frame * FRAME + within] ^= 1 << chance.randrange(8)
-        victim = at("victim.db")
+        victim = at(f"victim/{killed.name}")
         victim.path.write_bytes(file)
         files.wal_of(victim.path).write_bytes(changed)
         caplog.clear()

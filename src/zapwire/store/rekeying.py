@@ -6,7 +6,8 @@ from contextlib import closing
 from pathlib import Path
 
 from zapwire.errors import StoreError
-from zapwire.store import sealing
+from zapwire.model import Identity
+from zapwire.store import bots, sealing
 from zapwire.store.database_file import errors, files
 from zapwire.store.preparing import prepare, scour
 from zapwire.store.readers import BUSY_TIMEOUT
@@ -34,6 +35,12 @@ def verify(path: Path, keys: KeyRing) -> list[str]:
     with errors(path), files(path, shared=False), closing(_open(path, keys)) as sql:
         faults = [str(row[0]) for row in sql.execute("PRAGMA integrity_check") if row[0] != "ok"]
         return faults + list(sealing.verify(sql, sealing.choose(sql, keys)))
+
+
+def accounts(path: Path, keys: KeyRing) -> dict[str, Identity]:
+    """Whom the bots of the database at *path* are linked to. Raises `StoreError`."""
+    with errors(path), files(path, shared=False), closing(_open(path, keys)) as sql:
+        return {row.id: row.identity for row in bots.all_bots(sql)}
 
 
 def _open(path: Path, keys: KeyRing) -> Connection:

@@ -18,7 +18,7 @@ from typing import Final
 from zapwire.vault import files
 from zapwire.vault.files import InUse, Lock
 from zapwire.vault.handlers import SealedFile
-from zapwire.vault.keys import Damaged, KeyRing, MasterKey
+from zapwire.vault.keys import Damaged, KeyRing, MasterKey, Missing
 from zapwire.vault.pages import FileKeys
 from zapwire.vault.sqlite import IOERR_DATA, NOTADB, Connection, SqliteError, Value
 from zapwire.vault.vfs import Vfs
@@ -60,8 +60,13 @@ class SealedDatabase:
         self._opened()
         return self._master.fingerprint if self._master is not None else ""
 
+    @property
+    def bound(self) -> bool:
+        """Does it open under its own name only? It has to be open here."""
+        return self.keys.bound
+
     def exists(self) -> bool:
-        """Is there anything to open? Raises `Damaged` when there should be, and `InUse`."""
+        """Is there anything to open? Raises `Missing` when there should be, and `InUse`."""
         with self._guard:
             if self.path.exists():
                 return True
@@ -71,7 +76,7 @@ class SealedDatabase:
                 self._lock.release()
             if expected:
                 message = "the file is missing"
-                raise Damaged(message)
+                raise Missing(message)
             return False
 
     def create(self) -> None:
@@ -131,14 +136,16 @@ class SealedDatabase:
             return self._whole_image(connection)
 
     def rekey(self) -> bool:
-        """Seal it anew under the ring's first key; False when it was. Before or after a crash one of its keys opens it.
+        """Seal it anew under the ring's first key and its own name; False when it was.
+
+        Before or after a crash one of its keys opens it.
 
         Raises `Damaged`, and `InUse` also when any connection of this process has it open.
         """
         with self._guard:
             self.open()
             file = self._opened()
-            if self._master == self._ring.sealing:
+            if self._master == self._ring.sealing and file.keys.bound:
                 return False
             if self._vfs.is_open(file):
                 message = f"{self.path.name} is in use by this process"

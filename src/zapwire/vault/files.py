@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from zapwire import owners
-from zapwire.vault.keys import Damaged, KeyRing, MasterKey
+from zapwire.vault.keys import Damaged, Foreign, KeyRing, MasterKey, Missing
 from zapwire.vault.pages import EMPTY_DATABASE, FRAME_HEADER, PAGE, WAL_HEADER, FileKeys, is_plain, salt_of
 
 _FIRST_FRAME: Final = WAL_HEADER + FRAME_HEADER
@@ -106,7 +106,7 @@ def write(path: Path, image: bytes, master: MasterKey) -> FileKeys:
     A file that was there is replaced. Raises `Refused` for an image of another shape.
     """
     image = image[:18] + _WAL_MODE + image[20:]
-    keys = FileKeys.new(master)
+    keys = FileKeys.new(master, name_of(path))
     publish(path, (keys.seal_page(at, image[at : at + PAGE]) for at in range(0, len(image), PAGE)))
     return keys
 
@@ -141,33 +141,57 @@ def publish(path: Path, parts: Iterable[bytes]) -> None:
 def unlock(path: Path, ring: KeyRing) -> Opened:
     """Find the key that opens *path*, before SQLite sees the file.
 
-    With a wrong key SQLite would take the WAL for an empty one and delete it. Raises `Damaged` with the reason.
+    With a wrong key SQLite would take the WAL for an empty one and delete it. Raises `Damaged` with the reason,
+    `Missing`, and `Foreign` for the file of another bot.
     """
+    if path.is_symlink():
+        message = "it is a link to another file"
+        raise Foreign(message)
     try:
         with path.open("rb") as file:
             page = file.read(PAGE)
     except FileNotFoundError:
         message = "the file is missing"
-        raise Damaged(message) from None
-    salt = salt_of(page)
+        raise Missing(message) from None
     if is_plain(page):
         message = "the file is not sealed"
         raise Damaged(message)
-    if salt is None or len(page) < PAGE:
+    if salt_of(page) is None or len(page) < PAGE:
         message = "the file is empty, cut short or no sealed database"
         raise Damaged(message)
-    candidates = [(master, FileKeys.derive(master, salt)) for master in ring]
+    frame = _first_frame(wal_of(path))
+    if (opened := _opened(page, frame, ring, name_of(path))) is not None:
+        return opened
+    for other in _names_beside(path):
+        if _opened(page, frame, ring, other) is not None:
+            message = f"it is the file of {other}"
+            raise Foreign(message)
+    message = "the master key is another one, the file was made for a bot of another name, or its first page is damaged"
+    raise Damaged(message)
+
+
+def name_of(path: Path) -> str:
+    """What a sealed file at *path* is bound to: the bot's id."""
+    return path.name.removesuffix(".db")
+
+
+def _opened(page: bytes, frame: bytes, ring: KeyRing, name: str) -> Opened | None:
+    candidates = [(master, FileKeys.derive(master, page[:16], name)) for master in ring]
     for master, keys in candidates:
         with contextlib.suppress(Damaged):
             keys.open_page(0, page)
             return Opened(keys, master, torn=False)
-    frame = _first_frame(wal_of(path))
     for master, keys in candidates:
         with contextlib.suppress(Damaged):
             keys.open_frame(_FIRST_FRAME, frame)
             return Opened(keys, master, torn=True)
-    message = "the master key is another one, or the first page is damaged"
-    raise Damaged(message)
+    return None
+
+
+def _names_beside(path: Path) -> list[str]:
+    """Of the other sealed files that are, or have to be, in the same folder."""
+    names = {file.name.removesuffix(".lock").removesuffix(".db") for file in path.parent.glob("*.db*")}
+    return sorted(name for name in names if "." not in name and name != name_of(path))
 
 
 def expected(folder: Path) -> list[Path]:

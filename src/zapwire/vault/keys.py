@@ -39,6 +39,14 @@ class Damaged(Exception):
     """What was to be opened was sealed with another key, elsewhere, or was changed."""
 
 
+class Missing(Damaged):
+    """There is nothing to open, and there should be."""
+
+
+class Foreign(Damaged):
+    """What is to be opened belongs somewhere else: it was moved, copied or linked here."""
+
+
 class MasterKey:
     """32 secret bytes, which show neither in `repr` nor in an error."""
 

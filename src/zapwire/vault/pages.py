@@ -4,9 +4,12 @@ The layout is SQLite's own, with a page size of 4096 and 32 reserved bytes per p
 syncs stay what they are (SQLite file format, 1.3.4 and 4.1):
 
 * a page: 4064 ciphertext | 16 tag | 12 nonce | 4 subkey, bound to its kind (database or WAL) and its offset in the file
-* page 1 begins with `SLD1` and the 12-byte salt of the file in place of SQLite's magic
+* page 1 begins with `SLD2` and the 12-byte salt of the file in place of SQLite's magic
 * a WAL frame header: page number and commit size stay readable; salts and checksum, which is linear in the plaintext,
   are one AES block in XEX mode bound to its offset
+
+The name of the file (without `.db`) goes into its key, so what lies under another bot's name does not open there. Those
+of zapwire before 0.2 begin with `SLD1` and are bound to no name; they are sealed anew when they are next used.
 """
 
 from __future__ import annotations
@@ -25,11 +28,13 @@ FRAME_HEADER: Final = 24
 FRAME: Final = FRAME_HEADER + PAGE
 WAL_HEADER: Final = 32
 SQLITE_MAGIC: Final = b"SQLite format 3\0"
-MAGIC: Final = b"SLD1"
-SALT: Final = len(SQLITE_MAGIC) - len(MAGIC)
+BOUND: Final = b"SLD2"
+"""The key depends on the file's name."""
+UNBOUND: Final = b"SLD1"
+SALT: Final = len(SQLITE_MAGIC) - len(BOUND)
 _SHAPE: Final = b"\x10\x00\x02\x02" + bytes([OVERHEAD])
 """Bytes 16 to 20 of page 1: page size 4096, WAL for readers and writers, reserved bytes."""
-_PURPOSE: Final = b"zapwire auth file v1"
+_PURPOSES: Final = {BOUND: b"zapwire auth file v2 ", UNBOUND: b"zapwire auth file v1"}
 _UNUSED: Final = bytes(OVERHEAD)
 
 EMPTY_DATABASE: Final = bytearray(PAGE)
@@ -46,12 +51,12 @@ class Refused(Exception):
 class FileKeys:
     """The keys of one sealed file: made from its salt and the key derived for it."""
 
-    def __init__(self, salt: bytes, key: bytes) -> None:
+    def __init__(self, head: bytes, key: bytes) -> None:
         """*key* is what `derive` gives; whoever has it can open this file and no other."""
-        self.salt = salt
-        self.key = key
-        self.head = MAGIC + salt
+        self.head = head
         """The first 16 bytes of the file."""
+        self.salt = head[-SALT:]
+        self.key = key
         self._subkeys = Subkeys(key)
         header = expand(key, b"wal frame header", 64)
         # One block per call under SQLite's write lock, or while it recovers: nobody else uses these at the same time.
@@ -60,14 +65,21 @@ class FileKeys:
         self._tweak = Cipher(algorithms.AES(header[32:]), modes.ECB()).encryptor()  # noqa: S305 - as above
 
     @classmethod
-    def derive(cls, master: MasterKey, salt: bytes) -> FileKeys:
-        """The keys of the file with that salt."""
-        return cls(salt, master.derive(salt, _PURPOSE))
+    def derive(cls, master: MasterKey, head: bytes, name: str) -> FileKeys:
+        """The keys of the file that begins with *head* (one of which `salt_of` knows the salt) and is called *name*."""
+        magic, salt = head[:-SALT], head[-SALT:]
+        purpose = _PURPOSES[magic] + (os.fsencode(name) if magic == BOUND else b"")
+        return cls(head, master.derive(salt, purpose))
 
     @classmethod
-    def new(cls, master: MasterKey) -> FileKeys:
-        """The keys of a file that is still to be made."""
-        return cls.derive(master, os.urandom(SALT))
+    def new(cls, master: MasterKey, name: str) -> FileKeys:
+        """The keys of a file that is still to be made, and will be called *name*."""
+        return cls.derive(master, BOUND + os.urandom(SALT), name)
+
+    @property
+    def bound(self) -> bool:
+        """Do they open the file only under its own name?"""
+        return self.head[:-SALT] == BOUND
 
     def seal_page(self, offset: int, page: bytes | memoryview) -> bytes:
         """A page of the database file at *offset*, as it is written. Raises `Refused`."""
@@ -112,7 +124,9 @@ class FileKeys:
 
 def salt_of(head: bytes) -> bytes | None:
     """The salt in the first bytes of a sealed file; None for any other."""
-    return head[len(MAGIC) : len(SQLITE_MAGIC)] if head[: len(MAGIC)] == MAGIC and len(head) >= 16 else None
+    if len(head) < len(SQLITE_MAGIC) or head[: len(BOUND)] not in _PURPOSES:
+        return None
+    return head[len(BOUND) : len(SQLITE_MAGIC)]
 
 
 def is_plain(head: bytes) -> bool:

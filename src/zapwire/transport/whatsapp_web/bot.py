@@ -101,6 +101,8 @@ class WhatsAppWebBot:
                 raise endings.doomed(doom)
             async with self._shared.starts:
                 device = await self._device()
+                if device is not None:
+                    await self._file.bind()
             if (spool := self._shared.spool(self._bot)) is not None:
                 self._identity = device.identity if device is not None else Identity()
                 await read_back(spool, self._bot, emit, partial(self._read, None))
@@ -210,7 +212,7 @@ class WhatsAppWebBot:
         """What is kept for this bot, if it is this bot's. Raises `Blocked`, `TransportError`."""
         device = await self._file.device()
         if device is not None and devices.differ(device.identity, self.account):
-            raise devices.foreign(self._file.path)
+            raise devices.foreign(self._file.path, "it is linked to another account than this bot is")
         return device
 
     async def _unlink(self, session: Session | None) -> bool:

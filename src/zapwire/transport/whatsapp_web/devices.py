@@ -7,7 +7,7 @@ opened is never worthless: it is kept as it is, and a person decides.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -56,6 +56,9 @@ class AuthFile(Protocol):
         `TransportError` when that may pass.
         """
 
+    async def bind(self) -> None:
+        """Let nobody take it for another bot's from now on, as far as this kind can. After `device`, raises like it."""
+
     async def copy(self) -> bytes:
         """All of it as one committed state, in the clear, also while the engine writes. Raises like `device`."""
 
@@ -77,10 +80,10 @@ class AuthFile(Protocol):
         """Delete the auth state beyond recovery; no error when there is none. Raises `TransportError`."""
 
 
-def damaged(path: Path) -> Blocked:
-    """The end of a bot whose sealed auth database cannot be opened."""
+def damaged(path: Path, why: str = "") -> Blocked:
+    """The end of a bot whose sealed auth database cannot be opened, and *why*."""
     return Blocked(
-        "auth state damaged or wrong key",
+        f"auth state damaged or wrong key: {why}" if why else "auth state damaged or wrong key",
         action=f"Stop the daemon, restore {path.parent.name}/{path.name} or the master key, and start it again; or log "
         "the bot out here and pair it anew. The file is kept as it is until then.",
         condition=Condition.AUTH_DAMAGED,
@@ -96,10 +99,13 @@ def missing(path: Path) -> Blocked:
     )
 
 
-def foreign(path: Path) -> Blocked:
-    """The end of a bot in whose place another one's auth database lies; running it would break both."""
+def foreign(path: Path, why: str) -> Blocked:
+    """The end of a bot in whose place another one's auth database lies, and *why* it is known to be another's.
+
+    Running it would break both.
+    """
     return Blocked(
-        f"the auth file {path.parent.name}/{path.name} belongs to another bot",
+        f"the auth file {path.parent.name}/{path.name} belongs to another bot: {why}",
         action="Stop the daemon, put every file back to its own bot, and start it again. Nothing was changed.",
         condition=Condition.AUTH_FOREIGN,
     )
@@ -126,6 +132,12 @@ def occupied(path: Path) -> Conflict:
 def no_state() -> InvalidInput:
     """What was to be put into an auth database is none."""
     return InvalidInput("it holds no auth state of this transport", field="bundle")
+
+
+def read(query: Callable[[str], Sequence[tuple[Any, ...]]]) -> Device | None:
+    """What *query* finds of the linked device; None when nothing is paired."""
+    rows = query(QUERY) if query(TABLE) else []
+    return read_device(rows[0] if rows else None)
 
 
 def read_device(row: tuple[Any, ...] | None) -> Device | None:

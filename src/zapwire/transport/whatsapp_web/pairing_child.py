@@ -6,7 +6,7 @@ answers go as JSON lines to what was stdout at the start; fd 1 itself is closed 
 there (E14).
 
 Requests: {"library", "noise_root" (hex or null), "dsn", "bot", "device" (base64), "seal" (of a sealed auth database
-only: {"path", "salt", "key"}, the latter in hex)} once, then {"pair_phone": base64}.
+only: {"path", "head", "key"}, the latter two in hex)} once, then {"pair_phone": base64}.
 Answers: {"qr": code}, {"pair_phone": base64, or null when the engine gave no answer}, {"status": how the login ended},
 {"log": base64 LogEntry}, {"error": text}, and {"paired": true} as the last one.
 
@@ -122,7 +122,7 @@ def _register(library: Path, sealing: dict[str, str]) -> None:
     from zapwire.vault.pages import FileKeys  # noqa: PLC0415
     from zapwire.vault.vfs import Vfs  # noqa: PLC0415
 
-    keys = FileKeys(bytes.fromhex(sealing["salt"]), bytes.fromhex(sealing["key"]))
+    keys = FileKeys(bytes.fromhex(sealing["head"]), bytes.fromhex(sealing["key"]))
     Vfs.of(library).add(SealedFile(sealing["path"], keys))
 
 

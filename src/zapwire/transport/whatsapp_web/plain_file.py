@@ -21,6 +21,7 @@ from zapwire.transport.whatsapp_web.devices import (
     REST,
     TABLE,
     Device,
+    foreign,
     no_state,
     occupied,
     read_device,
@@ -61,6 +62,9 @@ class PlainFile:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))
 
+    async def bind(self) -> None:
+        """See `AuthFile.bind`: what is kept in the clear cannot be bound."""
+
     async def copy(self) -> bytes:
         """See `AuthFile.copy`."""
         try:
@@ -99,6 +103,8 @@ class PlainFile:
 
     async def device(self) -> Device | None:
         """See `AuthFile.device`."""
+        if self.path.is_symlink():
+            raise foreign(self.path, "it is a link to another file")
         if not self.path.exists() or self.path.stat().st_size == 0:
             return None
         in_engine = self._inode() == self._opened

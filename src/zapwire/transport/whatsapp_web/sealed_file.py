@@ -13,21 +13,21 @@ from zapwire.errors import Blocked, Condition, SettingsError, TransportError
 from zapwire.model import BotId
 from zapwire.transport.whatsapp_web.devices import (
     OPTIONS,
-    QUERY,
     REST,
-    TABLE,
     Device,
     damaged,
+    foreign,
+    missing,
     no_state,
     occupied,
-    read_device,
+    read,
     unusable,
 )
 from zapwire.transport.whatsapp_web.file_threads import in_file_thread
 from zapwire.vault import selftest, upgrade
 from zapwire.vault.database import SealedDatabase
 from zapwire.vault.files import InUse
-from zapwire.vault.keys import Damaged, KeyRing
+from zapwire.vault.keys import Damaged, Foreign, KeyRing, Missing
 from zapwire.vault.pages import Refused
 from zapwire.vault.sqlite import SqliteError
 from zapwire.vault.vfs import VaultUnavailable, Vfs
@@ -75,7 +75,7 @@ class SealedFile:
     def for_child(self) -> dict[str, Any]:
         """See `AuthFile.for_child`. The key of this file, never the master key."""
         keys = self._database.keys
-        return {"dsn": self.dsn, "seal": {"path": str(self.path), "salt": keys.salt.hex(), "key": keys.key.hex()}}
+        return {"dsn": self.dsn, "seal": {"path": str(self.path), "head": keys.head.hex(), "key": keys.key.hex()}}
 
     def opened_by_engine(self, on_damage: Callable[[Blocked], None]) -> None:
         """See `AuthFile.opened_by_engine`."""
@@ -95,15 +95,35 @@ class SealedFile:
         database = self._database
         if not database.exists():
             return None
-        rows = database.query(QUERY) if database.query(TABLE) else []
-        device = read_device(rows[0] if rows else None)
+        device = read(database.query)
         if device is not None:
             database.keep()
         return device
 
-    def _on_damage(self, _what: str) -> None:
+    async def bind(self) -> None:
+        """See `AuthFile.bind`."""
+        if self._database.bound:
+            return
+        try:
+            await asyncio.to_thread(self._database.rekey)
+        except (InUse, OSError, SqliteError) as error:  # at the next start, then
+            log.warning("%s could not be bound to its bot yet: %s", self.path, error)
+            with _in_words(self.path):
+                await asyncio.to_thread(self._database.open)
+        except Damaged as error:
+            raise damaged(self.path, str(error)) from error
+        else:
+            log.info("%s is bound to its bot now", self.path)
+
+    def _on_damage(self, what: str) -> None:
         if self._listener is not None:
-            self._listener(damaged(self.path))
+            self._listener(damaged(self.path, what))
+
+
+def _blocked(path: Path, error: Damaged) -> Blocked:
+    if isinstance(error, Missing):
+        return missing(path)
+    return foreign(path, str(error)) if isinstance(error, Foreign) else damaged(path, str(error))
 
 
 @contextmanager
@@ -112,7 +132,7 @@ def _in_words(path: Path) -> Iterator[None]:
         yield
     except Damaged as error:
         log.critical("%s cannot be opened: %s", path, error)
-        raise damaged(path) from error
+        raise _blocked(path, error) from error
     except InUse as error:
         text = f"another process works with this bot's auth state: {error}"
         raise TransportError(text, condition=Condition.STORE) from error
