@@ -105,11 +105,11 @@ class SealedFile:
         if self._database.bound:
             return
         try:
-            await asyncio.to_thread(self._database.rekey)
+            await in_file_thread(self._database.rekey)
         except (InUse, OSError, SqliteError) as error:  # at the next start, then
             log.warning("%s could not be bound to its bot yet: %s", self.path, error)
             with _in_words(self.path):
-                await asyncio.to_thread(self._database.open)
+                await in_file_thread(self._database.open)
         except Damaged as error:
             raise damaged(self.path, str(error)) from error
         else:
