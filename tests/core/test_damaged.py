@@ -162,6 +162,59 @@ async def test_a_damaged_value_costs_its_own_row_only(tmp_path: Path, one: Seale
                 await check_deaf_webhook(at, hook, deaf, one.column)
 
 
+PLAIN = {
+    "bots.halt_state": "dancing",
+    "bots.created_at": 1 << 62,
+    "journal.timestamp": 1 << 62,
+    "journal.type": "message.dreamt",
+    "outbox.created_at": -(1 << 62),
+    "outbox.due": 1 << 62,
+    "endpoints.events": "[7",
+    "endpoints.bots": '{"not": "a list"}',
+    "endpoints.created_at": 1 << 62,
+    "deliveries.attempts": '[["x"]]',
+    "deliveries.happened": 1 << 62,
+}
+"""Values that are not sealed, and what makes no sense there."""
+
+
+@pytest.mark.parametrize("place", PLAIN)
+async def test_a_value_that_makes_no_sense_costs_its_own_row_only(tmp_path: Path, place: str):
+    table, column = place.split(".")
+    async with receiver() as hook:
+        async with Database.open(tmp_path / "db", KEYS) as database:
+            await database.write(partial(fill, url=hook.url))
+            key = {"outbox": "n", "deliveries": "endpoint || seq", "journal": "seq"}.get(table, "id")
+            row = await database.write(
+                lambda t: t.sql.execute(
+                    f"UPDATE {table} SET {column} = ? WHERE {key} = "
+                    f"(SELECT {key} FROM {table} ORDER BY {key} LIMIT 1 OFFSET 1) RETURNING *",
+                    (PLAIN[place],),
+                ).fetchone()
+            )
+        async with world(tmp_path / "db", linked=True, limits=LIMITS) as at:
+            ill = row[0] if place == "bots.halt_state" else None
+            well = [bot for bot in BOTS if bot != ill]
+            for bot in well:
+                await at.core.fleet.connect(bot)
+                await at.until(bot, BotState.CONNECTED)
+            for bot in await at.core.fleet.list():
+                codec.bot_json(bot)
+            for endpoint in await at.core.endpoints.list():
+                codec.endpoint_json(endpoint)
+                page = await at.core.deliveries.page(endpoint.id, limit=100)
+                assert [codec.delivery_json(one)["state"] for one in page.deliveries]
+            deaf = row[0] if place in {"endpoints.events", "endpoints.bots"} else None
+            for bot in well:
+                await at.tell(bot, text(f"{bot}-new"))
+            expected = {f"{bot}-new" for bot in well if f"whk_{bot}" != deaf}
+            await hook.until(lambda: {body["data"].get("id") for body in hook.taken} >= expected)
+            if deaf is not None:
+                assert column in ((await at.core.endpoints.get(deaf)).disabled_reason or "")
+                await at.core.endpoints.update(deaf, events=["*"], bots=None)
+                assert not (await at.core.endpoints.get(deaf)).damaged
+
+
 async def check_bots(at: World, ill: str | None) -> None:
     for bot in BOTS:
         if bot == ill:

@@ -223,6 +223,8 @@ class Deliverer:
 
 _MEND: Final = {
     "url": "set `url` anew",
+    "events": "set `events` anew",
+    "bots": "set `bots` anew",
     "headers": "set `headers` anew",
     "secret": "rotate the secret",
     "private_key": "rotate the secret",

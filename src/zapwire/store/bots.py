@@ -161,15 +161,18 @@ def _row(values: Values, row: Sequence[Any]) -> BotRow:
         name=opened.open("name", name) or bot,
         autostart=bool(autostart),
         created_at=times.from_ms(created),
-        wanted=None if wanted is None else Wanted(wanted),
+        wanted=None if wanted is None else opened.word("wanted", wanted, Wanted),
         identity=Identity(opened.open("phone", phone), lid, opened.open("push_name", push_name)),
         halt=None
         if state is None
-        else Halt(BotState(state), reason, action, times.from_ms(since), code, _moment(until)),
+        else Halt(
+            opened.word("halt_state", state, BotState) or BotState.BLOCKED,
+            *(reason or "", action or "", times.from_ms(since or 0), code, _moment(until)),
+        ),
         unlinking=_moment(unlinking or None),
         restriction=None
         if kind is None
-        else Restriction(kind, limit, times.from_ms(limit_since), _moment(limit_until), error),
+        else Restriction(kind, limit or "", times.from_ms(limit_since or 0), _moment(limit_until), error),
         proxy=_proxy(opened, proxy),
         default_country=country,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +13,7 @@ from zapwire.store import addresses, journal, times
 from zapwire.store.deleted import of_gone_bot
 from zapwire.store.deliveries import Attempt, Delivery, DeliveryState, lane_key, lane_name
 from zapwire.store.transaction import Transaction
-from zapwire.store.values import Connection, Values
+from zapwire.store.values import Connection, Row, Values
 
 _COLUMNS = "endpoint, event, seq, type, bot, lane, state, happened, due, attempts, answer, reply"
 _THERE = f"NOT {of_gone_bot('deliveries')}"
@@ -159,7 +158,15 @@ def _delivery(values: Values, row: Sequence[Any]) -> Delivery:
         state=DeliveryState(state),
         happened=times.from_ms(happened),
         due=times.from_ms_or_none(due),
-        attempts=tuple(Attempt(times.from_ms(one[0]), *one[1:]) for one in json.loads(attempts)),
+        attempts=_attempts(opened, attempts),
         answer=opened.open("answer", answer),
-        reply=None if reply is None else json.loads(reply),
+        reply=opened.json("reply", reply, dict),
     )
+
+
+def _attempts(opened: Row, text: str) -> tuple[Attempt, ...]:
+    try:
+        return tuple(Attempt(times.from_ms(one[0]), *one[1:]) for one in opened.json("attempts", text, list) or [])
+    except (TypeError, LookupError):
+        opened.spoiled("attempts")
+        return ()

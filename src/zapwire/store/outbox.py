@@ -6,7 +6,6 @@ two. Only queued <-> sending goes back and forth; from `sent` on a state never g
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -127,8 +126,8 @@ def _read(sql: Connection, bot: str, message: str) -> tuple[OutgoingView, bool] 
         bot=BotId(owner),
         to=Party("") if to is None else addresses.complete(sql, BotId(owner), Party(to)),
         type=kind,
-        content=json.loads(opened.open("content", content) or "{}"),
-        state=MessageState(state),
+        content=opened.json("content", opened.open("content", content), dict) or {},
+        state=opened.word("state", state, MessageState) or MessageState.UNKNOWN,
         reason=reason,
         whatsapp_id=whatsapp_id,
         created_at=times.from_ms(created),

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_FIRST = datetime.min.replace(tzinfo=UTC)
+_LAST = datetime.max.replace(tzinfo=UTC, microsecond=999_000)
 
 
 def now() -> datetime:
@@ -19,8 +21,11 @@ def to_ms(moment: datetime) -> int:
 
 
 def from_ms(milliseconds: int) -> datetime:
-    """The reverse of `to_ms`."""
-    return _EPOCH + milliseconds * _MILLISECOND
+    """The reverse of `to_ms`; of what is no time at all (a damaged row) the nearest one there is."""
+    try:
+        return _EPOCH + milliseconds * _MILLISECOND
+    except OverflowError:
+        return _LAST if milliseconds > 0 else _FIRST
 
 
 def from_ms_or_none(milliseconds: int | None) -> datetime | None:

@@ -7,11 +7,13 @@ maps the row decides what becomes of it.
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
 import threading
+from enum import StrEnum
 from pathlib import Path
-from typing import Final, overload
+from typing import Any, Final, TypeVar, overload
 
 from zapwire.errors import StoreError
 from zapwire.json_encoder import valid_text
@@ -19,6 +21,8 @@ from zapwire.vault.columns import Columns
 from zapwire.vault.keys import Damaged
 
 log = logging.getLogger(__name__)
+J = TypeVar("J", dict[str, Any], list[Any])
+W = TypeVar("W", bound=StrEnum)
 
 NAMED: Final = 200
 """Damaged values that are remembered and named; of more only the number is known."""
@@ -166,6 +170,27 @@ class Row:
             return self._values.unveil(f"{self._table}.{column}", self._row, veiled)
         except DamagedValue:
             self.damaged.append(column)
+            return None
+
+    def json(self, column: str, text: str | None, kind: type[J]) -> J | None:
+        """What *text* says as JSON; None also when it is no JSON of that *kind*, which is noted."""
+        if text is None:
+            return None
+        try:
+            found = json.loads(text)
+        except ValueError:
+            found = None
+        if isinstance(found, kind):
+            return found
+        self.spoiled(column)
+        return None
+
+    def word(self, column: str, text: str, words: type[W]) -> W | None:
+        """The member of *words* that *text* is; None when it is none of them, which is noted."""
+        try:
+            return words(text)
+        except ValueError:
+            self.spoiled(column)
             return None
 
     def spoiled(self, column: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from zapwire.events import SECRET
 from zapwire.store import journal, times
 from zapwire.store.db import Transaction
-from zapwire.store.values import Connection, Values
+from zapwire.store.values import Connection, Row, Values
 
 _COLUMNS = (
     "id, url, events, bots, enabled, cursor, failing_since, last_error, created_at, description, headers, "
@@ -126,14 +126,15 @@ def update(transaction: Transaction, endpoint: Endpoint) -> None:
     values, keep = transaction.sql.values, endpoint.damaged
     headers = json.dumps(dict(endpoint.headers)) if endpoint.headers else None
     transaction.sql.execute(
-        "UPDATE endpoints SET url = iif(?, url, ?), events = ?, bots = ?, enabled = ?, "
+        "UPDATE endpoints SET url = iif(?, url, ?), events = iif(?, events, ?), bots = iif(?, bots, ?), enabled = ?, "
         "description = iif(?, description, ?), "
         "headers = iif(?, headers, ?), concurrency = ?, reply = ?, paused = ?, disabled_reason = ?, "
         "resumed_at = ?, failing_since = ?, timeout = ?, client_error_attempts = ?, unreachable_since = ?, "
         "next_try = ? WHERE id = ?",
         (
             *("url" in keep and not endpoint.url, values.seal("endpoints.url", endpoint.id, endpoint.url)),
-            *(json.dumps(endpoint.events), None if endpoint.bots is None else json.dumps(endpoint.bots)),
+            *("events" in keep and not endpoint.events, json.dumps(endpoint.events)),
+            *("bots" in keep and endpoint.bots == (), None if endpoint.bots is None else json.dumps(endpoint.bots)),
             *(endpoint.enabled, "description" in keep and not endpoint.description),
             values.seal("endpoints.description", endpoint.id, endpoint.description or None),
             *("headers" in keep and headers is None, values.seal("endpoints.headers", endpoint.id, headers)),
@@ -244,15 +245,15 @@ def _endpoint(values: Values, row: Sequence[Any]) -> Endpoint:
     return Endpoint(
         id=endpoint,
         url=opened.open("url", url) or "",
-        events=tuple(json.loads(events)),
-        bots=None if bots is None else tuple(json.loads(bots)),
+        events=_words(opened, "events", events),
+        bots=None if bots is None else _words(opened, "bots", bots),
         enabled=bool(enabled),
         created_at=times.from_ms(created),
         cursor=cursor,
         failing_since=times.from_ms_or_none(failing),
         last_error=error,
         description=opened.open("description", description) or "",
-        headers=json.loads(opened.open("headers", headers) or "{}"),
+        headers=opened.json("headers", opened.open("headers", headers), dict) or {},
         concurrency=concurrency,
         public_key=public_key,
         reply=bool(reply),
@@ -265,6 +266,14 @@ def _endpoint(values: Values, row: Sequence[Any]) -> Endpoint:
         unreachable_since=times.from_ms_or_none(unreachable),
         next_try=times.from_ms_or_none(next_try),
     )
+
+
+def _words(opened: Row, column: str, text: str) -> tuple[str, ...]:
+    found = opened.json(column, text, list) or []
+    if all(isinstance(word, str) for word in found):
+        return tuple(found)
+    opened.spoiled(column)
+    return ()
 
 
 def _ms(moment: datetime | None) -> int | None:
