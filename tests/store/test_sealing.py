@@ -187,6 +187,7 @@ READABLE = {
         "bot_history.action",
     },
     "types": {"messages.type", "journal.type", "outbox.type", "endpoints.events", "deliveries.type"},
+    "default countries": {"bots.default_country"},
     "public keys": {"endpoints.public_key"},
     "token names": {"tokens.name"},
     "of keys": {"tokens.hash", "vault.salt", "vault.verifier", "vault.fingerprint"},
