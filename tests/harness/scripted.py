@@ -79,8 +79,7 @@ class ScriptedTransport:
                 raise self.stop_error
 
     async def _run(self, emit: Emit, ended: asyncio.Future[Exception]) -> None:
-        if self.foreign:
-            raise foreign()
+        self._refuse_foreign()
         if not self.reachable:
             raise TransportError("no network", condition=Condition.UNREACHABLE)
         if self.pairs and not self.linked:
@@ -156,14 +155,18 @@ class ScriptedTransport:
 
     async def logout(self) -> None:
         self.logouts += 1
-        if self.foreign:
-            raise foreign()
+        self._refuse_foreign()
         if self.linked and (self.running == 0 or not self.reachable):
             raise TransportError("the phone still lists this device")
         self.linked = False
         self._scanned.clear()
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(LoggedOut("the bot was logged out", action="pair it again"))
+
+    def _refuse_foreign(self) -> None:
+        known = (self.account.phone, self.account.lid)
+        if self.foreign or (self.linked and any(known) and not {self.identity.phone, self.identity.lid} & {*known}):
+            raise foreign()
 
     async def pairing_code(self, phone: str) -> PairingCode:
         return PairingCode("ABCD-EFGH", datetime.now(UTC) + timedelta(seconds=160))
@@ -225,10 +228,10 @@ class ScriptedTransports:
         return f"state of {bot}".encode()
 
     async def keeps(self, bot: BotId) -> bool:
-        return bot in self.occupied
+        return bot in self.occupied or (bot in self.made and self.made[bot].linked)
 
     async def adopt(self, bot: BotId, state: bytes) -> None:
-        if bot in self.occupied:
+        if await self.keeps(bot):
             raise Conflict("there is an auth file already")
         self.adopted[bot] = state
         self.occupied.add(bot)

@@ -22,6 +22,7 @@ class Ended(Exception):
         self.kind = event["error"]
         self.detail = event["detail"]
         self.action = event["action"]
+        self.condition = event["condition"]
 
 
 class Bot:

@@ -9,7 +9,6 @@ MODULE.NAME=SECONDS shortens one of the deadlines in a module of `zapwire.transp
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import importlib
 import json
 import logging
@@ -20,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.harness.builds import KNOWN
-from zapwire.errors import ZapwireError
-from zapwire.model import BotId, Outgoing
-from zapwire.transport.whatsapp_web import WhatsAppWeb, bot, client_flags, ensure_environment
+from tests.harness.driving import Driver
+from zapwire.model import BotId
+from zapwire.transport.whatsapp_web import WhatsAppWeb, client_flags, ensure_environment
 from zapwire.transport.whatsapp_web.log_lines import LogLine
 from zapwire.transport.whatsapp_web.messages import jid_bytes
 from zapwire.transport.whatsapp_web.protos import neonize
@@ -34,49 +33,10 @@ def say(**values: Any) -> None:
     sys.stdout.flush()
 
 
-def describe(error: BaseException) -> dict[str, Any]:
-    return {"error": type(error).__name__, "detail": str(error), "action": getattr(error, "action", None)}
+class EngineDriver(Driver):
+    """What only tests of the engine ask."""
 
-
-class Driver:
-    def __init__(self, transports: WhatsAppWeb) -> None:
-        self._transports = transports
-        self._bots: dict[str, bot.WhatsAppWebBot] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._requests: set[asyncio.Task[None]] = set()
-
-    def bot(self, name: str) -> bot.WhatsAppWebBot:
-        if name not in self._bots:
-            self._bots[name] = self._transports(BotId(name))
-        return self._bots[name]
-
-    async def start(self, bot: str) -> None:
-        async def emit(event: Any) -> None:
-            say(bot=bot, event=type(event).__name__, **dataclasses.asdict(event))
-
-        async def run() -> None:
-            try:
-                await self.bot(bot).run(emit)
-            except ZapwireError as error:
-                say(bot=bot, event="ended", **describe(error))
-
-        self._tasks[bot] = asyncio.create_task(run())
-
-    async def stop(self, bot: str) -> None:
-        self._tasks[bot].cancel()
-        await asyncio.wait([self._tasks[bot]])
-
-    async def send(self, bot: str, to: str, text: str) -> Any:
-        return dataclasses.asdict(await self.bot(bot).send(Outgoing(to, "text", {"text": text})))
-
-    async def probe(self, bot: str) -> None:
-        await self.bot(bot).probe()
-
-    async def code(self, bot: str, phone: str) -> Any:
-        return (await self.bot(bot).pairing_code(phone)).code
-
-    async def logout(self, bot: str) -> None:
-        await self.bot(bot).logout()
+    _transports: WhatsAppWeb
 
     async def log_line(self, bot: str, text: str, level: str = "INFO") -> None:
         """Let the bot's connection hear a line as if the engine had written it."""
@@ -93,18 +53,6 @@ class Driver:
         answer = await bot_._session.look_up(library.lid_of_phone, jid_bytes(user, "s.whatsapp.net"))
         return str(neonize.GetJIDFromStoreReturnFunction.FromString(answer).Jid.User)
 
-    async def answer(self, request: dict[str, Any]) -> None:
-        number, do = request.pop("nr"), request.pop("do")
-        try:
-            say(nr=number, result=await getattr(self, do)(**request))
-        except (ZapwireError, TimeoutError) as error:
-            say(nr=number, **describe(error))
-
-    def take(self, line: str) -> None:
-        task = asyncio.create_task(self.answer(json.loads(line)))
-        self._requests.add(task)
-        task.add_done_callback(self._requests.discard)
-
 
 async def main(descriptor: Path, sessions: Path) -> None:
     lines = asyncio.StreamReader()
@@ -113,12 +61,11 @@ async def main(descriptor: Path, sessions: Path) -> None:
     keys = None if text == "plain" else KeyRing.parse(text.encode())
     pairings = int(os.environ.get("DRIVER_MAX_PAIRINGS", "20"))
     async with WhatsAppWeb(sessions, descriptor, pairings, keys=keys, known_builds=KNOWN) as transports:
-        driver = Driver(transports)
+        driver = EngineDriver(transports, say)
         say(event="ready")
         async for line in lines:
-            driver.take(line.decode())
-        for name in driver._tasks:
-            await driver.stop(name)
+            driver.take(json.loads(line))
+        await driver.close()
 
 
 if __name__ == "__main__":
