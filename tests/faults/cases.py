@@ -359,7 +359,7 @@ MACHINE = [
     Case("auth database damaged", hurt(garbage), ("blocked",), "auth-damaged", PERSON, mend=restore, quick=True),
     Case("auth database unreadable", hurt(unreadable), ("reconnecting",), "store", PERSON, mend=restore),
     Case("auth database truncated", hurt(truncate), ("blocked",), "auth-damaged", PAIRING, loses=True),
-    Case("auth database deleted, and put back", hurt(delete), ("blocked",), "auth-damaged", PERSON, mend=restore),
+    Case("auth database deleted, and put back", hurt(delete), ("blocked",), "auth-missing", PERSON, mend=restore),
     Case("error 463: no first messages", limit_strangers, (), once=True, quick=True),
 ]
 
