@@ -82,7 +82,7 @@ async def test_a_logout_of_a_stopped_bot_unlinks_it_and_fails_what_waited_also_a
     phones = await sandbox.call("GET", "/phones")
     devices = next(p["devices"] for p in phones["phones"] if p["phone"] == phone.number)
     assert [d for d in devices if d != 0] == []
-    message = await daemon.call("GET", f"/v1/bots/shop/messages/{waiting['id']}")
+    message = await daemon.call("GET", f"/v1/bots/shop/messages/{waiting['id']}", wait="20")  # they fail bit by bit
     assert (message["state"], message["reason"]) == ("failed", "the bot was logged out before it was sent")
     page = await daemon.call("GET", "/v1/events?types=message.received")
     assert page["events"] == [], "what the phone tells its devices is no message"
