@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import ast
 import asyncio
 import logging
+from pathlib import Path
 
 import pytest
 
+import zapwire
 from zapwire.tasks import Tasks, spawn, supervise
 
 
@@ -97,3 +100,14 @@ async def test_cancel_ends_all_of_an_owner() -> None:
     await tasks.cancel()
     assert one.cancelled()
     assert two.cancelled()
+
+
+def test_nothing_else_starts_tasks() -> None:
+    """A raw task dies in silence; one of a task group does not."""
+    source = Path(zapwire.__file__).parent
+    for path in source.rglob("*.py"):
+        if path.name == "tasks.py" or source / "sandbox" in path.parents:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and node.attr in {"create_task", "ensure_future"}:
+                assert ast.unparse(node).endswith("_group.create_task"), f"{path}:{node.lineno}"

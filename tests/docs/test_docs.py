@@ -92,3 +92,8 @@ def test_links_lead_somewhere() -> None:
     for page in DOCS.glob("*.md"):
         for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
             assert (DOCS / target).exists(), f"{page.name}: {target}"
+
+
+def test_decisions_have_numbers_of_their_own() -> None:
+    numbers = [path.name[:4] for path in (DOCS / "decisions").glob("*.md")]
+    assert sorted(numbers) == sorted(set(numbers))

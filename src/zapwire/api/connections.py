@@ -1,7 +1,7 @@
 """Connections to the HTTP server: bounded in number and in time, and answered with problems whatever they say.
 
 aiohttp alone bounds neither: it waits an hour for a request, for ever for a body and for a client that takes nothing,
-and tells what is no HTTP in its own words. Decision 0013 says why this is done here.
+and tells what is no HTTP in its own words. Decision 0010 says why this is done here.
 """
 
 from __future__ import annotations
