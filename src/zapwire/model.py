@@ -40,7 +40,7 @@ class BotState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """A chat or a person: the address WhatsApp used, and both of its names as far as they are known."""
+    """A chat or a person: an address, and both of its names as far as they are known."""
 
     jid: str
     """`<digits>@s.whatsapp.net`, `<digits>@lid` or `<digits>@g.us`, never with a device part."""
@@ -48,6 +48,8 @@ class Party:
     """E.164 with the plus sign."""
     lid: str | None = None
     """`<digits>@lid`."""
+    id: str | None = None
+    """Of a person, whichever address is used: `prs_...`; of a group or list its JID. None until it is stored."""
 
 
 class Origin(StrEnum):

@@ -262,7 +262,7 @@ async def test_delete_leaves_nothing_and_the_name_is_free_again(tmp_path: Path):
         assert (transport.running, transport.logouts, at.transports.forgotten) == (0, 1, ["a"])
         [told] = await at.events()
         assert (told.type.value, told.bot, told.data) == ("bot.deleted", "a", {"id": "a", "name": "a"})
-        for table in ("bots", "messages", "outbox", "addresses"):
+        for table in ("bots", "messages", "outbox", "person_addresses"):
             rows = await at.database.read(lambda sql, table=table: sql.execute(f"SELECT * FROM {table}").fetchall())
             assert rows == []
         with pytest.raises(NotFound):

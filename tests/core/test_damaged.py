@@ -23,7 +23,6 @@ from zapwire.events import Event, EventType
 from zapwire.model import BotId, BotState, MessageId, MessageState, Party
 from zapwire.proxy import Proxy
 from zapwire.store import (
-    addresses,
     bots,
     deliveries,
     figures,
@@ -31,6 +30,7 @@ from zapwire.store import (
     journal,
     messages,
     outbox,
+    persons,
     sealing,
     times,
     tokens,
@@ -80,8 +80,9 @@ def _fill_one(transaction: Transaction, bot: BotId, hook: str, number: int) -> N
     history_notices.keep(transaction, bot, f"H{number}", NOW, b"keys")
     for party, dead in ((person(number), False), (person(number + ROWS), True)):
         message = replace(text(f"{bot}{number}{'-dead' * dead}", chat=party).message)
-        addresses.learn(transaction, bot, party)
-        messages.insert(transaction, bot, message)
+        known = persons.learn(transaction, bot, party)
+        message = replace(message, chat=known.party, sender=known.party)
+        messages.insert(transaction, bot, message, known, known)
         event = journal.append(transaction, EventType.MESSAGE_RECEIVED, bot, codec.message_json(message))
         tried = Attempt(NOW, 503, 1, "it answered 503")
         state = DeliveryState.DEAD if dead else DeliveryState.FAILED
@@ -124,8 +125,9 @@ def damage(path: Path, one: Sealed) -> tuple[str, dict[str, Any]]:
 
 SILENT = {"messages.chat", "messages.sender", "messages.content", "messages.push_name"}
 """Compared, but never read again."""
-LAZY = {"outbox.digest", "outbox.content", "dead_letters.event", "deliveries.answer", "endpoints.retired"} | {
-    "history_notices.notice"
+LAZY = {
+    *("outbox.digest", "outbox.content", "dead_letters.event", "deliveries.answer", "endpoints.retired"),
+    *("history_notices.notice", "person_addresses.address"),
 }
 """Read only when somebody asks for them."""
 

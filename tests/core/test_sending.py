@@ -24,6 +24,7 @@ from zapwire.errors import (
     TransportError,
 )
 from zapwire.model import BotState, MessageState, Outgoing, OutgoingView, Party, Sent
+from zapwire.store.persons import ID
 from zapwire.transport.base import Disconnected, ReceiptKind
 
 OTHERS = [f"+4915123456{number}" for number in range(100, 120)]
@@ -51,7 +52,8 @@ async def test_a_message_is_sent_at_once_and_follows_its_receipts(tmp_path: Path
         await connected(at)
         taken = await say(at, "hello", "+49 151 2345-6789")
         assert taken.state is MessageState.SENDING
-        assert taken.to == Party(CHAT, PHONE, None)
+        assert taken.to == Party(CHAT, PHONE, None, taken.to.id)
+        assert ID.fullmatch(taken.to.id or "")
         done = await end(at, taken)
         assert (done.state, done.whatsapp_id) == (MessageState.SENT, "WA1")
         assert at.transports["bot"].sent == [Outgoing(CHAT, "text", {"text": "hello"})]

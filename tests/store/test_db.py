@@ -72,7 +72,7 @@ async def test_nothing_is_told_when_the_commit_fails(tmp_path: Path):
         def doomed(transaction: Transaction) -> None:
             note(transaction, 1)
             transaction.sql.execute("PRAGMA defer_foreign_keys = ON")
-            transaction.sql.execute("INSERT INTO addresses VALUES ('nobody', 'l', 'p')")
+            transaction.sql.execute("INSERT INTO person_addresses VALUES ('nobody', x'00', 'p', 0)")
 
         wake = database.tail.wake
         with pytest.raises(StoreError):

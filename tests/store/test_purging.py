@@ -17,7 +17,6 @@ from zapwire.errors import Conflict
 from zapwire.events import EventType
 from zapwire.model import BotId, MessageId, MessageState, Party
 from zapwire.store import (
-    addresses,
     bots,
     chunks,
     deliveries,
@@ -27,6 +26,7 @@ from zapwire.store import (
     journal,
     messages,
     outbox,
+    persons,
     purging,
     retention,
     times,
@@ -61,8 +61,8 @@ def fill(transaction: Transaction) -> None:
 def fill_one(transaction: Transaction, bot: BotId, number: int) -> None:
     party = Party(f"{number}@lid", f"+49151{number:08}", f"{number}@lid")
     message = replace(text(f"{bot}{number}", chat=party).message)
-    addresses.learn(transaction, bot, party)
-    messages.insert(transaction, bot, message)
+    known = persons.learn(transaction, bot, party)
+    messages.insert(transaction, bot, message, known, known)
     event = journal.append(transaction, EventType.MESSAGE_RECEIVED, bot, codec.message_json(message))
     for hook, state in zip(HOOKS, (DeliveryState.FAILED, DeliveryState.DEAD), strict=True):
         tried = Attempt(NOW, 503, 1, "no")

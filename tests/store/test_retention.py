@@ -11,7 +11,7 @@ import pytest
 from tests.harness.keys import KEYS
 from zapwire.events import EventType
 from zapwire.model import BotId, Message, MessageId, MessageState, Party
-from zapwire.store import bots, deliveries, delivery_log, journal, messages, outbox, retention, times, webhooks
+from zapwire.store import bots, deliveries, delivery_log, journal, messages, outbox, persons, retention, times, webhooks
 from zapwire.store.bots import BotRow
 from zapwire.store.db import Database, Transaction
 from zapwire.store.deliveries import Attempt, DeliveryState, Record
@@ -27,6 +27,11 @@ OLDEST = NOW - timedelta(days=30)
 def received(number: int, written: datetime = OLD) -> Message:
     party = Party("1@lid")
     return Message(MessageId(f"WA{number}"), party, party, False, written, "text", {"text": "hi"})  # noqa: FBT003
+
+
+def insert(transaction: Transaction, message: Message) -> bool:
+    known = persons.learn(transaction, BOT, message.chat)
+    return messages.insert(transaction, BOT, message, known, known)
 
 
 def out(transaction: Transaction, name: str, state: MessageState, updated: datetime) -> None:
@@ -64,9 +69,9 @@ async def test_old_ends_go_and_the_rest_stays(tmp_path: Path):
 async def test_a_late_message_is_still_known_when_it_comes_again(tmp_path: Path):
     def work(transaction: Transaction) -> None:
         bots.insert(transaction, BotRow(BOT, "a", autostart=True, created_at=OLD))
-        assert messages.insert(transaction, BOT, received(1))
+        assert insert(transaction, received(1))
         retention.prune_rows(transaction, 100, "messages", OLDEST)
-        assert not messages.insert(transaction, BOT, received(1))
+        assert not insert(transaction, received(1))
         transaction.sql.execute("UPDATE messages SET stored_at = ?", (times.to_ms(OLD),))
         retention.prune_rows(transaction, 100, "messages", OLDEST)
         assert column(transaction, "SELECT whatsapp_id FROM messages") == set()
@@ -79,7 +84,7 @@ async def test_a_lot_goes_in_steps_by_index(tmp_path: Path):
     def work(transaction: Transaction) -> None:
         bots.insert(transaction, BotRow(BOT, "a", autostart=True, created_at=OLD))
         for number in range(10):
-            messages.insert(transaction, BOT, received(number))
+            insert(transaction, received(number))
         transaction.sql.execute("UPDATE messages SET stored_at = 0")
         assert [retention.prune_rows(transaction, 4, "messages", OLDEST) for _ in range(3)] == [4, 4, 2]
         assert column(transaction, "SELECT whatsapp_id FROM messages") == set()

@@ -18,6 +18,7 @@ from zapwire.store import (
     history_notices,
     journal,
     outbox,
+    persons,
     preparing,
     sealing,
     times,
@@ -75,6 +76,7 @@ def check_all(sql: Connection) -> None:
     assert found is not None
     view, digest = found
     assert (view.content, view.to.phone, view.to.lid, digest) == ({"text": BODY}, NUMBER, "1@lid", b"\1\2")
+    assert persons.ID.fullmatch(view.to.id or "")
     [event], _ = journal.read(sql, 0, 10)
     assert event.data == {"text": BODY, "from": NUMBER}
     endpoint = webhooks.get(sql, "ep")
@@ -83,8 +85,9 @@ def check_all(sql: Connection) -> None:
     assert keys is not None
     assert (endpoint.url, keys.secret) == (PLACE, "whsec_planted")
     assert endpoint.events == ("*", "bot.qr"), "what it got so far it goes on getting"
-    assert deliveries.lanes(sql, "ep") == [(f"a/{NUMBER}", False, times.from_ms(0))]
-    [delivery] = deliveries.waiting(sql, "ep", f"a/{NUMBER}", replay=False, limit=10)
+    lane = deliveries.StoredLane(f"a/{NUMBER}", f"a/{view.to.id}", replay=False, due=times.from_ms(0))
+    assert deliveries.lanes(sql, "ep") == [lane]
+    [delivery] = deliveries.waiting(sql, "ep", [lane.key], replay=False, limit=10)
     assert (delivery.event, delivery.tries) == (event, 0)
     assert deliveries.letter(sql, "ep", 1) == BODY
     assert [token.name for token in tokens.all_tokens(sql)] == ["laptop"]
@@ -166,7 +169,15 @@ async def test_a_sealed_value_in_another_row_does_not_open(tmp_path: Path):
 
 READABLE = {
     "ids": {
-        *("bots.id", "addresses.bot", "messages.bot", "messages.whatsapp_id", "journal.id", "journal.bot", "outbox.id"),
+        *(
+            "bots.id",
+            "person_addresses.bot",
+            "messages.bot",
+            "messages.whatsapp_id",
+            "journal.id",
+            "journal.bot",
+            "outbox.id",
+        ),
         *("outbox.bot", "outbox.whatsapp_id", "early_receipts.bot", "early_receipts.whatsapp_id", "endpoints.id"),
         *(
             *("deliveries.endpoint", "history_notices.bot", "history_notices.whatsapp_id"),
@@ -175,9 +186,10 @@ READABLE = {
             "dead_letters.endpoint",
             "webhook_gaps.endpoint",
         ),
-        *("bot_history.bot", "tokens.id", "endpoints.bots"),
+        *("bot_history.bot", "tokens.id", "endpoints.bots", "merged_persons.bot"),
     },
-    "LIDs and group JIDs": {"bots.lid", "addresses.lid"},
+    "ids of persons": {"person_addresses.person", "merged_persons.gone", "merged_persons.person"},
+    "LIDs of the bots themselves": {"bots.lid"},
     "idempotency keys": {"outbox.key"},
     "states and reasons": {
         *("bots.wanted", "bots.halt_state", "bots.halt_reason", "bots.halt_action", "bots.halt_code"),
@@ -278,8 +290,9 @@ async def test_another_key_seals_everything_anew(tmp_path: Path):
         await database.write(fill_newer_columns)
     sql, old = opened(tmp_path / "db", KEYS)
     before = values(sql)
-    assert len(before) == len(sealing.COLUMNS)
-    assert sealing.reseal(sql, old, Columns(NEW, Columns.new_salt())) == len(sealing.COLUMNS)
+    count = len(sealing.COLUMNS) + 1  # a person with two addresses
+    assert len(before) == count
+    assert sealing.reseal(sql, old, Columns(NEW, Columns.new_salt())) == count
     sql.close()
     sql, _ = opened(tmp_path / "db", KeyRing(NEW))
     check_all(sql)

@@ -202,9 +202,13 @@ class SendMessage(Body):
 
 
 class Party(Answer):
-    """A person or a group: the address WhatsApp used, and both names as far as known."""
+    """A person or a group."""
 
-    jid: str
+    id: str | None = Field(
+        description="Of a person `prs_...`, the same whichever address is used; of a group its JID. Null for what was "
+        "only mentioned."
+    )
+    jid: str = Field(description="The address that was known first; answer to it.")
     phone: str | None
     lid: str | None
 

@@ -17,6 +17,7 @@ from zapwire.core.guard import PROXIES, Guard, Network
 from zapwire.core.housekeeping import keep_house
 from zapwire.core.limits import Limits
 from zapwire.core.live import Live
+from zapwire.core.merges import Merges
 from zapwire.core.moving import Moving
 from zapwire.core.names import Names
 from zapwire.core.process import LoopLag
@@ -73,7 +74,9 @@ async def open_core(
         cleaning = spawn(supervise("housekeeping", partial(keep_house, database, bounds)), "housekeeping")
         stack.push_async_callback(_end, cleaning)
         names = names or Names()
-        sender, guard = Sender(database, bounds, default_country), Guard(webhook_networks, names=names)
+        await (merges := Merges()).load(database)
+        sender = Sender(database, bounds, default_country, merges)
+        guard = Guard(webhook_networks, names=names)
         proxies = Proxies(transports, Guard(proxy_networks, setting=PROXIES, names=names))
         deliverer = await stack.enter_async_context(
             Deliverer(
@@ -83,6 +86,7 @@ async def open_core(
                 guard=guard,
                 chance=chance,
                 resolver=names,
+                merges=merges,
             )
         )
         tally = await stack.enter_async_context(Tally(live := Live(database)))  # before anything is told

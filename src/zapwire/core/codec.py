@@ -104,7 +104,7 @@ def qr_json(code: QrCode) -> dict[str, Any]:
 
 def party_json(party: Party) -> dict[str, Any]:
     """A chat or a person."""
-    return {"jid": party.jid, "phone": party.phone, "lid": party.lid}
+    return {"id": party.id, "jid": party.jid, "phone": party.phone, "lid": party.lid}
 
 
 def message_json(message: Message) -> dict[str, Any]:

@@ -250,11 +250,13 @@ class Connection:
             await intake.history(self._means.database, bot, event, turn)
             return
         if isinstance(event, Withheld):
-            await intake.withheld(self._means.database, bot, event.message, turn)
+            await intake.withheld(self._means.database, bot, event.message, turn, self._means.sender.merges.add)
             return
-        self._means.sender.heard(bot, event.message)
-        await intake.received(self._means.database, bot, event.message, turn)
-        self._means.sender.wrote(bot, event.message)
+        sender = self._means.sender
+        sender.heard(bot, event.message)
+        stored = await intake.received(self._means.database, bot, event.message, turn, sender.merges.add)
+        if stored is not None:
+            sender.wrote(bot, stored)
 
     async def _take_in(self, event: TransportEvent) -> None:
         bot, standing = self._standing.bot, self._standing

@@ -25,13 +25,14 @@ from typing import Any, Never
 from zapwire.core import retries
 from zapwire.core.agenda import Agenda
 from zapwire.core.handover import Handover, Means
-from zapwire.core.parcels import Lane, LaneState, Parcel
+from zapwire.core.parcels import Lane, LaneState, Parcel, is_old
 from zapwire.core.posting import Outcome, Target
 from zapwire.core.recorder import Recorder
 from zapwire.errors import StoreError
 from zapwire.events import Event, EventType
+from zapwire.model import BotId
 from zapwire.store import deliveries, journal, retention, times
-from zapwire.store.deliveries import DeliveryState, Record
+from zapwire.store.deliveries import DeliveryState, Record, StoredLane
 from zapwire.store.journal import Lost
 from zapwire.store.webhooks import Endpoint
 
@@ -48,12 +49,16 @@ class Courier:
         self._recorder = Recorder(endpoint, means.database, means.limits)
         self._agenda = Agenda()
         self._handover = Handover(endpoint, target, means, self._agenda.hurry)
+        self._merges = means.merges
         self._lanes: dict[tuple[str, bool], Lane] = {}
+        """Those in which something is going on, by what they are called now and whether they are replays."""
         self._behind: list[tuple[Lane, Parcel]] = []
         self._turns = asyncio.Semaphore(endpoint.concurrency)
         """Lanes with stored deliveries that are worked on at the same time."""
         self._known: set[int] = set()
         """Events after the cursor that are recorded already: a crash came before the cursor could follow."""
+        self.again = False
+        """It stopped because everything has to be looked at anew; another one has to follow at once."""
         self._stopped = asyncio.Event()
         self._group = asyncio.TaskGroup()
 
@@ -66,8 +71,7 @@ class Courier:
         )
         try:
             async with self._group:
-                for name, replay, due in stored:
-                    self._wait(self._lane(name, replay), due)
+                self._wait_all(stored)
                 steady = [
                     self._start(self._recorder.keep()),
                     self._start(self._read()),
@@ -89,13 +93,29 @@ class Courier:
         """Record what is delivered up to now. Raises `StoreError`."""
         await self._recorder.save()
 
-    def look(self, replays: Iterable[str]) -> None:
-        """In these lanes deliveries were queued anew."""
-        for name in replays:
-            lane = self._lane(name, replay=True)
+    def look(self, replays: Iterable[tuple[str, str]]) -> None:
+        """In these lanes (as they are called, and as they are stored) deliveries were queued anew."""
+        for name, key in replays:
+            lane = self._lane(name, key, replay=True)
             lane.stored += 1
             if lane.state is not LaneState.RETRYING:
                 self._wait(lane, times.now())
+
+    def united(self, bot: BotId, gone: str, person: str) -> None:
+        """The chats of two ids are one now: what comes belongs behind what is there of both."""
+        for replay in (False, True):
+            lane = self._lanes.get((f"{bot}/{gone}", replay))
+            if lane is None:
+                continue
+            if (f"{bot}/{person}", replay) in self._lanes:
+                # Both are under way. That is rare, and a new start puts what is left of them in order.
+                self.again = True
+                self.stop()
+                return
+            del self._lanes[(lane.name, replay)]
+            lane.name = f"{bot}/{person}"
+            lane.keys.add(lane.name)
+            self._lanes[(lane.name, replay)] = lane
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return self._group.create_task(work, name=f"courier-{self._endpoint.id}")
@@ -151,7 +171,10 @@ class Courier:
         if self._recorder.full or len(self._behind) >= _READ_AT_ONCE:
             await self._store_behind()
         await self._recorder.begin(event.seq)
-        lane = self._lane(parcel.lane)
+        name = parcel.lane
+        if is_old(event):
+            name = await self._database.read(lambda sql: deliveries.present_lane(sql, parcel.lane))
+        lane = self._lane(name, parcel.lane)
         if lane.is_stored:
             lane.behind += 1
             self._behind.append((lane, parcel))
@@ -171,11 +194,24 @@ class Courier:
 
     # -- lanes --------------------------------------------------------------------------------------------------
 
-    def _lane(self, name: str, replay: bool = False) -> Lane:
+    def _lane(self, name: str, key: str, replay: bool = False) -> Lane:
+        """The lane of a chat, in which something is stored as *key*."""
+        bot, _, chat = name.partition("/")
+        name = f"{bot}/{self._merges.now(chat)}" if chat else name
         lane = self._lanes.get((name, replay))
         if lane is None:
             lane = self._lanes[(name, replay)] = Lane(name, replay)
+        lane.keys.add(key)
         return lane
+
+    def _wait_all(self, stored: Iterable[StoredLane]) -> None:
+        """Let every lane that was stored have its turn."""
+        first: dict[Lane, datetime] = {}
+        for one in stored:
+            lane = self._lane(one.name, one.key, one.replay)
+            first[lane] = min(one.due, first.get(lane, one.due))
+        for lane, due in first.items():
+            self._wait(lane, due)
 
     def _wait(self, lane: Lane, due: datetime) -> None:
         """Let *lane* have its turn when its first stored delivery is *due*."""
@@ -244,7 +280,7 @@ class Courier:
         """Returns when the lane has to have its next turn; None when nothing is left."""
         stored, endpoint, chunk = lane.stored, self._endpoint.id, self._limits.webhook_chunk
         found = await self._database.read(
-            lambda sql: deliveries.waiting(sql, endpoint, lane.name, replay=lane.replay, limit=chunk)
+            partial(deliveries.waiting, endpoint=endpoint, lanes=tuple(lane.keys), replay=lane.replay, limit=chunk)
         )
         if not found:
             return None if lane.behind == 0 and lane.stored == stored else times.now()

@@ -22,6 +22,7 @@ from zapwire.core.disabling import disable
 from zapwire.core.guard import Guard
 from zapwire.core.handover import EndpointDisabled, Means
 from zapwire.core.limits import Limits
+from zapwire.core.merges import Merges
 from zapwire.core.posting import Outcome, Target
 from zapwire.core.replies import Replies
 from zapwire.core.shares import Shares
@@ -29,7 +30,7 @@ from zapwire.core.signing import Signer
 from zapwire.errors import Conflict, NotFound, StoreError, TooMany
 from zapwire.events import Event, EventType
 from zapwire.measures import Count, Timing
-from zapwire.model import NO_BOT
+from zapwire.model import NO_BOT, BotId
 from zapwire.store import times, webhooks
 from zapwire.store.db import Database
 from zapwire.store.webhooks import Endpoint
@@ -56,7 +57,10 @@ class Deliverer:
         guard: Guard,
         chance: random.Random | None = None,
         resolver: AbstractResolver | None = None,
+        merges: Merges | None = None,
     ) -> None:
+        self._merges = merges or Merges()
+        self._merges.follow(self._united)
         self._database = database
         self._replies = replies
         self._limits = limits
@@ -80,9 +84,8 @@ class Deliverer:
     async def __aenter__(self) -> Self:
         session = await self._stack.enter_async_context(posting.open_session(self._guard, self._resolver))
         shares = Shares(self._limits.webhook_posts)
-        self._means = Means(
-            self._database, session, shares, self._replies, self._limits, self._chance, self.deliveries, self.given_up
-        )
+        shared = (self._database, session, shares, self._replies, self._limits, self._chance, self.deliveries)
+        self._means = Means(*shared, self.given_up, self._merges)
         return self
 
     async def start(self) -> None:
@@ -115,8 +118,8 @@ class Deliverer:
         self._newest[endpoint] = task
         task.add_done_callback(lambda task: self._ended(endpoint, task))
 
-    def replayed(self, endpoint: str, lanes: Iterable[str]) -> None:
-        """Take in that deliveries in these lanes were queued anew."""
+    def replayed(self, endpoint: str, lanes: Iterable[tuple[str, str]]) -> None:
+        """Take in that deliveries in these lanes (as they are called, and as they are stored) were queued anew."""
         if endpoint in self._couriers:
             self._couriers[endpoint].look(lanes)
 
@@ -148,6 +151,10 @@ class Deliverer:
             self._tests[endpoint] -= 1
             self._tests += Counter()  # forgets those at zero
 
+    def _united(self, bot: BotId, gone: str, person: str) -> None:
+        for courier in self._couriers.values():
+            courier.united(bot, gone, person)
+
     def _ended(self, endpoint: str, task: asyncio.Task[None]) -> None:
         if self._newest.get(endpoint) is task:
             del self._newest[endpoint]
@@ -159,7 +166,7 @@ class Deliverer:
         mine = asyncio.current_task()
         pause = _AGAIN
         while self._newest.get(endpoint) is mine and not self._stopping:
-            over = False
+            over, rest = False, pause
             try:
                 found, target = await self._look_up(endpoint)
                 if self._newest.get(endpoint) is not mine or self._stopping:
@@ -169,8 +176,7 @@ class Deliverer:
                 if target is None:
                     await self._database.write(partial(disable, endpoint=endpoint, reason=_damage(found)))
                     raise EndpointDisabled(_damage(found))
-                await self._run(Courier(found, target, self._means), endpoint)
-                over = True
+                over, rest = await self._run(Courier(found, target, self._means), endpoint), 0.0
             except* EndpointDisabled as reasons:
                 log.warning("webhook %s: disabled, %s", endpoint, reasons.exceptions[0])
                 over = True
@@ -180,8 +186,8 @@ class Deliverer:
                 log.exception("webhook %s: deliveries failed in a way nobody expected", endpoint)
             if over:
                 return
-            await self._rest(endpoint, pause)
-            pause = min(2 * pause, max(pause, _AGAIN_MOST))
+            await self._rest(endpoint, rest)
+            pause = min(max(2 * rest, _AGAIN), max(pause, _AGAIN_MOST))
 
     async def _rest(self, endpoint: str, seconds: float) -> None:
         """Wait before the next try; the first change of the endpoint, or the stop, ends that."""
@@ -201,11 +207,13 @@ class Deliverer:
         if endpoint in self._nudges:
             self._nudges.pop(endpoint).set()
 
-    async def _run(self, courier: Courier, endpoint: str) -> None:
+    async def _run(self, courier: Courier, endpoint: str) -> bool:
+        """False: another one has to follow at once."""
         self._couriers[endpoint] = courier
         try:
             with self._means.shares.member():
                 await courier.run()
+            return not courier.again
         finally:
             del self._couriers[endpoint]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -15,8 +15,8 @@ from zapwire.core.parcels import lane_of
 from zapwire.core.posting import Outcome
 from zapwire.errors import Conflict, InvalidInput, NotFound, StoreError
 from zapwire.events import Event
-from zapwire.jid import PHONE_SERVER, parse_recipient
-from zapwire.store import deliveries, delivery_log, journal, webhooks
+from zapwire.jid import parse_recipient
+from zapwire.store import deliveries, delivery_log, journal, persons, webhooks
 from zapwire.store.db import Database, Transaction
 from zapwire.store.deliveries import Delivery, DeliveryState
 from zapwire.store.delivery_log import Wanted
@@ -34,8 +34,8 @@ class Couriers(Protocol):
     async def settle(self, endpoint: str) -> None:
         """Record what was delivered up to now."""
 
-    def replayed(self, endpoint: str, lanes: Iterable[str]) -> None:
-        """Take in that deliveries in these lanes were queued anew."""
+    def replayed(self, endpoint: str, lanes: Iterable[tuple[str, str]]) -> None:
+        """Take in that deliveries in these lanes (as they are called, and as they are stored) were queued anew."""
 
     def changed(self, endpoint: str) -> None:
         """Look at everything anew."""
@@ -104,9 +104,8 @@ class Deliveries:
             if event is None:
                 return delivery_log.page(sql, endpoint, wanted, after, limit)
             seq = delivery_log.find(sql, endpoint, event)
-            found = None if seq is None else delivery_log.get(sql, endpoint, seq)
-            fits = found is not None and wanted.state in {None, found.state} and wanted.chat in {None, found.chat}
-            return [found] if found is not None and fits else []
+            found = None if seq is None else delivery_log.get(sql, endpoint, seq, wanted)
+            return [] if found is None else [found]
 
         found = await self._database.read(work)
         return Page(found, found[-1].seq if len(found) == limit and event is None else None)
@@ -159,7 +158,7 @@ class Deliveries:
         if lane is None:
             self._couriers.changed(endpoint)
         else:
-            self._couriers.replayed(endpoint, [lane])
+            self._couriers.replayed(endpoint, await self._present({lane}))
         return Queued(1)
 
     async def replay(
@@ -196,12 +195,16 @@ class Deliveries:
             if rows:
                 seqs = [seq for seq, _ in rows]
                 count = await self._database.write(partial(delivery_log.replay, endpoint=endpoint, seqs=seqs))
-                self._couriers.replayed(endpoint, {lane for _, lane in rows})
+                self._couriers.replayed(endpoint, await self._present({lane for _, lane in rows}))
                 queued = Queued(queued.count + count)
             if further is None:
                 return queued
             after = further
         return replace(queued, next_after=after)
+
+    async def _present(self, keys: Collection[str]) -> list[tuple[str, str]]:
+        """What these lanes are called now, beside what they are stored as."""
+        return await self._database.read(lambda sql: [(deliveries.present_lane(sql, key), key) for key in keys])
 
 
 def _replay_unknown(transaction: Transaction, endpoint: Endpoint, event: str) -> str | None:
@@ -230,8 +233,7 @@ def _state(text: str | None) -> DeliveryState | None:
 
 
 def _chat(text: str | None) -> str | None:
-    """A chat as lanes name it: the phone where there is one."""
-    if text is None:
-        return None
-    jid = parse_recipient(text, field="chat")
-    return f"+{jid.user}" if jid.server == PHONE_SERVER else str(jid)
+    """A chat's id, or its address."""
+    if text is None or persons.ID.fullmatch(text):
+        return text
+    return str(parse_recipient(text, field="chat"))

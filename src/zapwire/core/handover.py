@@ -15,6 +15,7 @@ from zapwire.core import posting, retries
 from zapwire.core.catching_up import make_due
 from zapwire.core.disabling import disable
 from zapwire.core.limits import Limits
+from zapwire.core.merges import Merges
 from zapwire.core.parcels import Parcel
 from zapwire.core.posting import Failure, Outcome, Target
 from zapwire.core.reachability import Reachability, Turn
@@ -52,6 +53,7 @@ class Means:
     timings: Mapping[str, Timing]
     """How long each took, by what came of it: `delivered` and `failed`."""
     given_up: Count
+    merges: Merges
 
 
 class Handover:

@@ -2,44 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import overload
 
 from zapwire.core import codec
 from zapwire.events import EventType
-from zapwire.model import BotId, Message, MessageId, MessageState, OutgoingView, Undecryptable
-from zapwire.store import addresses, history_notices, journal, messages, outbox
+from zapwire.model import BotId, Message, MessageId, MessageState, OutgoingView, Party, Undecryptable
+from zapwire.store import history_notices, journal, messages, outbox, persons
 from zapwire.store.db import Database, Transaction
+from zapwire.store.persons import Known
 from zapwire.store.turns import Turn
 from zapwire.transport.base import HistoryOffered, Receipt
 
+Merged = Callable[[BotId, str, str], None]
+"""Hears on the loop, before whatever follows is told, that an id of a bot's is another one's person now."""
 
-async def received(database: Database, bot: BotId, message: Message, turn: Turn) -> bool:
-    """Store a message and tell it when it is its *turn*; False when it came before."""
 
-    def work(transaction: Transaction) -> bool:
-        complete = replace(
-            message,
-            chat=addresses.learn(transaction, bot, message.chat),
-            sender=addresses.learn(transaction, bot, message.sender),
-        )
-        if not messages.insert(transaction, bot, complete):
-            return False
+async def received(
+    database: Database, bot: BotId, message: Message, turn: Turn, merged: Merged | None = None
+) -> Message | None:
+    """Store a message and tell it when it is its *turn*; returns it with what is known, None when it came before."""
+
+    def work(transaction: Transaction) -> Message | None:
+        chat, sender = _learn(transaction, bot, message.chat, message.sender, merged)
+        complete = replace(message, chat=chat.party, sender=sender.party)
+        if not messages.insert(transaction, bot, complete, chat, sender):
+            return None
         journal.append(transaction, EventType.MESSAGE_RECEIVED, bot, codec.message_json(complete))
-        return True
+        return complete
 
     return await database.write(turn.keep(work))
 
 
-async def withheld(database: Database, bot: BotId, message: Undecryptable, turn: Turn) -> None:
+async def withheld(
+    database: Database, bot: BotId, message: Undecryptable, turn: Turn, merged: Merged | None = None
+) -> None:
     """Tell when it is its *turn* that a message cannot be told: once for each id, and not when the message itself
     was.
     """
 
     def work(transaction: Transaction) -> None:
-        chat = message.chat and addresses.learn(transaction, bot, message.chat)
-        sender = message.sender and addresses.learn(transaction, bot, message.sender)
-        complete = replace(message, chat=chat, sender=sender)
-        if messages.insert_undecryptable(transaction, bot, complete):
+        chat, sender = _learn(transaction, bot, message.chat, message.sender, merged)
+        complete = replace(message, chat=chat.party if chat else None, sender=sender.party if sender else None)
+        if messages.insert_undecryptable(transaction, bot, complete, chat, sender):
             journal.append(transaction, EventType.MESSAGE_UNDECRYPTABLE, bot, codec.undecryptable_json(complete))
 
     await database.write(turn.keep(work))
@@ -73,3 +80,31 @@ def tell(transaction: Transaction, bot: BotId, message: MessageId) -> OutgoingVi
     if view is not None:
         journal.append(transaction, EventType.MESSAGE_STATUS, bot, codec.outgoing_json(view))
     return view
+
+
+@overload
+def _learn(
+    transaction: Transaction, bot: BotId, chat: Party, sender: Party, merged: Merged | None
+) -> tuple[Known, Known]: ...
+@overload
+def _learn(
+    transaction: Transaction, bot: BotId, chat: Party | None, sender: Party | None, merged: Merged | None
+) -> tuple[Known | None, Known | None]: ...
+def _learn(
+    transaction: Transaction, bot: BotId, chat: Party | None, sender: Party | None, merged: Merged | None
+) -> tuple[Known | None, Known | None]:
+    """Note who chat and sender are, one after the other: what the sender's addresses tell may be news of the chat."""
+
+    def learn(party: Party | None) -> Known | None:
+        known = None if party is None else persons.learn(transaction, bot, party)
+        if merged is not None and known is not None and known.gone is not None and known.party.id is not None:
+            transaction.then.append(partial(merged, bot, known.gone, known.party.id))
+        return known
+
+    if chat == sender:
+        return (known := learn(chat)), known
+    by = learn(sender)
+    known = learn(chat)
+    if known is not None and by is not None and by.party.id == known.gone:
+        by = known  # the same person, as it turned out
+    return known, by

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Coroutine, Iterable
+from collections.abc import Collection, Coroutine, Iterable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -113,6 +113,12 @@ class Lane:
             for name in names:
                 self._queue.free(name, now)
             self._pump()
+
+    def united(self, names: Collection[str]) -> None:
+        """These are names of one chat."""
+        self._pacing.know(names)
+        self._queue.know(names, self._loop.time())
+        self._pump()
 
     # -- what comes in ----------------------------------------------------------------------------------------------
 

@@ -63,8 +63,10 @@ class Pacing:
 
 
 def names_of(chat: Party) -> list[str]:
-    """The names of *chat*: the JIDs under which it may be sent to."""
+    """The names of *chat*: the JIDs under which it may be sent to, and its id once it has one."""
     names = [chat.jid]
+    if chat.id is not None and chat.id != chat.jid:
+        names.append(chat.id)
     if chat.lid is not None and chat.lid != chat.jid:
         names.append(chat.lid)
     if chat.phone is not None and (phone := f"{chat.phone.removeprefix('+')}@{PHONE_SERVER}") != chat.jid:

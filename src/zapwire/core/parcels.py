@@ -90,6 +90,7 @@ class Lane:
     """What has to stay in order: one chat of one bot, the events about one bot itself, or replays of such."""
 
     name: str
+    """Of the chat, as it is known now."""
     replay: bool = False
     state: LaneState = LaneState.IDLE
     """There is never more than one task at it."""
@@ -100,6 +101,11 @@ class Lane:
     fresh: deque[Parcel] = field(default_factory=deque)
     due: float = 0.0
     """When the first of the stored ones is due, by the event loop's clock."""
+    keys: set[str] = field(default_factory=set)
+    """What it was and is called in what is stored of it."""
+
+    def __post_init__(self) -> None:
+        self.keys.add(self.name)
 
     @property
     def is_stored(self) -> bool:
@@ -113,9 +119,10 @@ def lane_of(event: Event) -> str:
     party = event.data.get("chat") or event.data.get("to")
     if not isinstance(party, dict):
         return bot
-    return f"{bot}/{party.get('phone') or party.get('jid')}"
+    return f"{bot}/{party.get('id') or party.get('phone') or party.get('jid')}"
 
 
-def chat_of(lane: str) -> str | None:
-    """The chat in a lane's name."""
-    return lane.partition("/")[2] or None
+def is_old(event: Event) -> bool:
+    """Is it about a chat, and from a time when chats had no ids?"""
+    party = event.data.get("chat") or event.data.get("to")
+    return isinstance(party, dict) and party.get("id") is None

@@ -22,6 +22,7 @@ from typing import Any
 from zapwire.core import intake
 from zapwire.core.lane import UNLINKED, Lane
 from zapwire.core.limits import Limits
+from zapwire.core.merges import Merges
 from zapwire.core.radar import Radar
 from zapwire.core.send_queue import Entry
 from zapwire.errors import IdempotencyMismatch, InvalidInput, NotFound, NotSupported, StoreError, TooMany, ZapwireError
@@ -46,7 +47,15 @@ _PENDING = frozenset({MessageState.QUEUED, MessageState.SENDING})
 class Sender:
     """All bots' outgoing messages. Bots come and go by `attach` and `detach`."""
 
-    def __init__(self, database: Database, limits: Limits, default_country: str | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        limits: Limits,
+        default_country: str | None = None,
+        merges: Merges | None = None,
+    ) -> None:
+        self.merges = merges or Merges()
+        self.merges.follow(self._united)
         self._database = database
         self._limits = limits
         self._default_country = default_country
@@ -234,6 +243,10 @@ class Sender:
                     raise
                 await asyncio.sleep(self._limits.store_again)
 
+    def _united(self, bot: BotId, gone: str, person: str) -> None:
+        if bot in self._lanes:
+            self._lanes[bot].united((gone, person))
+
     def heard(self, bot: BotId, message: Message) -> None:
         """A message came in; it paces the answers to its chat."""
         if bot in self._lanes and not message.from_me:
@@ -278,20 +291,17 @@ def _insert(
             return view
     if full is not None:
         raise full
-    number = outbox.insert(transaction, message, MessageState.SENDING if entry.direct else MessageState.QUEUED)
+    number, view = outbox.insert(transaction, message, MessageState.SENDING if entry.direct else MessageState.QUEUED)
     if message.account != now:
         outbox.finish(transaction, message.id, MessageState.FAILED, UNLINKED)
-        intake.tell(transaction, message.bot, message.id)
-    stored = outbox.get(transaction.sql, message.bot, message.id)
-    assert stored is not None  # noqa: S101 - just inserted
-    if message.account == now:
-        waiting = outbox.Waiting(
-            number, message.id, message.chat, stored.to, message.deadline, message.created_at, account=now
-        )
-        content = Outgoing(message.chat, message.type, message.content)
-        # On the loop, in the order of the commits, and before anybody hears of it: that is the order of the chat.
-        transaction.then.append(partial(lane.stored, entry, waiting, content))
-    return stored
+        return intake.tell(transaction, message.bot, message.id) or view
+    waiting = outbox.Waiting(
+        number, message.id, message.chat, view.to, message.deadline, message.created_at, account=now
+    )
+    content = Outgoing(message.chat, message.type, message.content)
+    # On the loop, in the order of the commits, and before anybody hears of it: that is the order of the chat.
+    transaction.then.append(partial(lane.stored, entry, waiting, content))
+    return view
 
 
 def _standing(sql: Connection, bot: BotId) -> tuple[int, list[outbox.Waiting], bool]:

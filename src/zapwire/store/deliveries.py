@@ -14,7 +14,8 @@ from enum import StrEnum
 from typing import Any
 
 from zapwire.events import Event
-from zapwire.store import journal, times, webhooks
+from zapwire.model import BotId, Party
+from zapwire.store import journal, persons, times, webhooks
 from zapwire.store.deleted import of_gone_bot
 from zapwire.store.journal import Lost
 from zapwire.store.transaction import Transaction
@@ -219,25 +220,53 @@ def lane_name(values: Values, row: str, key: bytes) -> str:
         return f"{_UNNAMED}{key.hex()}"
 
 
-def lanes(sql: Connection, endpoint: str) -> list[tuple[str, bool, datetime]]:
-    """The lanes in which something waits: name, whether of replays, and when its first delivery is due."""
+@dataclass(frozen=True, slots=True)
+class StoredLane:
+    """A lane in which something waits."""
+
+    key: str
+    """What it is stored as."""
+    name: str
+    """What it is called now."""
+    replay: bool
+    due: datetime
+    """When its first delivery is."""
+
+
+def lanes(sql: Connection, endpoint: str) -> list[StoredLane]:
+    """The lanes in which something waits; of one that was called otherwise before there may be several."""
     rows = sql.execute(
         "SELECT lane, replay, due, min(seq) FROM deliveries INDEXED BY deliveries_waiting "
         "WHERE endpoint = ? AND due IS NOT NULL GROUP BY replay, lane",
         (endpoint,),
-    )
-    return [
-        (lane_name(sql.values, f"{endpoint}/{seq}", lane), bool(replay), times.from_ms(due))
-        for lane, replay, due, seq in rows
-    ]
+    ).fetchall()
+    found = []
+    for veiled, replay, due, seq in rows:
+        key = lane_name(sql.values, f"{endpoint}/{seq}", veiled)
+        found.append(StoredLane(key, present_lane(sql, key), bool(replay), times.from_ms(due)))
+    return found
 
 
-def waiting(sql: Connection, endpoint: str, lane: str, *, replay: bool, limit: int) -> list[Waiting]:
-    """What has to go out next in a lane, in order."""
+def present_lane(sql: Connection, key: str) -> str:
+    """What the lane is called now that was stored as *key*: without an id, or with that of a person merged since."""
+    bot, _, chat = key.partition("/")
+    if not chat or key.startswith(_UNNAMED):
+        return key
+    if persons.ID.fullmatch(chat):
+        party = persons.by_id(sql, BotId(bot), chat)
+    else:
+        party = persons.complete(sql, BotId(bot), Party(persons.phone_jid(chat) if chat.startswith("+") else chat))
+    return key if party is None or party.id is None else f"{bot}/{party.id}"
+
+
+def waiting(sql: Connection, endpoint: str, lanes: Sequence[str], *, replay: bool, limit: int) -> list[Waiting]:
+    """What has to go out next in a lane that is stored as any of *lanes*, in order."""
+    keys = [lane_key(sql.values, lane) for lane in lanes]
     rows = sql.execute(
-        "SELECT seq, event, type, bot, happened, tries, since, due FROM deliveries INDEXED BY deliveries_waiting "
-        "WHERE endpoint = ? AND replay = ? AND lane = ? AND due IS NOT NULL ORDER BY seq LIMIT ?",
-        (endpoint, replay, lane_key(sql.values, lane), limit),
+        "SELECT seq, event, type, bot, happened, tries, since, due FROM deliveries INDEXED BY deliveries_waiting "  # noqa: S608 - marks
+        f"WHERE endpoint = ? AND replay = ? AND lane IN ({', '.join('?' * len(keys))}) AND due IS NOT NULL "
+        "ORDER BY seq LIMIT ?",
+        (endpoint, replay, *keys, limit),
     ).fetchall()
     return [_waiting(sql, endpoint, row) for row in rows]
 

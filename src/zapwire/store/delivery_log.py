@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from zapwire.events import Event
-from zapwire.model import BotId, Party
-from zapwire.store import addresses, journal, times
+from zapwire.jid import PHONE_SERVER
+from zapwire.model import BotId
+from zapwire.store import journal, persons, times
 from zapwire.store.deleted import of_gone_bot
 from zapwire.store.deliveries import Attempt, Delivery, DeliveryState, lane_key, lane_name
 from zapwire.store.transaction import Transaction
-from zapwire.store.values import Connection, Row, Values
+from zapwire.store.values import Connection, Row
 
 _COLUMNS = "endpoint, event, seq, type, bot, lane, state, happened, due, attempts, answer, reply"
 _THERE = f"NOT {of_gone_bot('deliveries')}"
@@ -29,7 +30,7 @@ class Wanted:
 
     state: DeliveryState | None = None
     chat: str | None = None
-    """As in `Delivery.chat`."""
+    """An id or an address."""
     since: datetime | None = None
     """Events from then on."""
     until: datetime | None = None
@@ -45,13 +46,11 @@ def find(sql: Connection, endpoint: str, event: str) -> int | None:
     return None if row is None else int(row[0])
 
 
-def get(sql: Connection, endpoint: str, seq: int) -> Delivery | None:
-    """One delivery."""
-    row = sql.execute(
-        f"SELECT {_COLUMNS} FROM deliveries WHERE endpoint = ? AND seq = ? AND {_THERE}",  # noqa: S608 - constants
-        (endpoint, seq),
-    ).fetchone()
-    return None if row is None else _delivery(sql.values, row)
+def get(sql: Connection, endpoint: str, seq: int, wanted: Wanted | None = None) -> Delivery | None:
+    """One delivery, if it is *wanted*."""
+    source, arguments = _matching(sql, endpoint, wanted or Wanted())
+    row = sql.execute(f"SELECT {_COLUMNS} {source} AND seq = ?", (*arguments, seq)).fetchone()
+    return None if row is None else _delivery(sql, row)
 
 
 def page(sql: Connection, endpoint: str, wanted: Wanted, before: int | None, limit: int) -> list[Delivery]:
@@ -61,7 +60,7 @@ def page(sql: Connection, endpoint: str, wanted: Wanted, before: int | None, lim
         source += " AND seq < ?"
         arguments.append(before)
     query = f"SELECT {_COLUMNS} {source} ORDER BY seq DESC LIMIT ?"
-    return [_delivery(sql.values, row) for row in sql.execute(query, (*arguments, limit))]
+    return [_delivery(sql, row) for row in sql.execute(query, (*arguments, limit)).fetchall()]
 
 
 def replayable(
@@ -140,21 +139,42 @@ def _matching(sql: Connection, endpoint: str, wanted: Wanted) -> tuple[str, list
 
 
 def _lanes_of(sql: Connection, chat: str) -> list[str]:
-    """The lanes of a chat, one for each bot; of a hidden identity also that of the phone number it belongs to."""
-    bots = [BotId(row[0]) for row in sql.execute("SELECT id FROM bots WHERE deleted_upto IS NULL")]
-    known = [(bot, addresses.complete(sql, bot, Party(chat, lid=chat)).phone) for bot in bots]
-    return [*(f"{bot}/{chat}" for bot in bots), *(f"{bot}/{phone}" for bot, phone in known if phone is not None)]
+    """What the lanes of a chat are and were stored as, for each bot: by any id and any address of the person."""
+    lanes = [
+        f"{bot}/{name}"
+        for (bot,) in sql.execute("SELECT id FROM bots WHERE deleted_upto IS NULL")
+        for name in _old_names(chat)
+    ]
+    for bot, known, ids in persons.ids_of(sql, chat):
+        names = [*ids, *(name for address in known.addresses for name in _old_names(address))]
+        lanes += [f"{bot}/{name}" for name in names]
+    return lanes
 
 
-def _delivery(values: Values, row: Sequence[Any]) -> Delivery:
+def _old_names(address: str) -> list[str]:
+    """What a chat was called before it had an id."""
+    user, _, server = address.partition("@")
+    return [address, f"+{user}"] if server == PHONE_SERVER else [address]
+
+
+def _shown(sql: Connection, lane: str | None) -> str | None:
+    """The chat of a lane for people: the phone number or else the JID."""
+    bot, _, chat = (lane or "").partition("/")
+    if not persons.ID.fullmatch(chat):
+        return chat or None
+    party = persons.by_id(sql, BotId(bot), chat)
+    return chat if party is None else party.phone or party.jid
+
+
+def _delivery(sql: Connection, row: Sequence[Any]) -> Delivery:
     endpoint, event, seq, kind, bot, lane, state, happened, due, attempts, answer, reply = row
-    opened = values.row("deliveries", f"{endpoint}/{seq}")
+    opened = sql.values.row("deliveries", f"{endpoint}/{seq}")
     return Delivery(
         event=event,
         seq=seq,
         type=kind,
         bot=bot,
-        chat=(opened.unveil("lane", lane) or "").partition("/")[2] or None,
+        chat=_shown(sql, opened.unveil("lane", lane)),
         state=DeliveryState(state),
         happened=times.from_ms(happened),
         due=times.from_ms_or_none(due),

@@ -13,7 +13,7 @@ from typing import Any
 
 from zapwire.json_encoder import encode
 from zapwire.model import BotId, MessageId, MessageState, OutgoingView, Party
-from zapwire.store import addresses, times
+from zapwire.store import persons, times
 from zapwire.store.deleted import GONE_BOTS
 from zapwire.store.transaction import Transaction
 from zapwire.store.values import Connection
@@ -67,7 +67,7 @@ def account(sql: Connection, bot: BotId) -> int | None:
 
     None when there is no such bot.
     """
-    row = sql.execute("SELECT account FROM bots WHERE id = ?", (bot,)).fetchone()
+    row = sql.execute("SELECT account FROM bots WHERE id = ? AND deleted_upto IS NULL", (bot,)).fetchone()
     return None if row is None else int(row[0])
 
 
@@ -79,8 +79,9 @@ def next_account(transaction: Transaction, bot: BotId) -> int:
     return int(row[0][0]) if row else 0
 
 
-def insert(transaction: Transaction, message: NewMessage, state: MessageState) -> int:
-    """Store a new message; returns its number."""
+def insert(transaction: Transaction, message: NewMessage, state: MessageState) -> tuple[int, OutgoingView]:
+    """Store a new message; returns its number, and the message as the API shows it."""
+    to = persons.learn(transaction, message.bot, Party(message.chat)).party
     created, values = times.to_ms(message.created_at), transaction.sql.values
     cursor = transaction.sql.execute(
         "INSERT INTO outbox (id, bot, chat, type, content, key, digest, state, attempts, due, deadline, "
@@ -93,7 +94,9 @@ def insert(transaction: Transaction, message: NewMessage, state: MessageState) -
         ),
     )
     assert cursor.lastrowid is not None  # noqa: S101 - an INSERT always has one
-    return cursor.lastrowid
+    moment = times.from_ms(created)
+    what = (message.id, message.bot, to, message.type, message.content, state)
+    return cursor.lastrowid, OutgoingView(*what, None, None, created_at=moment, updated_at=moment)
 
 
 def by_key(sql: Connection, bot: BotId, key: str) -> tuple[OutgoingView, bytes] | None:
@@ -124,7 +127,7 @@ def _read(sql: Connection, bot: str, message: str) -> tuple[OutgoingView, bool] 
     view = OutgoingView(
         id=MessageId(ours),
         bot=BotId(owner),
-        to=Party("") if to is None else addresses.complete(sql, BotId(owner), Party(to)),
+        to=Party("") if to is None else persons.complete(sql, BotId(owner), Party(to)),
         type=kind,
         content=opened.json("content", opened.open("content", content), dict) or {},
         state=opened.word("state", state, MessageState) or MessageState.UNKNOWN,
@@ -150,7 +153,7 @@ def waiting(sql: Connection, bot: BotId) -> list[Waiting]:
         if chat is None:
             continue
         if chat not in parties:
-            parties[chat] = addresses.complete(sql, bot, Party(chat))
+            parties[chat] = persons.complete(sql, bot, Party(chat))
         moments = (times.from_ms(deadline), times.from_ms(due))
         found.append(Waiting(n, MessageId(ours), chat, parties[chat], *moments, attempts, number))
     return found

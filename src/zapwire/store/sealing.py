@@ -6,7 +6,7 @@
 
 `store/values.py` seals and opens single values. Only the schema's files, which sealed what older versions had in the
 clear, do so in SQL: `seal('table.column', row, text)`, `unseal`, `veil('table.column', text)` and `unveil`; all map
-NULL to NULL.
+NULL to NULL, and `unveil_or_null` also what is damaged.
 
 A database is sealed under one key at a time: `reseal` changes that in one transaction.
 """
@@ -17,6 +17,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,7 +50,7 @@ COLUMNS: Final = (
     Sealed("bots", "phone", "id"),
     Sealed("bots", "push_name", "id"),
     Sealed("bots", "proxy", "id"),
-    Sealed("addresses", "phone", "bot || '/' || lid", veiled=True),
+    Sealed("person_addresses", "address", "bot || '/' || person || '/' || told", veiled=True),
     Sealed("messages", "chat", _MESSAGE, veiled=True),
     Sealed("messages", "sender", _MESSAGE, veiled=True),
     Sealed("messages", "content", _MESSAGE),
@@ -81,6 +82,7 @@ def functions(sql: sqlite3.Connection, columns: Columns) -> Iterator[None]:
         "unseal": (3, _null_stays(columns.unseal)),
         "veil": (2, _null_stays(columns.veil)),
         "unveil": (2, _null_stays(columns.unveil)),
+        "unveil_or_null": (2, _null_stays(partial(_unveil_or_null, columns))),
         "vault_salt": (0, lambda: columns.salt),
         "vault_verifier": (0, columns.verifier),
         "vault_fingerprint": (0, lambda: columns.fingerprint),
@@ -201,6 +203,13 @@ def _noted(sql: sqlite3.Connection) -> tuple[bytes, bytes, str] | None:
         return None
     salt, verifier, fingerprint = sql.execute("SELECT salt, verifier, fingerprint FROM vault").fetchone()
     return bytes(salt), bytes(verifier), str(fingerprint)
+
+
+def _unveil_or_null(columns: Columns, place: str, veiled: bytes) -> str | None:
+    try:
+        return columns.unveil(place, veiled)
+    except (Damaged, TypeError):
+        return None
 
 
 def _null_stays(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,0 +1,40 @@
+"""Ids of persons that turned out to be other persons', as all parts of the daemon know them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from zapwire.model import BotId
+from zapwire.store import persons
+from zapwire.store.db import Database
+
+Follower = Callable[[BotId, str, str], None]
+"""Called on the loop with an id and the id that it leads to from now on. Must not raise."""
+
+
+class Merges:
+    """All merges there were; those to come are told to followers, before any event that shows them is published."""
+
+    def __init__(self) -> None:
+        self._into: dict[str, str] = {}
+        self._followers: list[Follower] = []
+
+    async def load(self, database: Database) -> None:
+        """Read those of former runs. Raises `StoreError`."""
+        self._into.update(await database.read(persons.merges))
+
+    def follow(self, follower: Follower) -> None:
+        """Tell *follower* of each merge to come."""
+        self._followers.append(follower)
+
+    def add(self, bot: BotId, gone: str, person: str) -> None:
+        """*gone* is *person*'s id now, too."""
+        self._into[gone] = person
+        for follower in self._followers:
+            follower(bot, gone, person)
+
+    def now(self, one: str) -> str:
+        """The id that *one* leads to; itself, when that is no other."""
+        while (other := self._into.get(one)) is not None:
+            one = other
+        return one

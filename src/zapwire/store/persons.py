@@ -1,0 +1,223 @@
+"""Persons: whoever has an address, under one id that stays the same whichever addresses are known.
+
+A person has any number of addresses: phone numbers (as JIDs) and LIDs, as messages tell them. What is kept of a message
+names an address; whose that is, is looked up here, so that nothing else has to be changed when more becomes known.
+
+* A LID is of one person for good, and a person has one. A phone number may change hands: it is with whom it was told
+  last.
+* Two persons that turn out to be one are merged: the one that was known first stays, the id of the other one still
+  leads to it (`merges`).
+* `Party.jid` is the address by which the person was known first, so it stays the same as well; of the addresses that
+  were told together the LID.
+
+Whatever is no person (a group, a broadcast list, a channel) is its own id, by its JID.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from zapwire.jid import LID_SERVER, PHONE_SERVER
+from zapwire.model import BotId, Party
+from zapwire.store.transaction import Transaction
+from zapwire.store.values import Connection
+
+ID: Final = re.compile(r"prs_[0-9a-f]{24}")
+_PLACE: Final = "person_addresses.address"
+_OF = (
+    "SELECT person, address, told FROM person_addresses WHERE bot = ?1 AND person IN "
+    "(SELECT person FROM person_addresses WHERE bot = ?1 AND address IN (?2, ?3)) ORDER BY told"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a party."""
+
+    party: Party
+    """With its id, and one phone number and LID, if it has any."""
+    addresses: tuple[str, ...]
+    """All its JIDs, the one that names it first."""
+    gone: str | None = None
+    """The id that was another person's until now."""
+
+
+@dataclass(slots=True)
+class _Person:
+    """A person as it is stored; *told* says when each address was, in an order of its own."""
+
+    id: str
+    addresses: dict[str, int]
+
+    def first(self, server: str) -> str | None:
+        """The address that was told last, of those on *server*."""
+        found = [(told, address) for address, told in self.addresses.items() if address.endswith(f"@{server}")]
+        return max(found)[1] if found else None
+
+
+def learn(transaction: Transaction, bot: BotId, party: Party) -> Known:
+    """Note who *party* is: a new person, or one of whom more is known now."""
+    lid, phone = _names(party)
+    if lid is None and phone is None:
+        return _nobody(party)
+    found = _find(transaction.sql, bot, lid, phone)
+    by_lid, by_phone = _having(found, lid), _having(found, phone)
+    if (by_lid is not None or lid is None) and (by_phone is not None or phone is None):
+        one, other = by_lid or by_phone, by_phone or by_lid
+        assert one is not None and other is not None  # noqa: S101, PT018 - one of the addresses is there
+        if one is other:
+            if phone is not None and lid is not None and one.first(PHONE_SERVER) != phone:
+                _put(transaction, bot, one, phone)  # it has changed its number back
+            return _known(one)
+    return _change(transaction, bot, (lid, phone), (by_lid, by_phone))
+
+
+def _change(
+    transaction: Transaction,
+    bot: BotId,
+    told: tuple[str | None, str | None],
+    found: tuple[_Person | None, _Person | None],
+) -> Known:
+    """Store what is new of the LID and the phone number that were *told*, and whose they were *found* to be."""
+    (lid, phone), (by_lid, by_phone) = told, found
+    if lid is None or by_phone is None or by_phone.first(LID_SERVER) not in {None, lid}:
+        # Nobody has the number, or somebody who has another LID and so has the number no more.
+        person = by_lid or (by_phone if lid is None else None) or _Person(f"prs_{secrets.token_hex(12)}", {})
+        for address in (lid, phone):
+            if address is not None and address not in person.addresses:
+                _put(transaction, bot, person, address)
+        return _known(person)
+    if by_lid is None:
+        _put(transaction, bot, by_phone, lid)
+        return _known(by_phone)
+    return _merge(transaction, bot, by_lid, by_phone)
+
+
+def _merge(transaction: Transaction, bot: BotId, one: _Person, other: _Person) -> Known:
+    """Two persons are one: the one that was known first."""
+    stays, goes = sorted((one, other), key=lambda person: (min(person.addresses.values()), person.id))
+    where = (stays.id, bot, goes.id)
+    transaction.sql.execute("UPDATE person_addresses SET person = ? WHERE bot = ? AND person = ?", where)
+    transaction.sql.execute("UPDATE merged_persons SET person = ? WHERE bot = ? AND person = ?", where)
+    transaction.sql.execute("INSERT INTO merged_persons (person, bot, gone) VALUES (?, ?, ?)", where)
+    merged = _Person(stays.id, stays.addresses | goes.addresses)
+    return replace(_known(merged), gone=goes.id)
+
+
+def complete(sql: Connection, bot: BotId, party: Party) -> Party:
+    """*party* with what is known of it; without an id when it is a person that nobody knows."""
+    return look_up(sql, bot, party).party
+
+
+def look_up(sql: Connection, bot: BotId, party: Party) -> Known:
+    """Like `complete`, with all addresses."""
+    lid, phone = _names(party)
+    if lid is None and phone is None:
+        return _nobody(party)
+    person = _having(_find(sql, bot, lid, phone), lid or phone)
+    if person is None:
+        return Known(replace(party, phone=_number(phone), lid=lid), tuple(one for one in (lid, phone) if one))
+    return _known(person)
+
+
+def by_id(sql: Connection, bot: BotId, person: str) -> Party | None:
+    """The person of this id, also one that it had before it was merged."""
+    rows = sql.execute(
+        "SELECT person, address, told FROM person_addresses WHERE bot = ?1 AND person = coalesce("
+        "(SELECT person FROM merged_persons WHERE bot = ?1 AND gone = ?2), ?2)",
+        (bot, person),
+    )
+    found = _persons(sql, bot, rows)
+    return _known(found[0]).party if found else None
+
+
+def merges(sql: Connection) -> list[tuple[str, str]]:
+    """Each id that is another person's now, and that person's."""
+    return sql.execute("SELECT gone, person FROM merged_persons").fetchall()
+
+
+def ids_of(sql: Connection, chat: str) -> list[tuple[BotId, Known, list[str]]]:
+    """Whoever has the id or the JID *chat*, with each bot that knows it, and all ids that it had."""
+    if ID.fullmatch(chat):
+        query = (
+            "SELECT bots.id, coalesce(merged_persons.person, ?1) FROM bots "
+            "LEFT JOIN merged_persons ON merged_persons.bot = bots.id AND merged_persons.gone = ?1 "
+            "WHERE bots.deleted_upto IS NULL"
+        )
+        key: str | bytes = chat
+    else:
+        query = (
+            "SELECT bot, person FROM person_addresses WHERE address = ? "
+            "AND bot IN (SELECT id FROM bots WHERE deleted_upto IS NULL)"
+        )
+        key = sql.values.veil(_PLACE, chat)
+    found = []
+    for name, person in sql.execute(query, (key,)).fetchall():
+        bot = BotId(name)
+        rows = sql.execute(
+            "SELECT person, address, told FROM person_addresses WHERE bot = ? AND person = ?", (bot, person)
+        )
+        old = sql.execute("SELECT gone FROM merged_persons WHERE bot = ? AND person = ?", (bot, person))
+        ids = [person, *(row[0] for row in old)]
+        found += [(bot, _known(one), ids) for one in _persons(sql, bot, rows)]
+    return found
+
+
+def phone_jid(number: str) -> str:
+    """The JID of a phone number."""
+    return f"{number.removeprefix('+')}@{PHONE_SERVER}"
+
+
+def _names(party: Party) -> tuple[str | None, str | None]:
+    """The LID and the phone number's JID that *party* tells."""
+    lid = party.lid or (party.jid if party.jid.endswith(f"@{LID_SERVER}") else None)
+    phone = phone_jid(party.phone) if party.phone else None
+    return lid, phone or (party.jid if party.jid.endswith(f"@{PHONE_SERVER}") else None)
+
+
+def _find(sql: Connection, bot: BotId, lid: str | None, phone: str | None) -> list[_Person]:
+    veiled = [sql.values.veil(_PLACE, one) if one is not None else None for one in (lid, phone)]
+    return _persons(sql, bot, sql.execute(_OF, (bot, *veiled)))
+
+
+def _persons(sql: Connection, bot: BotId, rows: Iterable[tuple[str, bytes, int]]) -> list[_Person]:
+    found: dict[str, _Person] = {}
+    for person, veiled, told in rows:
+        address = sql.values.row("person_addresses", f"{bot}/{person}/{told}").unveil("address", veiled)
+        if address is not None:  # else as if it were not known yet; the next message from there tells it again
+            found.setdefault(person, _Person(person, {})).addresses[address] = told
+    return list(found.values())
+
+
+def _having(persons: Iterable[_Person], address: str | None) -> _Person | None:
+    return next((person for person in persons if address in person.addresses), None)
+
+
+def _put(transaction: Transaction, bot: BotId, person: _Person, address: str) -> None:
+    """*address* is this person's now, whosever it was."""
+    told = max(time.time_ns() // 1000, *(told + 1 for told in person.addresses.values()), 0)
+    transaction.sql.execute(
+        "INSERT INTO person_addresses (bot, address, person, told) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET person = excluded.person, told = excluded.told",
+        (bot, transaction.sql.values.veil(_PLACE, address), person.id, told),
+    )
+    person.addresses[address] = told
+
+
+def _known(person: _Person) -> Known:
+    addresses = sorted(person.addresses, key=lambda address: (person.addresses[address], address))
+    phone, lid = person.first(PHONE_SERVER), person.first(LID_SERVER)
+    return Known(Party(addresses[0], _number(phone), lid, person.id), tuple(addresses))
+
+
+def _nobody(party: Party) -> Known:
+    return Known(replace(party, id=party.jid or None), (party.jid,))
+
+
+def _number(phone: str | None) -> str | None:
+    return None if phone is None else f"+{phone.partition('@')[0]}"

@@ -1,0 +1,161 @@
+"""Who has which addresses: whatever is told in which order, the same person has the same id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.harness.keys import KEYS
+from zapwire.model import BotId, Message, MessageId, Party
+from zapwire.store import messages, persons
+from zapwire.store.db import Transaction
+from zapwire.store.persons import Known
+from zapwire.store.preparing import prepare
+from zapwire.store.values import connect
+
+BOT = BotId("shop")
+LID, PHONE = "222@lid", "+4915510000002"
+JID = "4915510000002@s.whatsapp.net"
+BOTH, BY_LID, BY_PHONE = Party(LID, PHONE, LID), Party(LID, None, LID), Party(JID, PHONE)
+NOW = datetime(2026, 1, 31, tzinfo=UTC)
+
+
+@contextmanager
+def opened() -> Iterator[Transaction]:
+    sql = connect(":memory:")
+    prepare(KEYS, sql)
+    sql.execute("INSERT INTO bots (id, autostart, created_at) VALUES ('shop', 1, 0)")
+    yield Transaction(sql)
+    sql.close()
+
+
+def learn(transaction: Transaction, party: Party) -> Known:
+    return persons.learn(transaction, BOT, party)
+
+
+@pytest.mark.parametrize(
+    ("told", "jid"),
+    [
+        ([BOTH, BY_LID, BY_PHONE], LID),
+        ([BY_LID, BOTH, BY_PHONE], LID),
+        ([BY_PHONE, BOTH, BY_LID], JID),
+        ([BY_LID, BY_PHONE, BOTH, BY_LID, BY_PHONE], LID),
+        ([BY_PHONE, BY_LID, BOTH, BY_LID, BY_PHONE], JID),
+    ],
+)
+def test_a_person_has_one_id_and_one_jid_that_stay_the_first(told: list[Party], jid: str):
+    with opened() as transaction:
+        first = learn(transaction, told[0]).party
+        for party in told[1:]:
+            learn(transaction, party)
+        for party in (BOTH, BY_LID, BY_PHONE):
+            assert learn(transaction, party).party == Party(jid, PHONE, LID, first.id)
+            assert persons.complete(transaction.sql, BOT, party) == Party(jid, PHONE, LID, first.id)
+        assert first.id is not None
+        assert persons.ID.fullmatch(first.id)
+
+
+def test_two_persons_that_are_one_are_found_by_both_ids():
+    with opened() as transaction:
+        one, other = learn(transaction, BY_LID).party, learn(transaction, BY_PHONE).party
+        assert one.id != other.id
+        known = learn(transaction, BOTH)
+        assert (known.party.id, known.gone) == (one.id, other.id)
+        assert learn(transaction, BOTH).gone is None
+        for old in (one.id, other.id):
+            assert persons.by_id(transaction.sql, BOT, str(old)) == known.party
+            [(bot, found, ids)] = persons.ids_of(transaction.sql, str(old))
+            assert (bot, found.party, set(ids)) == (BOT, known.party, {one.id, other.id})
+        assert persons.merges(transaction.sql) == [(other.id, one.id)]
+        assert persons.by_id(transaction.sql, BOT, "prs_" + 24 * "0") is None
+
+
+def test_a_number_that_changes_hands_goes_and_its_former_owner_stays():
+    with opened() as transaction:
+        old = learn(transaction, BOTH).party
+        new = learn(transaction, Party("333@lid", PHONE, "333@lid")).party
+        assert new.id != old.id
+        assert learn(transaction, BY_PHONE).party.id == new.id
+        assert learn(transaction, BY_LID).party == Party(LID, None, LID, old.id)
+        moved = learn(transaction, Party(LID, "+4915510000009", LID)).party
+        assert (moved.id, moved.phone, moved.jid) == (old.id, "+4915510000009", LID)
+
+
+def test_a_person_who_gets_another_number_stays_the_same_and_the_new_one_counts():
+    with opened() as transaction:
+        person = learn(transaction, BOTH).party
+        changed = learn(transaction, Party(LID, "+4915510000009", LID))
+        assert (changed.party.id, changed.party.phone) == (person.id, "+4915510000009")
+        assert set(changed.addresses) == {LID, JID, "4915510000009@s.whatsapp.net"}
+        assert learn(transaction, BOTH).party.phone == PHONE, "and back"
+        assert learn(transaction, BY_PHONE).party.id == person.id
+
+
+@pytest.mark.parametrize("jid", ["120363000000000001@g.us", "123@broadcast", "status@broadcast", "1@newsletter"])
+def test_what_is_no_person_is_its_own_id(jid: str):
+    with opened() as transaction:
+        assert learn(transaction, Party(jid)) == Known(Party(jid, id=jid), (jid,))
+        assert transaction.sql.execute("SELECT count(*) FROM person_addresses").fetchone() == (0,)
+
+
+def test_bots_know_persons_apart():
+    with opened() as transaction:
+        transaction.sql.execute("INSERT INTO bots (id, autostart, created_at) VALUES ('other', 1, 0)")
+        mine, theirs = learn(transaction, BOTH).party, persons.learn(transaction, BotId("other"), BOTH).party
+        assert mine.id != theirs.id
+        assert {bot for bot, _, _ in persons.ids_of(transaction.sql, JID)} == {BOT, BotId("other")}
+        transaction.sql.execute("PRAGMA foreign_keys = ON")
+        transaction.sql.execute("DELETE FROM bots WHERE id = 'other'")
+        assert {bot for bot, _, _ in persons.ids_of(transaction.sql, JID)} == {BOT}
+
+
+def store(transaction: Transaction, number: str, party: Party) -> bool:
+    known = learn(transaction, party)
+    message = Message(MessageId(number), known.party, known.party, False, NOW, "text", {"text": "hi"})  # noqa: FBT003
+    return messages.insert(transaction, BOT, message, known, known)
+
+
+PEOPLE = [(f"{number}@lid", f"+49151000000{number}") for number in (1, 2)]
+TOLD = st.tuples(
+    st.sampled_from("ABC"), st.sampled_from(PEOPLE), st.sampled_from(["lid", "phone", "both", "phone first"])
+)
+
+
+def party(person: tuple[str, str], how: str) -> Party:
+    lid, phone = person
+    jid = persons.phone_jid(phone)
+    return {
+        "lid": Party(lid, None, lid),
+        "phone": Party(jid, phone),
+        "both": Party(lid, phone, lid),
+        "phone first": Party(jid, phone, lid),
+    }[how]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(TOLD, max_size=14))
+def test_a_message_that_comes_again_is_known_by_whichever_address(told: list[tuple[str, tuple[str, str], str]]):
+    """A copy counts as the same as soon as its addresses are known to be the same person's."""
+    with opened() as transaction:
+        united: dict[str, set[str]] = {}
+        stored: set[tuple[str, str]] = set()
+        for number, person, how in told:
+            given_ = party(person, how)
+            names = {
+                name for name in (given_.jid, given_.lid, given_.phone and persons.phone_jid(given_.phone)) if name
+            }
+            group = set().union(names, *(united.get(name, {name}) for name in names))
+            for name in group:
+                united[name] = group
+            before = any((number, name) in stored for name in group)
+            assert store(transaction, number, given_) is not before
+            stored |= {(number, name) for name in names}
+            assert persons.look_up(transaction.sql, BOT, given_).addresses.count(given_.jid) == 1
+            assert set(persons.look_up(transaction.sql, BOT, given_).addresses) == group
+            for name in group:
+                assert messages.came_from(transaction.sql, BOT, name)
