@@ -124,7 +124,12 @@ def append(count: int, chats: int, transaction: Transaction) -> list[str]:
     made = []
     for _ in range(count):
         number = random.randrange(chats)
-        party = {"jid": f"8{number:012}@lid", "phone": f"+4915{number:09}", "lid": f"8{number:012}@lid"}
+        party = {
+            "id": f"prs_{number:024}",
+            "jid": f"8{number:012}@lid",
+            "phone": f"+4915{number:09}",
+            "lid": f"8{number:012}@lid",
+        }
         data = {"id": "3EB0" + "0" * 16, "chat": party, "sender": party, "from_me": False, "type": "text"}
         data |= {"text": _TEXT, "content": {"text": _TEXT}, "push_name": "Ana"}
         made.append(journal.append(transaction, EventType.MESSAGE_RECEIVED, BOT, data).id)

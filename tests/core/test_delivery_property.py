@@ -11,7 +11,6 @@ import random
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -174,9 +173,7 @@ class Rig:
         """The first two chats turn out to be one."""
 
         def work(transaction: Any) -> None:
-            known = persons.learn(transaction, BOT, BOTH)
-            if known.gone is not None:
-                transaction.then.append(partial(self.merges.add, BOT, known.gone, str(known.party.id)))
+            self.merges.note(transaction, BOT, persons.learn(transaction, BOT, BOTH))
             self.seen.merged = True
 
         await self.database.write(work)

@@ -12,7 +12,7 @@ from tests.core.receiver import receiver
 from tests.core.scripted import PHONE, World, eventually, text, world
 from tests.core.test_deliveries import FAST, PATIENT, hooked, listed, until
 from tests.core.test_sending import connected, end, say
-from zapwire.model import MessageState, Outgoing, Party
+from zapwire.model import MessageState, Outgoing, Party, Sent
 from zapwire.store import times
 from zapwire.store.deliveries import DeliveryState, Record
 from zapwire.store.deliveries import store as store_deliveries
@@ -212,6 +212,19 @@ async def test_what_waits_under_two_addresses_is_in_one_order_once_they_are_know
             assert (await end(at, one)).state is MessageState.SENT
         order = [message.content["text"] for message in at.transports["bot"].sent]
         assert (sorted(order[:2]), order[2:]) == (["0", "1"], ["2", "3", "4", "5"])
+
+
+async def test_a_number_that_whatsapp_writes_otherwise_is_the_account_it_goes_to(tmp_path: Path):
+    typed, account = "+5584991234567", Party("444@lid", "+558491234567", "444@lid")
+    async with world(tmp_path / "db", linked=True) as at:
+        await connected(at)
+        at.transports["bot"].answer = lambda message: Sent("WA", times.now(), account)
+        first = await end(at, await say(at, "hello", typed))
+        await at.tell("bot", text("A", chat=Party(account.lid or "", None, account.lid)))
+        [data] = await told(at)
+        assert data["chat"] == {"id": first.to.id, "jid": "444@lid", "phone": "+558491234567", "lid": "444@lid"}
+        assert (await say(at, "again", typed)).to == (await say(at, "and again", "444@lid")).to
+        assert (await at.core.sender.get("bot", first.id)).to.id == first.to.id
 
 
 async def test_a_key_is_for_the_address_as_it_was_given(tmp_path: Path):

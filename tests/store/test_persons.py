@@ -65,8 +65,8 @@ def test_two_persons_that_are_one_are_found_by_both_ids():
         one, other = learn(transaction, BY_LID).party, learn(transaction, BY_PHONE).party
         assert one.id != other.id
         known = learn(transaction, BOTH)
-        assert (known.party.id, known.gone) == (one.id, other.id)
-        assert learn(transaction, BOTH).gone is None
+        assert (known.party.id, known.gone) == (one.id, (other.id,))
+        assert learn(transaction, BOTH).gone == ()
         for old in (one.id, other.id):
             assert persons.by_id(transaction.sql, BOT, str(old)) == known.party
             [(bot, found, ids)] = persons.ids_of(transaction.sql, str(old))
@@ -94,6 +94,25 @@ def test_a_person_who_gets_another_number_stays_the_same_and_the_new_one_counts(
         assert set(changed.addresses) == {LID, JID, "4915510000009@s.whatsapp.net"}
         assert learn(transaction, BOTH).party.phone == PHONE, "and back"
         assert learn(transaction, BY_PHONE).party.id == person.id
+
+
+TYPED = "5584991234567@s.whatsapp.net"
+ACCOUNT = Party("444@lid", "+558491234567", "444@lid")
+
+
+@pytest.mark.parametrize("first", ["typed", "account", "alias"])
+def test_a_number_that_is_dialled_otherwise_leads_to_the_account_and_is_not_shown_as_its_address(first: str):
+    with opened() as transaction:
+        before = {
+            "typed": lambda: learn(transaction, Party(TYPED)),
+            "account": lambda: learn(transaction, ACCOUNT),
+            "alias": lambda: persons.alias(transaction, BOT, ACCOUNT, TYPED),
+        }[first]()
+        for _ in range(2):
+            known = persons.alias(transaction, BOT, ACCOUNT, TYPED)
+            assert known.party == Party("444@lid", "+558491234567", "444@lid", before.party.id)
+            assert learn(transaction, Party(TYPED)).party == known.party
+            assert learn(transaction, ACCOUNT).party == known.party
 
 
 @pytest.mark.parametrize("jid", ["120363000000000001@g.us", "123@broadcast", "status@broadcast", "1@newsletter"])

@@ -99,7 +99,7 @@ async def test_a_group_is_the_chat_and_its_member_the_sender(bot: Bot, sandbox: 
     await anna.send(group, "hi all")
     message = (await bot.until("Received"))["message"]
     assert message["content"] == {"text": "hi all"}
-    assert message["chat"] == {"jid": group, "phone": None, "lid": None}
+    assert message["chat"] == {"jid": group, "phone": None, "lid": None, "id": None}
     assert message["sender"]["phone"] == f"+{ANNA}"
     assert message["sender"]["lid"].endswith("@lid")
     await (await sandbox.phone(BOT)).send(group, "typed on the phone")

@@ -205,8 +205,8 @@ class Party(Answer):
     """A person or a group."""
 
     id: str | None = Field(
-        description="Of a person `prs_...`, the same whichever address is used; of a group its JID. Null for what was "
-        "only mentioned."
+        description="Of a person `prs_...`, the same whichever address is used; of a group its JID. Null only where "
+        "the stored address is damaged."
     )
     jid: str = Field(description="The address that was known first; answer to it.")
     phone: str | None

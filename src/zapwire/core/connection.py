@@ -250,11 +250,11 @@ class Connection:
             await intake.history(self._means.database, bot, event, turn)
             return
         if isinstance(event, Withheld):
-            await intake.withheld(self._means.database, bot, event.message, turn, self._means.sender.merges.add)
+            await intake.withheld(self._means.database, bot, event.message, turn, self._means.sender.merges)
             return
         sender = self._means.sender
         sender.heard(bot, event.message)
-        stored = await intake.received(self._means.database, bot, event.message, turn, sender.merges.add)
+        stored = await intake.received(self._means.database, bot, event.message, turn, sender.merges)
         if stored is not None:
             sender.wrote(bot, stored)
 

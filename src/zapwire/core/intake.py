@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import overload
 
 from zapwire.core import codec
+from zapwire.core.merges import Merges
 from zapwire.events import EventType
 from zapwire.model import BotId, Message, MessageId, MessageState, OutgoingView, Party, Undecryptable
 from zapwire.store import history_notices, journal, messages, outbox, persons
@@ -16,17 +15,14 @@ from zapwire.store.persons import Known
 from zapwire.store.turns import Turn
 from zapwire.transport.base import HistoryOffered, Receipt
 
-Merged = Callable[[BotId, str, str], None]
-"""Hears on the loop, before whatever follows is told, that an id of a bot's is another one's person now."""
-
 
 async def received(
-    database: Database, bot: BotId, message: Message, turn: Turn, merged: Merged | None = None
+    database: Database, bot: BotId, message: Message, turn: Turn, merges: Merges | None = None
 ) -> Message | None:
     """Store a message and tell it when it is its *turn*; returns it with what is known, None when it came before."""
 
     def work(transaction: Transaction) -> Message | None:
-        chat, sender = _learn(transaction, bot, message.chat, message.sender, merged)
+        chat, sender = _learn(transaction, bot, message.chat, message.sender, merges)
         complete = replace(message, chat=chat.party, sender=sender.party)
         if not messages.insert(transaction, bot, complete, chat, sender):
             return None
@@ -37,14 +33,14 @@ async def received(
 
 
 async def withheld(
-    database: Database, bot: BotId, message: Undecryptable, turn: Turn, merged: Merged | None = None
+    database: Database, bot: BotId, message: Undecryptable, turn: Turn, merges: Merges | None = None
 ) -> None:
     """Tell when it is its *turn* that a message cannot be told: once for each id, and not when the message itself
     was.
     """
 
     def work(transaction: Transaction) -> None:
-        chat, sender = _learn(transaction, bot, message.chat, message.sender, merged)
+        chat, sender = _learn(transaction, bot, message.chat, message.sender, merges)
         complete = replace(message, chat=chat.party if chat else None, sender=sender.party if sender else None)
         if messages.insert_undecryptable(transaction, bot, complete, chat, sender):
             journal.append(transaction, EventType.MESSAGE_UNDECRYPTABLE, bot, codec.undecryptable_json(complete))
@@ -84,27 +80,27 @@ def tell(transaction: Transaction, bot: BotId, message: MessageId) -> OutgoingVi
 
 @overload
 def _learn(
-    transaction: Transaction, bot: BotId, chat: Party, sender: Party, merged: Merged | None
+    transaction: Transaction, bot: BotId, chat: Party, sender: Party, merges: Merges | None
 ) -> tuple[Known, Known]: ...
 @overload
 def _learn(
-    transaction: Transaction, bot: BotId, chat: Party | None, sender: Party | None, merged: Merged | None
+    transaction: Transaction, bot: BotId, chat: Party | None, sender: Party | None, merges: Merges | None
 ) -> tuple[Known | None, Known | None]: ...
 def _learn(
-    transaction: Transaction, bot: BotId, chat: Party | None, sender: Party | None, merged: Merged | None
+    transaction: Transaction, bot: BotId, chat: Party | None, sender: Party | None, merges: Merges | None
 ) -> tuple[Known | None, Known | None]:
     """Note who chat and sender are, one after the other: what the sender's addresses tell may be news of the chat."""
 
     def learn(party: Party | None) -> Known | None:
         known = None if party is None else persons.learn(transaction, bot, party)
-        if merged is not None and known is not None and known.gone is not None and known.party.id is not None:
-            transaction.then.append(partial(merged, bot, known.gone, known.party.id))
+        if merges is not None:
+            merges.note(transaction, bot, known)
         return known
 
     if chat == sender:
         return (known := learn(chat)), known
     by = learn(sender)
     known = learn(chat)
-    if known is not None and by is not None and by.party.id == known.gone:
+    if known is not None and by is not None and by.party.id in known.gone:
         by = known  # the same person, as it turned out
     return known, by

@@ -18,6 +18,7 @@ from typing import Any
 
 from zapwire.core.ledger import Done, Ledger
 from zapwire.core.limits import Limits
+from zapwire.core.merges import Merges
 from zapwire.core.pacing import Pacing, names_of
 from zapwire.core.radar import Radar
 from zapwire.core.send_queue import Entry, Place, Queued, SendQueue
@@ -52,6 +53,7 @@ class Lane:
         *,
         limits: Limits,
         radar: Radar,
+        merges: Merges,
         done: Done,
         account: int = 0,
     ) -> None:
@@ -59,7 +61,7 @@ class Lane:
         self._bot = bot
         self._database = database
         self._limits = limits
-        self._ledger = Ledger(bot, database, limits, done)
+        self._ledger = Ledger(bot, database, limits, merges, done)
         self._radar = radar
         self._pacing = Pacing(limits)
         self._queue = SendQueue(limits.sends_at_once, self._pacing.ready)
@@ -285,7 +287,7 @@ class Lane:
             self._radar.passed(known=message.known)
             self._pacing.spoken(self._queue.names(message.to), self._loop.time())
             # The next one to this chat need not wait for the disk: its `sending` goes into the same commit.
-            self._records.spawn(self._ledger.sent(message.id, sent), f"sent-{self._bot}")
+            self._records.spawn(self._ledger.sent(message.id, message.to, sent), f"sent-{self._bot}")
 
     async def _try_again(self, message: Queued, error: TransportError) -> None:
         message.attempts += 1

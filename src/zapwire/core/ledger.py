@@ -10,9 +10,10 @@ from typing import TypeVar
 
 from zapwire.core import intake
 from zapwire.core.limits import Limits
+from zapwire.core.merges import Merges
 from zapwire.errors import StoreError
 from zapwire.model import BotId, MessageId, MessageState, OutgoingView, Sent
-from zapwire.store import outbox
+from zapwire.store import outbox, persons
 from zapwire.store.db import Database, Transaction
 
 log = logging.getLogger(__name__)
@@ -24,8 +25,9 @@ Done = Callable[[OutgoingView], None]
 class Ledger:
     """Of one bot; *done* hears of each message that has come to its end."""
 
-    def __init__(self, bot: BotId, database: Database, limits: Limits, done: Done) -> None:
+    def __init__(self, bot: BotId, database: Database, limits: Limits, merges: Merges, done: Done) -> None:
         self._bot = bot
+        self._merges = merges
         self._database = database
         self._limits = limits
         self._done = done
@@ -47,10 +49,12 @@ class Ledger:
             return None
         return view
 
-    async def sent(self, message: MessageId, sent: Sent) -> None:
-        """It was sent, and may have been received already."""
+    async def sent(self, message: MessageId, to: str, sent: Sent) -> None:
+        """It was sent *to* that JID, and may have been received already."""
 
         def work(transaction: Transaction) -> OutgoingView | None:
+            if sent.to is not None:  # an account whose number is written otherwise
+                self._merges.note(transaction, self._bot, persons.alias(transaction, self._bot, sent.to, to))
             for step in outbox.sent(transaction, self._bot, message, sent.whatsapp_id):
                 if step is MessageState.SENT or outbox.apply_step(transaction, message, step):
                     intake.tell(transaction, self._bot, message)

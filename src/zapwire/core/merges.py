@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from zapwire.model import BotId
 from zapwire.store import persons
 from zapwire.store.db import Database
+from zapwire.store.persons import Known
+from zapwire.store.transaction import Transaction
 
 Follower = Callable[[BotId, str, str], None]
 """Called on the loop with an id and the id that it leads to from now on. Must not raise."""
@@ -32,6 +35,12 @@ class Merges:
         self._into[gone] = person
         for follower in self._followers:
             follower(bot, gone, person)
+
+    def note(self, transaction: Transaction, bot: BotId, known: Known | None) -> None:
+        """Add the merges that were made when somebody became *known*, once *transaction* is committed."""
+        if known is not None:
+            for gone in known.gone:
+                transaction.then.append(partial(self.add, bot, gone, str(known.party.id)))
 
     def now(self, one: str) -> str:
         """The id that *one* leads to; itself, when that is no other."""

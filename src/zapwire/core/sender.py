@@ -173,7 +173,14 @@ class Sender:
         """Take care of a bot's messages; those that waited before the daemon started wait again."""
         account, waiting, lost = await self._database.read(lambda sql: _standing(sql, bot))
         lane = Lane(
-            bot, transport, self._database, limits=self._limits, radar=radar, done=self._settled, account=account
+            bot,
+            transport,
+            self._database,
+            limits=self._limits,
+            radar=radar,
+            merges=self.merges,
+            done=self._settled,
+            account=account,
         )
         lane.load(waiting)
         self._lanes[bot] = lane

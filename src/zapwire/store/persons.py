@@ -7,6 +7,8 @@ names an address; whose that is, is looked up here, so that nothing else has to 
   last.
 * Two persons that turn out to be one are merged: the one that was known first stays, the id of the other one still
   leads to it (`merges`).
+* A number can be written otherwise than the account that it means (Brazil's ninth digit): such an `alias` leads to the
+  person as well, and is not shown as its address.
 * `Party.jid` is the address by which the person was known first, so it stays the same as well; of the addresses that
   were told together the LID.
 
@@ -43,8 +45,8 @@ class Known:
     """With its id, and one phone number and LID, if it has any."""
     addresses: tuple[str, ...]
     """All its JIDs, the one that names it first."""
-    gone: str | None = None
-    """The id that was another person's until now."""
+    gone: tuple[str, ...] = ()
+    """Ids that were other persons' until now."""
 
 
 @dataclass(slots=True)
@@ -54,10 +56,15 @@ class _Person:
     id: str
     addresses: dict[str, int]
 
-    def first(self, server: str) -> str | None:
+    def latest(self, server: str) -> str | None:
         """The address that was told last, of those on *server*."""
         found = [(told, address) for address, told in self.addresses.items() if address.endswith(f"@{server}")]
         return max(found)[1] if found else None
+
+    @property
+    def since(self) -> int:
+        """When it was known first."""
+        return min(abs(told) for told in self.addresses.values())
 
 
 def learn(transaction: Transaction, bot: BotId, party: Party) -> Known:
@@ -71,7 +78,7 @@ def learn(transaction: Transaction, bot: BotId, party: Party) -> Known:
         one, other = by_lid or by_phone, by_phone or by_lid
         assert one is not None and other is not None  # noqa: S101, PT018 - one of the addresses is there
         if one is other:
-            if phone is not None and lid is not None and one.first(PHONE_SERVER) != phone:
+            if phone is not None and lid is not None and one.latest(PHONE_SERVER) != phone:
                 _put(transaction, bot, one, phone)  # it has changed its number back
             return _known(one)
     return _change(transaction, bot, (lid, phone), (by_lid, by_phone))
@@ -85,7 +92,7 @@ def _change(
 ) -> Known:
     """Store what is new of the LID and the phone number that were *told*, and whose they were *found* to be."""
     (lid, phone), (by_lid, by_phone) = told, found
-    if lid is None or by_phone is None or by_phone.first(LID_SERVER) not in {None, lid}:
+    if lid is None or by_phone is None or by_phone.latest(LID_SERVER) not in {None, lid}:
         # Nobody has the number, or somebody who has another LID and so has the number no more.
         person = by_lid or (by_phone if lid is None else None) or _Person(f"prs_{secrets.token_hex(12)}", {})
         for address in (lid, phone):
@@ -100,13 +107,30 @@ def _change(
 
 def _merge(transaction: Transaction, bot: BotId, one: _Person, other: _Person) -> Known:
     """Two persons are one: the one that was known first."""
-    stays, goes = sorted((one, other), key=lambda person: (min(person.addresses.values()), person.id))
+    stays, goes = sorted((one, other), key=lambda person: (person.since, person.id))
     where = (stays.id, bot, goes.id)
     transaction.sql.execute("UPDATE person_addresses SET person = ? WHERE bot = ? AND person = ?", where)
     transaction.sql.execute("UPDATE merged_persons SET person = ? WHERE bot = ? AND person = ?", where)
     transaction.sql.execute("INSERT INTO merged_persons (person, bot, gone) VALUES (?, ?, ?)", where)
     merged = _Person(stays.id, stays.addresses | goes.addresses)
-    return replace(_known(merged), gone=goes.id)
+    return replace(_known(merged), gone=(goes.id,))
+
+
+def alias(transaction: Transaction, bot: BotId, party: Party, jid: str) -> Known:
+    """Learn that a message to *jid*, a phone number, goes to *party*."""
+    known = learn(transaction, bot, party)
+    if jid in known.addresses or known.party.id is None:
+        return known
+    [person] = [one for one in _find(transaction.sql, bot, known.addresses[0], None) if one.id == known.party.id]
+    other = _having(_find(transaction.sql, bot, None, jid), jid)
+    told, gone = time.time_ns() // 1000, known.gone
+    if other is not None and set(other.addresses) == {jid}:  # whom nobody knew yet
+        told = abs(other.addresses[jid])
+        merged = _merge(transaction, bot, person, other)
+        person = _Person(str(merged.party.id), person.addresses)
+        gone += merged.gone
+    _store(transaction, bot, person, jid, -told)
+    return replace(_known(person), gone=gone)
 
 
 def complete(sql: Connection, bot: BotId, party: Party) -> Party:
@@ -200,7 +224,12 @@ def _having(persons: Iterable[_Person], address: str | None) -> _Person | None:
 
 def _put(transaction: Transaction, bot: BotId, person: _Person, address: str) -> None:
     """*address* is this person's now, whosever it was."""
-    told = max(time.time_ns() // 1000, *(told + 1 for told in person.addresses.values()), 0)
+    _store(
+        transaction, bot, person, address, max(time.time_ns() // 1000, *(t + 1 for t in person.addresses.values()), 0)
+    )
+
+
+def _store(transaction: Transaction, bot: BotId, person: _Person, address: str, told: int) -> None:
     transaction.sql.execute(
         "INSERT INTO person_addresses (bot, address, person, told) VALUES (?, ?, ?, ?) "
         "ON CONFLICT DO UPDATE SET person = excluded.person, told = excluded.told",
@@ -210,8 +239,9 @@ def _put(transaction: Transaction, bot: BotId, person: _Person, address: str) ->
 
 
 def _known(person: _Person) -> Known:
-    addresses = sorted(person.addresses, key=lambda address: (person.addresses[address], address))
-    phone, lid = person.first(PHONE_SERVER), person.first(LID_SERVER)
+    told = person.addresses
+    addresses = sorted(told, key=lambda address: (told[address] < 0, abs(told[address]), address))
+    phone, lid = person.latest(PHONE_SERVER), person.latest(LID_SERVER)
     return Known(Party(addresses[0], _number(phone), lid, person.id), tuple(addresses))
 
 

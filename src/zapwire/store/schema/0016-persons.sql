@@ -4,7 +4,8 @@ CREATE TABLE person_addresses (
     bot TEXT NOT NULL REFERENCES bots (id) ON DELETE CASCADE,
     address BLOB NOT NULL, -- veiled: a JID
     person TEXT NOT NULL,
-    told INTEGER NOT NULL, -- when, in microseconds since 1970; grows from one address of a person to the next
+    told INTEGER NOT NULL, -- when, in microseconds since 1970; grows from one address of a person to the next; negative:
+                           -- no account's number, but one that leads to this person when it is dialled
     PRIMARY KEY (bot, address)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX person_addresses_person ON person_addresses (bot, person, told);
