@@ -7,6 +7,8 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.harness.sandbox import Sandbox
 from tests.transport.conftest import paired
 from tests.transport.driven import Bot, Driven, Failed
@@ -35,7 +37,7 @@ async def test_frozen_bots_take_nothing_from_the_others(tmp_path: Path, sandbox:
         for n in range(FROZEN):
             await sandbox.call("POST", "/faults", {"kind": "freeze", "phone": f"491551000010{n}"})
         hanging = [asyncio.create_task(outcome(bot)) for bot in frozen for _ in range(SENDS)]
-        probes = [asyncio.create_task(probe(bot)) for bot in frozen for _ in range(3)]
+        probes = [asyncio.create_task(answered(bot)) for bot in frozen for _ in range(3)]
         for _ in range(10):
             assert await outcome(healthy) == "sent"
             await healthy("probe")
@@ -83,3 +85,26 @@ async def taken(sandbox: Sandbox, count: int) -> None:
     async with asyncio.timeout(20):
         while len((await sandbox.call("GET", "/trace", direction="in"))["stanzas"]) < count:  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.02)
+
+
+async def test_a_frozen_server_answers_no_probe_however_many_are_open(tmp_path: Path, sandbox: Sandbox):
+    deadlines = ("probing.PROBE_DEADLINE=0.5", "engine.BEGIN_WITHIN=1", "session.BEGIN_WITHIN=1")
+    async with Driven(tmp_path, sandbox.descriptor_file, *deadlines) as driver:
+        bot = await paired(driver, sandbox, "bot-one", "4915510000001")
+        await bot("probe")
+        await sandbox.call("POST", "/faults", {"kind": "freeze"})
+        for _ in range(4):
+            with pytest.raises(Failed, match="TransportError: WhatsApp stopped answering"):
+                await bot("probe")
+        await sandbox.call("POST", "/faults", {"kind": "clear"})
+        async with asyncio.timeout(20):
+            while not await answered(bot):  # what was asked before is answered first
+                pass
+
+
+async def answered(bot: Bot) -> bool:
+    try:
+        await bot("probe")
+    except Failed:
+        return False
+    return True

@@ -87,7 +87,7 @@ async def test_the_deadline_counts_from_the_beginning_and_leaves_the_place_to_th
 
 
 async def test_an_owner_with_a_call_that_hangs_begins_no_other():
-    hanging, pool = Hanging(), CallThreads("test", 4, 4, hangs=0)
+    hanging, pool = Hanging(), CallThreads("test", 4, 4, patience=0)
     stuck = begin(pool, "frozen", hanging)
     await hanging.begun.get()
     with pytest.raises(NotBegun):

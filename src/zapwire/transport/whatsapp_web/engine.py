@@ -16,7 +16,7 @@ from zapwire.transport.whatsapp_web.file_threads import in_file_thread
 from zapwire.transport.whatsapp_web.gate import Gate
 from zapwire.transport.whatsapp_web.library import Library, WrongVersion
 from zapwire.transport.whatsapp_web.noise_root import NoiseRootError
-from zapwire.transport.whatsapp_web.threads import CallThreads, in_thread, tell_loop
+from zapwire.transport.whatsapp_web.threads import HANGS, CallThreads, in_thread, tell_loop
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +25,7 @@ QUESTION_THREADS: Final = 8
 SENDS_PER_BOT: Final = 4
 """The engine sends one message of a bot after the other; the others prepare meanwhile."""
 QUESTIONS_PER_BOT: Final = 2
+"""Of a kind: while one is not answered another one may be, and tells that the first was only lost."""
 BEGIN_WITHIN: Final = 10.0
 """Seconds that a call may wait for a thread, the gate, or the calls of the same bot before it."""
 STUCK: Final = 180.0
@@ -39,7 +40,7 @@ class Engine:
         self.library = library
         self._flags = flags
         self.gate = Gate(library.table.size if library.table is not None else None)
-        self.sends = CallThreads("send", SEND_THREADS, SENDS_PER_BOT, self.gate.call)
+        self.sends = CallThreads("send", SEND_THREADS, SENDS_PER_BOT, self.gate.call, patience=HANGS)
         """For calls that send messages."""
         self.questions = CallThreads("question", QUESTION_THREADS, QUESTIONS_PER_BOT, self.gate.call)
         """For all other calls: however many sends hang, a bot can be asked, and asks WhatsApp."""

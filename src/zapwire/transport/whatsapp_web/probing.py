@@ -12,6 +12,7 @@ from typing import Final
 
 from zapwire.errors import Condition, NotConnected, TransportError
 from zapwire.transport.whatsapp_web.session import Session
+from zapwire.transport.whatsapp_web.threads import NotBegun
 
 PROBE_DEADLINE: Final = 10.0
 STUCK: Final = 120.0
@@ -25,6 +26,10 @@ async def ask(session: Session) -> None:
         error = await session.ask(session.library.set_active, end_within=PROBE_DEADLINE)
     except TimeoutError:
         raise silent from None
+    except NotBegun:
+        if session.asking_for < PROBE_DEADLINE:
+            raise  # too much else is under way: that says nothing
+        raise silent from None  # all that may be asked at once is unanswered
     if "not connected" in error or "disconnected" in error:
         raise NotConnected("the connection to WhatsApp was lost meanwhile")
     if "timed out" in error:

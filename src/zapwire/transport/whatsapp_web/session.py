@@ -142,6 +142,11 @@ class Session:
         """For how many seconds the oldest send of this client has been running; 0 when none is."""
         return self._engine.sends.longest(self._sender)
 
+    @property
+    def asking_for(self) -> float:
+        """For how many seconds WhatsApp has not answered the oldest question; 0 when none is open."""
+        return self._engine.questions.longest(self._asker)
+
     def _checked(self, function: Callable[..., T], *arguments: Any) -> T:
         if not self._registered:
             message = "the bot is not connected to WhatsApp"

@@ -7,6 +7,7 @@ up the end of the program for it.
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from zapwire.transport.whatsapp_web.fair_queue import FairQueue
 T = TypeVar("T")
 
 HANGS: Final = 1.0
-"""Seconds after which a running call is believed to hang: its thread is replaced, its owner begins no other one."""
+"""Seconds after which a running call is believed to hang: its thread is replaced."""
 LOOK: Final = 0.25
 """Seconds between two looks whether a call that waits could be given a new thread."""
 MOST_THREADS: Final = 256
@@ -62,13 +63,16 @@ class CallThreads:
         guard: Callable[[], AbstractContextManager[None]] = nullcontext,
         *,
         hangs: float = HANGS,
+        patience: float = math.inf,
     ) -> None:
-        """At most *per_owner* calls of one owner run at once. Each runs inside a *guard*, which may block."""
+        """At most *per_owner* calls of one owner run at once, and no further one begins while one has been running for
+        *patience* seconds. Each runs inside a *guard*, which may block.
+        """
         self._name = name
         self._size = size
         self._guard = guard
         self._hangs = hangs
-        self._queue: FairQueue[_Call] = FairQueue(per_owner, hangs)
+        self._queue: FairQueue[_Call] = FairQueue(per_owner, patience)
         self._condition = threading.Condition()
         self._threads = 0
         self._idle = 0
