@@ -45,6 +45,8 @@ async def test_a_real_run_tells_what_the_catalogue_says(daemon: Daemon, sandbox:
     await contact.send(BOT_NUMBER, "and tomorrow?")
     async with daemon.events("webhook.disabled", after=0) as events:
         await events.next()
+    await daemon.call("POST", "/v1/bots", {"id": "short-lived", "autostart": False})
+    await daemon.call("DELETE", "/v1/bots/short-lived")
     told += (await daemon.call("GET", "/v1/events", limit=1000))["events"]
     for event in told:
         EVENTS[EventType(event["type"])].model_validate(event)
