@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from tests.harness.keys import KEYS
 from zapwire.model import BotId, Message, MessageId, Party
-from zapwire.store import messages, persons
+from zapwire.store import bots, messages, persons
+from zapwire.store.bots import BotRow
 from zapwire.store.db import Transaction
 from zapwire.store.persons import Known
 from zapwire.store.preparing import prepare
+from zapwire.store.recent import Recent
 from zapwire.store.values import connect
 
 BOT = BotId("shop")
@@ -35,7 +37,15 @@ def opened() -> Iterator[Transaction]:
 
 
 def learn(transaction: Transaction, party: Party) -> Known:
-    return persons.learn(transaction, BOT, party)
+    known = persons.learn(transaction, BOT, party)
+    committed(transaction)
+    return known
+
+
+def committed(transaction: Transaction) -> None:
+    for step in transaction.then:
+        step()
+    transaction.then.clear()
 
 
 @pytest.mark.parametrize(
@@ -118,7 +128,7 @@ def test_a_number_that_is_dialled_otherwise_leads_to_the_account_and_is_not_show
 @pytest.mark.parametrize("jid", ["120363000000000001@g.us", "123@broadcast", "status@broadcast", "1@newsletter"])
 def test_what_is_no_person_is_its_own_id(jid: str):
     with opened() as transaction:
-        assert learn(transaction, Party(jid)) == Known(Party(jid, id=jid), (jid,))
+        assert learn(transaction, Party(jid)) == Known(Party(jid, id=jid), (jid,), settled=True)
         assert transaction.sql.execute("SELECT count(*) FROM person_addresses").fetchone() == (0,)
 
 
@@ -131,6 +141,48 @@ def test_bots_know_persons_apart():
         transaction.sql.execute("PRAGMA foreign_keys = ON")
         transaction.sql.execute("DELETE FROM bots WHERE id = 'other'")
         assert {bot for bot, _, _ in persons.ids_of(transaction.sql, JID)} == {BOT}
+
+
+def test_what_is_known_of_a_person_is_read_once_and_anew_after_each_change():
+    with opened() as transaction:
+        first = learn(transaction, BOTH)
+        statements: list[str] = []
+        learn(transaction, BOTH)
+        transaction.sql.set_trace_callback(statements.append)
+        assert learn(transaction, BOTH).party == first.party
+        assert statements == []
+        persons.learn(transaction, BOT, BY_PHONE)  # read, and not over before the next
+        changed = learn(transaction, Party("333@lid", PHONE, "333@lid"))
+        assert learn(transaction, BY_PHONE).party == changed.party
+        assert learn(transaction, BY_LID).party == Party(LID, None, LID, first.party.id)
+
+
+def test_a_bot_that_is_made_anew_knows_nobody():
+    with opened() as transaction:
+        old = learn(transaction, BOTH).party
+        learn(transaction, BOTH)
+        transaction.sql.execute("PRAGMA foreign_keys = ON")
+        transaction.sql.execute("DELETE FROM bots WHERE id = 'shop'")
+        bots.insert(transaction, BotRow(BOT, "Shop", autostart=True, created_at=NOW))
+        assert learn(transaction, BOTH).party.id != old.id
+        assert learn(transaction, BY_LID).party.id == learn(transaction, BOTH).party.id
+
+
+def test_what_was_read_before_a_change_is_not_kept():
+    recent: Recent[str] = Recent(kept=3)
+    version = recent.version("a")
+    recent.change("a")
+    recent.put("a", 1, "old", version)
+    assert recent.get("a", 1) is None
+    recent.put("a", 1, "new", recent.version("a"))
+    assert recent.get("a", 1) == "new"
+    for group in "bcdef":  # more groups than it counts the changes of
+        recent.change(group)
+        assert recent.get(group, 1) is None
+    assert recent.get("a", 1) is None
+    for number in range(5):
+        recent.put("a", number, str(number), recent.version("a"))
+    assert [recent.get("a", number) for number in range(5)] == [None, None, "2", "3", "4"]
 
 
 def store(transaction: Transaction, number: str, party: Party) -> bool:

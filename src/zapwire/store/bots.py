@@ -88,6 +88,7 @@ class BotRow:
 def insert(transaction: Transaction, row: BotRow) -> bool:
     """Store a new bot; False when its id is taken. Raises `Conflict` while a deleted one of that id is purged."""
     values = transaction.sql.values
+    values.recent.change(row.id)  # of one that was called so before
     done = transaction.sql.execute(
         "INSERT INTO bots (id, name, autostart, wanted, created_at, proxy, default_country) "
         "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",

@@ -73,7 +73,7 @@ def came_from(sql: Connection, bot: BotId, chat: str) -> bool:
     """Has *chat* written to the bot, as far as messages are kept? Groups always count as known."""
     if chat.endswith(f"@{GROUP_SERVER}"):
         return True
-    chats = [sql.values.veil("messages.chat", one) for one in persons.look_up(sql, bot, Party(chat)).addresses]
+    chats = persons.look_up(sql, bot, Party(chat)).veiled(sql, "messages.chat")
     query = f"SELECT 1 FROM messages WHERE bot = ? AND chat IN ({_marks(chats)}) AND NOT from_me LIMIT 1"  # noqa: S608 - marks
     return sql.execute(query, (bot, *chats)).fetchone() is not None
 
@@ -81,9 +81,8 @@ def came_from(sql: Connection, bot: BotId, chat: str) -> bool:
 def _key(sql: Connection, bot: BotId, identity: tuple[Known, Known, MessageId]) -> tuple[bytes, bytes]:
     """Chat and sender under which the message is kept: as they are known now, or as they were when it came before."""
     chat, sender, whatsapp_id = identity
-    chats = [sql.values.veil("messages.chat", one) for one in chat.addresses]
-    senders = [sql.values.veil("messages.sender", one) for one in sender.addresses]
-    if len(chats) == len(senders) == 1:
+    chats, senders = chat.veiled(sql, "messages.chat"), sender.veiled(sql, "messages.sender")
+    if chat.settled and sender.settled:
         return chats[0], senders[0]
     query = (
         f"SELECT chat, sender FROM messages WHERE bot = ? AND chat IN ({_marks(chats)}) "  # noqa: S608 - marks

@@ -21,7 +21,8 @@ import re
 import secrets
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from zapwire.jid import LID_SERVER, PHONE_SERVER
@@ -31,6 +32,8 @@ from zapwire.store.values import Connection
 
 ID: Final = re.compile(r"prs_[0-9a-f]{24}")
 _PLACE: Final = "person_addresses.address"
+_MIGRATED: Final = 1
+"""Up to here `told` is that of addresses from before there were persons, or of aliases."""
 _OF = (
     "SELECT person, address, told FROM person_addresses WHERE bot = ?1 AND person IN "
     "(SELECT person FROM person_addresses WHERE bot = ?1 AND address IN (?2, ?3)) ORDER BY told"
@@ -47,6 +50,15 @@ class Known:
     """All its JIDs, the one that names it first."""
     gone: tuple[str, ...] = ()
     """Ids that were other persons' until now."""
+    settled: bool = False
+    """It was never called otherwise than by its first address: nothing is kept under another one."""
+    _veiled: dict[str, list[bytes]] = field(default_factory=dict, compare=False, repr=False)
+
+    def veiled(self, sql: Connection, place: str) -> list[bytes]:
+        """The addresses as they are kept at *place*."""
+        if place not in self._veiled:
+            self._veiled[place] = [sql.values.veil(place, one) for one in self.addresses]
+        return self._veiled[place]
 
 
 @dataclass(slots=True)
@@ -62,6 +74,11 @@ class _Person:
         return max(found)[1] if found else None
 
     @property
+    def has_phones(self) -> int:
+        """How many numbers."""
+        return sum(address.endswith(f"@{PHONE_SERVER}") for address in self.addresses)
+
+    @property
     def since(self) -> int:
         """When it was known first."""
         return min(abs(told) for told in self.addresses.values())
@@ -69,9 +86,14 @@ class _Person:
 
 def learn(transaction: Transaction, bot: BotId, party: Party) -> Known:
     """Note who *party* is: a new person, or one of whom more is known now."""
+    recent, key = transaction.sql.values.recent, (party.jid, party.phone, party.lid)
+    known: Known | None = recent.get(bot, key)
+    if known is not None:
+        return known
     lid, phone = _names(party)
     if lid is None and phone is None:
         return _nobody(party)
+    version = recent.version(bot)
     found = _find(transaction.sql, bot, lid, phone)
     by_lid, by_phone = _having(found, lid), _having(found, phone)
     if (by_lid is not None or lid is None) and (by_phone is not None or phone is None):
@@ -80,7 +102,9 @@ def learn(transaction: Transaction, bot: BotId, party: Party) -> Known:
         if one is other:
             if phone is not None and lid is not None and one.latest(PHONE_SERVER) != phone:
                 _put(transaction, bot, one, phone)  # it has changed its number back
-            return _known(one)
+            known = replace(_known(one), settled=_is_settled(transaction.sql, bot, one))
+            transaction.then.append(partial(recent.put, bot, key, known, version))
+            return known
     return _change(transaction, bot, (lid, phone), (by_lid, by_phone))
 
 
@@ -108,6 +132,7 @@ def _change(
 def _merge(transaction: Transaction, bot: BotId, one: _Person, other: _Person) -> Known:
     """Two persons are one: the one that was known first."""
     stays, goes = sorted((one, other), key=lambda person: (person.since, person.id))
+    transaction.sql.values.recent.change(bot)
     where = (stays.id, bot, goes.id)
     transaction.sql.execute("UPDATE person_addresses SET person = ? WHERE bot = ? AND person = ?", where)
     transaction.sql.execute("UPDATE merged_persons SET person = ? WHERE bot = ? AND person = ?", where)
@@ -197,6 +222,13 @@ def phone_jid(number: str) -> str:
     return f"{number.removeprefix('+')}@{PHONE_SERVER}"
 
 
+def _is_settled(sql: Connection, bot: BotId, person: _Person) -> bool:
+    if min(person.addresses.values()) <= _MIGRATED or person.has_phones > 1:
+        return False
+    query = "SELECT 1 FROM merged_persons WHERE bot = ? AND person = ? LIMIT 1"
+    return sql.execute(query, (bot, person.id)).fetchone() is None
+
+
 def _names(party: Party) -> tuple[str | None, str | None]:
     """The LID and the phone number's JID that *party* tells."""
     lid = party.lid or (party.jid if party.jid.endswith(f"@{LID_SERVER}") else None)
@@ -230,6 +262,7 @@ def _put(transaction: Transaction, bot: BotId, person: _Person, address: str) ->
 
 
 def _store(transaction: Transaction, bot: BotId, person: _Person, address: str, told: int) -> None:
+    transaction.sql.values.recent.change(bot)
     transaction.sql.execute(
         "INSERT INTO person_addresses (bot, address, person, told) VALUES (?, ?, ?, ?) "
         "ON CONFLICT DO UPDATE SET person = excluded.person, told = excluded.told",
@@ -246,7 +279,7 @@ def _known(person: _Person) -> Known:
 
 
 def _nobody(party: Party) -> Known:
-    return Known(replace(party, id=party.jid or None), (party.jid,))
+    return Known(replace(party, id=party.jid or None), (party.jid,), settled=True)
 
 
 def _number(phone: str | None) -> str | None:

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar, overload
 
 from zapwire.errors import StoreError
 from zapwire.json_encoder import valid_text
+from zapwire.store.recent import Recent
 from zapwire.vault.columns import Columns
 from zapwire.vault.keys import Damaged
 
@@ -92,6 +93,8 @@ class Values:
     def __init__(self, columns: Columns | None, damages: Damages) -> None:
         self._columns = columns
         self.damages = damages
+        self.recent: Recent[Any] = Recent()
+        """What was opened lately, by bot."""
 
     @property
     def columns(self) -> Columns:
