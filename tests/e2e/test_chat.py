@@ -95,7 +95,7 @@ async def test_sending_to_a_number_that_is_not_on_whatsapp_fails_with_that_reaso
 async def test_the_same_idempotency_key_sends_once(daemon: Daemon, sandbox: Sandbox) -> None:
     await linked_bot(daemon, sandbox)
     contact = await sandbox.phone(CONTACT_NUMBER)
-    body = {"to": CONTACT_NUMBER, "type": "text", "text": "only once"}
+    body = {"to": f"+{CONTACT_NUMBER}", "type": "text", "text": "only once"}
     assert daemon._http is not None
     ids = set()
     for _ in range(3):

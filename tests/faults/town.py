@@ -128,7 +128,7 @@ class Town:
 
     async def _answer(self, chat: Chat, question: str) -> None:
         text = question.replace("question", "answer")
-        body = {"to": chat.contact.number, "text": text}
+        body = {"to": f"+{chat.contact.number}", "text": text}
         while text not in chat.submitted:
             try:
                 status, answer = await self.daemon.ask("POST", f"/v1/bots/{chat.bot}/messages", body, once=text)

@@ -17,7 +17,7 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 
-_STATUS: Final = re.compile(rb"[\r\n]*HTTP/\d\.\d +(\d{3})(?=[ \r\n])")
+_STATUS: Final = re.compile(rb"[\r\n]*HTTP/\d\.\d +([1-9]\d{2})(?=[ \r\n])")
 _HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
 _LONGEST_LINE: Final = 64
 """Bytes in which a status line has to have begun like one."""
