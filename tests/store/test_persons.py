@@ -125,6 +125,16 @@ def test_a_number_that_is_dialled_otherwise_leads_to_the_account_and_is_not_show
             assert learn(transaction, ACCOUNT).party == known.party
 
 
+def test_a_number_from_before_there_were_persons_is_not_shown_either_when_it_leads_to_another_account():
+    with opened() as transaction:
+        old = learn(transaction, Party(TYPED)).party
+        transaction.sql.execute("UPDATE person_addresses SET told = 0")  # as schema 16 has those of old messages
+        known = persons.alias(transaction, BOT, ACCOUNT, TYPED)
+        assert known.party == Party("444@lid", "+558491234567", "444@lid", old.id)
+        assert learn(transaction, Party(TYPED)).party == known.party
+        assert persons.look_up(transaction.sql, BOT, Party(TYPED)).party == known.party
+
+
 @pytest.mark.parametrize("jid", ["120363000000000001@g.us", "123@broadcast", "status@broadcast", "1@newsletter"])
 def test_what_is_no_person_is_its_own_id(jid: str):
     with opened() as transaction:

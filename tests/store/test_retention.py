@@ -96,6 +96,27 @@ async def test_a_lot_goes_in_steps_by_index(tmp_path: Path):
         await database.write(work)
 
 
+@pytest.mark.parametrize(("kind", "others"), [("dead", "delivered"), ("delivered", "dead")])
+async def test_old_deliveries_of_another_state_cost_nothing(tmp_path: Path, kind: str, others: str):
+    """A receiver that refuses everything has dead deliveries by the million, which are kept for longer."""
+    looks: list[None] = []
+
+    def work(transaction: Transaction) -> None:
+        webhooks.insert(transaction, SLOW, Keys("whsec_x"))
+        for seq in range(1000):
+            deliveries.store(transaction, SLOW.id, [record(seq, DeliveryState(others))])
+        deliveries.store(transaction, SLOW.id, [record(1000, DeliveryState(kind))])
+        transaction.sql.execute("UPDATE deliveries SET at = ?", (times.to_ms(OLD),))
+        transaction.sql.set_progress_handler(lambda: looks.append(None), 100)
+        assert retention.prune_rows(transaction, 10, kind, OLDEST) == 1
+        transaction.sql.set_progress_handler(None, 0)
+        assert column(transaction, "SELECT state FROM deliveries") == {others}
+
+    async with Database.open(tmp_path / "db", KEYS) as database:
+        await database.write(work)
+    assert len(looks) < 10, "100 instructions each"
+
+
 SLOW = Endpoint("slow", "http://x", ("bot.*",), None, enabled=True, created_at=NOW)
 
 

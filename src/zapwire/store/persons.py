@@ -150,7 +150,7 @@ def alias(transaction: Transaction, bot: BotId, party: Party, jid: str) -> Known
     other = _having(_find(transaction.sql, bot, None, jid), jid)
     told, gone = time.time_ns() // 1000, known.gone
     if other is not None and set(other.addresses) == {jid}:  # whom nobody knew yet
-        told = abs(other.addresses[jid])
+        told = abs(other.addresses[jid]) or 1  # 0: from before there were persons
         merged = _merge(transaction, bot, person, other)
         person = _Person(str(merged.party.id), person.addresses)
         gone += merged.gone
