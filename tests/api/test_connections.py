@@ -107,6 +107,40 @@ async def test_a_client_that_takes_nothing_of_its_answer_is_closed(small: Api) -
                 await asyncio.sleep(0.05)
 
 
+async def test_a_client_that_takes_what_comes_is_kept_however_much_waits_for_it(small: Api) -> None:
+    async with small.http.ws_connect(small.url + "/v1/events", headers=small.headers):
+        [one] = [one for one in small.connections._all if one.in_use]
+        plain, now = one.link, one.since
+        assert plain is not None
+        try:
+            # Of what waits some is taken between two looks, and as much is added; once nearly all was.
+            for waits in (60_000, 17_000, *(60_000, 20_000) * 200):
+                one.link = Full(waits)  # type: ignore[assignment]
+                now += connections.WRITE_WAIT * 0.3
+                assert not small.connections._is_over(one, now)
+            over = []
+            for waits in (30_000, 30_000, 40_000, 50_000):
+                one.link = Full(waits)  # type: ignore[assignment]
+                now += connections.WRITE_WAIT * 0.3
+                over.append(small.connections._is_over(one, now))
+            assert over == [False, False, False, True], "nothing was taken"
+        finally:
+            one.link = plain
+
+
+class Full:
+    """A transport in which so many bytes wait."""
+
+    def __init__(self, waits: int) -> None:
+        self._waits = waits
+
+    def get_write_buffer_size(self) -> int:
+        return self._waits
+
+    def abort(self) -> None:
+        """Nothing is closed here."""
+
+
 async def test_the_silent_make_room_and_the_others_are_served(small: Api) -> None:
     with ExitStack() as stack:
         for _ in range(60):

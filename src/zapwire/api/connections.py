@@ -199,6 +199,7 @@ class Connections:
         link = connection.link
         unsent = 0 if link is None else link.get_write_buffer_size()
         if unsent and unsent >= connection.unsent > 0:
+            connection.unsent = unsent  # more came: the next look asks whether it takes of that
             return now - connection.unsent_since > WRITE_WAIT
         connection.unsent, connection.unsent_since = unsent, now
         wait = IDLE_WAIT if connection.heard else HEAD_WAIT
