@@ -167,6 +167,27 @@ async def test_who_has_not_said_a_token_takes_no_place(api: Api) -> None:
         assert (await mute[-2].receive_json(timeout=5))["bot"] == "shop"
 
 
+async def test_somebody_whose_time_is_over_in_this_very_turn_harms_no_newcomer() -> None:
+    made, ends = streams.Streams(1), []
+
+    async def come(wait: float) -> None:
+        try:
+            async with made.stranger(wait):
+                await asyncio.Event().wait()
+        except TimeoutError:
+            ends.append(wait)
+
+    waiting = [asyncio.create_task(come(wait)) for wait in (0, *range(100, 99 + streams.STRANGERS))]
+    while not next(iter(made._strangers.values()), asyncio.timeout(None)).expired():  # noqa: ASYNC110 - nothing tells it
+        await asyncio.sleep(0)
+    async with made.stranger(100):
+        await asyncio.wait(waiting[:1])
+    assert ends == [0]
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(waiting)
+
+
 async def test_a_token_has_to_be_said_soon(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(websocket, "AUTH_WAIT", 0.1)
     async with api.http.ws_connect(api.url + "/v1/events") as mute:

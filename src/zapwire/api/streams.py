@@ -69,7 +69,8 @@ class Streams:
         async with asyncio.timeout(wait) as patience:
             if len(self._strangers) >= STRANGERS:
                 oldest = self._strangers.pop(next(iter(self._strangers)))
-                oldest.reschedule(asyncio.get_running_loop().time())
+                if not oldest.expired():  # one whose time is over in this very turn goes by itself
+                    oldest.reschedule(asyncio.get_running_loop().time())
             key = object()
             self._strangers[key] = patience
             try:
