@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.api.conftest import Api
+from zapwire.errors import StoreError
 
 PHONE = "+4915100000002"
 
@@ -39,3 +42,14 @@ async def test_a_message_of_another_bot_is_not_shown(api: Api) -> None:
         await api.call("POST", "/v1/bots", {"id": bot, "autostart": False})
     message = await api.call("POST", "/v1/bots/shop/messages", {"to": PHONE, "text": "hi"})
     assert (await api.ask("GET", f"/v1/bots/other/messages/{message['id']}"))[0] == 404
+
+
+async def test_a_wait_that_fails_does_not_ask_for_the_message_again(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    await api.call("POST", "/v1/bots", {"id": "shop", "autostart": False})
+
+    async def fail(*_: object) -> None:
+        raise StoreError("cannot read the database")
+
+    monkeypatch.setattr(api.core.sender, "wait", fail)
+    status, message = await api.ask("POST", "/v1/bots/shop/messages?wait=5", {"to": PHONE, "text": "hi"})
+    assert (status, message["state"]) == (202, "queued")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from aiohttp import web
 
 from zapwire.api.answers import answer
@@ -12,6 +14,7 @@ from zapwire.api.keys import CORE
 from zapwire.api.schemas import SendMessage
 from zapwire.core.codec import outgoing_json
 from zapwire.core.sender import KEY_LONGEST
+from zapwire.errors import NotFound, StoreError
 
 WAIT = Seconds("wait", "Seconds to wait for `sent` or `failed`, at most 60.")
 IDEMPOTENCY_KEY = Parameter(
@@ -27,9 +30,11 @@ async def send(request: web.Request) -> web.Response:
     body = await read_body(request, SendMessage)
     message = await sender.submit(bot, body.to, body.type, {"text": body.text}, idempotency_key=_key(request))
     if wait:
-        # whatever becomes of the token: the message is taken, and an error would have it sent again
-        waited = await request.app[ENDINGS].unless_over(request[GRANT], sender.wait(bot, message.id, wait))
-        message = message if isinstance(waited, End) else waited
+        # whatever becomes of the token, the database or the bot: the message is taken, and an error would have it sent
+        # again
+        with suppress(StoreError, NotFound):
+            waited = await request.app[ENDINGS].unless_over(request[GRANT], sender.wait(bot, message.id, wait))
+            message = message if isinstance(waited, End) else waited
     made = answer(outgoing_json(message), 202)
     made.headers["Location"] = f"/v1/bots/{message.bot}/messages/{message.id}"
     return made
