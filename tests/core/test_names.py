@@ -81,6 +81,21 @@ async def test_an_answer_from_before_stands_in_while_there_is_none(monkeypatch: 
         assert asked.blocked == 1, "a thread for each name"
 
 
+async def test_a_name_for_which_there_was_no_thread_is_looked_up_the_next_time(monkeypatch: pytest.MonkeyPatch):
+    def refuse(_: threading.Thread) -> None:
+        message = "can't start new thread"
+        raise RuntimeError(message)
+
+    with server() as asked:
+        looked_up = Names(asked.getaddrinfo)
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(OSError, match="no thread"):
+                await looked_up.addresses("good.example")
+        async with asyncio.timeout(5):
+            assert await looked_up.addresses("good.example")
+
+
 async def test_names_that_were_not_answered_take_at_most_half_of_the_threads(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(names, "THREADS", 4)
     monkeypatch.setattr(names, "DEADLINE", 0.01)

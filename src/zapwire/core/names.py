@@ -108,9 +108,13 @@ class Names(AbstractResolver):
         if len(self._asking) >= (THREADS // 2 if slow else THREADS):
             raise OSError(errno.EAGAIN, "too many names are being looked up")
         loop = asyncio.get_running_loop()
+        thread = threading.Thread(target=self._look_up, args=(key, loop), name="name-lookup", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the system gives no more threads
+            raise OSError(errno.EAGAIN, "there is no thread to look a name up") from None
         self._asking[key] = future = loop.create_future()
         future.add_done_callback(lambda done: done.cancelled() or done.exception())  # perhaps nobody waits any more
-        threading.Thread(target=self._look_up, args=(key, loop), name="name-lookup", daemon=True).start()
         return future
 
     def _look_up(self, key: _Key, loop: asyncio.AbstractEventLoop) -> None:
