@@ -400,6 +400,49 @@ async def test_nothing_is_taken_for_a_bot_that_is_logged_out(tmp_path: Path):
         assert (await at.core.sender.wait("a", new.id, 10)).state is MessageState.SENT
 
 
+async def test_a_stop_does_not_wait_until_all_that_was_lost_is_failed(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await linked(at)
+        await at.tell("a", Disconnected("gone"))
+        waiting = await asyncio.gather(*(say(at, f"{number}") for number in range(120)))
+        publish = at.database.tail.publish
+
+        def stop(told: list[Event]) -> None:
+            if any(event.data.get("reason") == LOST for event in told):
+                at.core.sender._closing = True
+            publish(told)
+
+        at.database.tail.publish = stop  # type: ignore[method-assign]
+        await at.core.fleet.logout("a")
+        await at.until("a", BotState.LOGGED_OUT)
+        await at.core.sender._steps.settled()
+        assert len(await at.database.read(lambda sql: outbox.lost(sql, BotId("a"), 1000))) == 70
+    async with world(tmp_path / "db", linked=True) as at:
+        for message in waiting:
+            assert (await at.core.sender.wait("a", message.id, 10)).reason == LOST
+
+
+async def test_a_deletion_that_ends_during_a_stop_is_no_fault(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    async with world(tmp_path / "db", linked=True) as at:
+        await linked(at)
+        erasing, go_on = asyncio.Event(), asyncio.Event()
+
+        async def erase() -> None:
+            erasing.set()
+            await go_on.wait()
+
+        found = at.core.fleet.find("a")
+        caller = asyncio.create_task(found.leave(erase))
+        await erasing.wait()
+        caller.cancel()  # as the fleet does when the daemon stops
+        await asyncio.wait([caller])
+        go_on.set()
+        async with asyncio.timeout(10):
+            await asyncio.wait([at.core.fleet._supervisors[found.standing.bot]])
+        assert found.standing.gone
+        assert "internal error" not in caplog.text
+
+
 async def test_a_caller_who_goes_away_leaves_no_bot_half_there(tmp_path: Path):
     async with world(tmp_path / "db", linked=True) as at:
         for turns in range(6):

@@ -231,12 +231,15 @@ class Sender:
             self._steps.spawn(self._fail_all_lost(bot), f"failing-{bot}")
 
     async def _fail_all_lost(self, bot: BotId) -> None:
-        """Fail what waits for an account that is gone, a little at a time, so that no other write waits long."""
+        """Fail what waits for an account that is gone, a little at a time, so that no other write waits long.
+
+        What is left when the daemon stops is done at the next start.
+        """
         try:
-            while some := await self._insist(partial(_fail_some, bot=bot)):
+            while not self._closing and (some := await self._insist(partial(_fail_some, bot=bot))):
                 for view in some:
                     self._settled(view)
-        except StoreError as error:  # it is done at the next start
+        except StoreError as error:
             log.error("bot %s: messages to a former account could not be failed: %s", bot, error)  # noqa: TRY400
         finally:
             self._failing.discard(bot)

@@ -304,7 +304,8 @@ class Supervisor:
             return
         at.gone = True
         at.wake()
-        departure.done.set_result(None)
+        if not departure.done.done():  # whoever ordered it may be gone: the daemon stops
+            departure.done.set_result(None)
         self._departure = None
 
     async def _note_departure(self) -> None:
