@@ -96,6 +96,20 @@ async def test_a_full_disk_is_an_answer_and_is_told_when_it_can_be(tmp_path: Pat
         assert await watched.told() == [("database", "raised"), ("database", "cleared")]
 
 
+async def test_what_cannot_be_told_is_kept_within_bounds(tmp_path: Path):
+    async with world(tmp_path / "db") as at:
+        watched = Watched(at)
+        disk = Failing(at.database, broken=True)
+        for number in range(150):
+            watched.engine.calls = number % 2
+            await watched.vitals.round()
+        assert len(watched.vitals._untold) == 100
+        disk.broken = False
+        await watched.vitals.round()
+        told = await watched.told()
+        assert len(told) == 100
+
+
 async def test_a_refusal_counts_as_an_answer_whatever_its_words_are(tmp_path: Path):
     async with world(tmp_path / "db") as at:
         watched = Watched(at)

@@ -218,7 +218,8 @@ class Vitals:
 
     async def _tell(self) -> None:
         """Write the events; what the database does not take is tried again in the next round."""
-        news = self._untold[-100:]
+        del self._untold[:-100]
+        news = [*self._untold]
 
         def work(transaction: Transaction) -> None:
             for data in news:
