@@ -706,6 +706,15 @@ async def test_only_what_does_not_finish_in_time_is_repeated_with_its_id(tmp_pat
         assert len({one["id"] for one in hook.got}) == 2
 
 
+async def test_a_change_in_the_very_turn_in_which_a_pause_ends_is_no_fault(tmp_path: Path):
+    async with world(tmp_path / "db") as at:
+        pause = asyncio.create_task(at.core.deliveries._couriers._rest("an endpoint", 0))
+        await asyncio.sleep(0)
+        assert "an endpoint" in at.core.deliveries._couriers._nudges
+        at.core.deliveries._couriers._end_one("an endpoint")
+        await pause
+
+
 async def test_a_full_disk_holds_failed_deliveries_up_and_loses_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(deliverer, "_AGAIN", 0.02)
     async with hooked(tmp_path) as (at, hook, endpoint):

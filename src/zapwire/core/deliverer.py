@@ -198,7 +198,7 @@ class Deliverer:
             async with asyncio.timeout(seconds):
                 await nudge.wait()
         except TimeoutError:
-            del self._nudges[endpoint]
+            self._nudges.pop(endpoint, None)  # a change may have come in the same turn
 
     def _end_one(self, endpoint: str) -> None:
         """Let the endpoint's present courier end, in its own time."""
