@@ -157,6 +157,16 @@ async def test_the_api_page_shows_every_call(api: Api, page: Page) -> None:
     await expect(page.locator(".method")).to_have_count(wanted)
 
 
+@pytest.mark.parametrize("path", ["/", "/docs"])
+async def test_on_a_phone_no_page_is_wider_than_the_screen(api: Api, page: Page, path: str) -> None:
+    await page.set_viewport_size({"width": 390, "height": 800})
+    await page.goto(f"{api.url}{path}")
+    await expect(page.locator("#login" if path == "/" else ".method").first).to_be_visible()
+    assert await page.evaluate("() => document.documentElement.scrollWidth") == 390
+    for block in await page.locator("#login pre").all():
+        assert await block.evaluate("block => block.scrollWidth <= block.clientWidth")
+
+
 async def test_auth_state_in_the_clear_is_complained_about(
     api: Api, page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -129,6 +129,12 @@ def test_a_ban_that_is_no_span_of_time_has_no_end(seconds: int):
     assert endings.banned(104, seconds).until is None
 
 
+@pytest.mark.parametrize("end", [endings.refused("463"), endings.refused("400"), endings.banned(104, 0)])
+def test_a_bot_that_is_still_linked_is_not_told_to_wait_for_a_qr_code(end: ZapwireError):
+    assert isinstance(end, Blocked)
+    assert "QR" not in (end.action or "")
+
+
 @pytest.mark.parametrize(("code", "kind"), [(6, LoggedOut), (7, Blocked), (10, Blocked)])
 def test_events_that_end_a_connection(code: int, kind: type[ZapwireError]):
     assert type(endings.from_event(code)) is kind

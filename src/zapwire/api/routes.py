@@ -32,9 +32,9 @@ API: tuple[Route, ...] = (
         body=schemas.CreateBot, answer=schemas.Bot, problems=(409, 501),
     ),
     Route("GET", "/v1/bots", bots.list_all, "List the bots", answer=schemas.BotList),
-    Route("GET", _BOT, bots.get, "See a bot", answer=schemas.Bot),
+    Route("GET", _BOT, bots.get, "Get a bot", answer=schemas.Bot),
     Route(
-        "GET", f"{_BOT}/history", bots.history, "See what it was doing, newest first",
+        "GET", f"{_BOT}/history", bots.history, "List what a bot was doing, newest first",
         answer=schemas.History, query=(bots.BEFORE, bots.LIMIT),
     ),
     Route(
@@ -46,26 +46,26 @@ API: tuple[Route, ...] = (
         query=(bots.FORCE,), problems=(409,),
     ),
     Route(
-        "POST", f"{_BOT}/connect", bots.connect, "Want it connected; starts a pairing when it is not linked", 202,
+        "POST", f"{_BOT}/connect", bots.connect, "Connect a bot; starts a pairing when it is not linked", 202,
         answer=schemas.Bot, problems=(409, 429),
     ),
     Route(
-        "POST", f"{_BOT}/disconnect", bots.disconnect, "Want it disconnected; it stays linked", 202, answer=schemas.Bot,
+        "POST", f"{_BOT}/disconnect", bots.disconnect, "Disconnect a bot; it stays linked", 202, answer=schemas.Bot,
     ),
     Route(
-        "POST", f"{_BOT}/restart", bots.restart, "Disconnect and connect again", 202,
+        "POST", f"{_BOT}/restart", bots.restart, "Restart a bot: disconnect and connect again", 202,
         answer=schemas.Bot, problems=(409, 429),
     ),
     Route(
-        "POST", f"{_BOT}/logout", bots.logout, "Unlink it from its account", 202,
+        "POST", f"{_BOT}/logout", bots.logout, "Log a bot out: unlink it from its account", 202,
         answer=schemas.Bot, query=(bots.FORCE,), problems=(409, 429),
     ),
     Route(
-        "POST", f"{_BOT}/export", moving.export, "Get its auth state and settings as one sealed file",
+        "POST", f"{_BOT}/export", moving.export, "Export a bot: its auth state and settings as one sealed file",
         body=schemas.ExportBot, text=moving.MEDIA, problems=(409, 429),
     ),
     Route(
-        "POST", "/v1/bots/import", moving.bring, "Make a bot of such a file", 201,
+        "POST", "/v1/bots/import", moving.bring, "Import a bot from such a file", 201,
         body=schemas.ImportBot, answer=schemas.Bot, problems=(409, 429),
     ),
     Route(
@@ -86,7 +86,7 @@ API: tuple[Route, ...] = (
         headers=(messages.IDEMPOTENCY_KEY,), problems=(409, 429, 501), tag="messages",
     ),
     Route(
-        "GET", f"{_BOT}/messages/{{message}}", messages.get, "See how far a message got",
+        "GET", f"{_BOT}/messages/{{message}}", messages.get, "Get a message: how far it got",
         answer=schemas.OutgoingMessage, query=(messages.WAIT,), tag="messages",
     ),
     Route(
@@ -100,7 +100,7 @@ API: tuple[Route, ...] = (
         body=hooks.CreateWebhook, answer=hooks.CreatedWebhook, problems=(409,), tag="webhooks",
     ),
     Route("GET", "/v1/webhooks", webhooks.list_all, "List the webhooks", answer=hooks.WebhookList, tag="webhooks"),
-    Route("GET", _HOOK, webhooks.get, "See a webhook", answer=hooks.Webhook, tag="webhooks"),
+    Route("GET", _HOOK, webhooks.get, "Get a webhook", answer=hooks.Webhook, tag="webhooks"),
     Route(
         "PATCH", _HOOK, webhooks.update, "Change a webhook",
         body=hooks.UpdateWebhook, answer=hooks.Webhook, tag="webhooks",
@@ -132,11 +132,11 @@ API: tuple[Route, ...] = (
         query=(deliveries.STATE, deliveries.EVENT, deliveries.CHAT, deliveries.AFTER, deliveries.LIMIT),
     ),
     Route(
-        "GET", f"{_HOOK}/deliveries/{{event}}", deliveries.get, "See a delivery with its event",
+        "GET", f"{_HOOK}/deliveries/{{event}}", deliveries.get, "Get a delivery with its event",
         answer=hooks.DeliveryWithEvent, tag="webhooks",
     ),
     Route(
-        "GET", "/v1/stats", stats.stats, "See the daemon's figures, in total and for each bot",
+        "GET", "/v1/stats", stats.stats, "Get the daemon's figures, in total and for each bot",
         answer=figures.Stats, query=(stats.BOTS,), tag="health",
     ),
     Route("GET", "/metrics", metrics.metrics, "The same for Prometheus", text="text/plain", tag="health"),

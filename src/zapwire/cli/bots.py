@@ -28,7 +28,7 @@ _PASSPHRASE_FILE = click.option("--passphrase-file", type=FILE, help="File whose
 
 @click.group()
 def bot() -> None:
-    """Take bots out of this installation, and bring them in; the daemon has to run."""
+    """Export bots to other installations, and import them; the daemon has to run."""
 
 
 @bot.command("export")

@@ -39,7 +39,7 @@ def show(**options: Any) -> None:
 @click.option("--all", "every", is_flag=True, help="Every token of that name.")
 @where
 def revoke(token: str, *, every: bool, **options: Any) -> None:
-    """Revoke a TOKEN, given by its id or its name: it stops working at once."""
+    """Revoke a TOKEN, given by its id or its name: it stops working within a second."""
 
     async def work(tokens: Any) -> list[Any]:
         known = await tokens.list()

@@ -90,7 +90,7 @@ def logging_out(why: str, delay: float, until: datetime, *, stopped: bool) -> St
     return Status(
         BotState.STOPPED if stopped else BotState.RECONNECTING,
         f"{cause}; next try in {max(1, round(delay))} s, at {moment:%H:%M:%S} UTC",
-        f"none: it is tried again until {until:%Y-%m-%d %H:%M} UTC. Log the bot out with force to destroy its auth "
+        f"nothing: it is tried again until {until:%Y-%m-%d %H:%M} UTC. Log the bot out with force to destroy its auth "
         "state now; the phone will list the device until it is removed there under Linked devices",
         moment,
         Condition.LOGGING_OUT.value,
@@ -126,7 +126,7 @@ def mended_by_transport(reason: str, code: str, *, was_online: bool) -> Status:
 def unanswered(failures: int) -> Status:
     """The state of a connection on which WhatsApp does not answer any more."""
     reason = f"WhatsApp did not answer the last {failures} probes"
-    action = "none yet: the bot connects anew by itself after the next one"
+    action = "nothing yet: the bot connects anew by itself after the next one"
     cause = "WhatsApp does not answer probes"
     return Status(BotState.CONNECTED, reason, action, code=Condition.SILENT.value, cause=cause)
 

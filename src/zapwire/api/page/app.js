@@ -41,7 +41,7 @@ async function enter() {
 async function showLive(live) {
   const isBack = live && !isLive;
   if (live !== isLive) {
-    say($("offline"), live ? null : `The daemon does not answer since ${clock(new Date())}. What is shown is what was last known.`);
+    say($("offline"), live ? null : `The daemon has not answered since ${clock(new Date())}. What is shown is what was last known.`);
     isLive = live;
     drawBots();
     drawBot();
@@ -223,9 +223,9 @@ function drawTalk() {
   $("no-messages").hidden = talk.length > 0;
   const number = bots.get(selected)?.phone;
   if (sandbox && number) {
-    $("no-messages").replaceChildren("Nothing yet. Among the ",
+    $("no-messages").replaceChildren("Nothing yet. Open the ",
       el("a", { href: sandbox.page, target: "_blank", rel: "noopener" }, "virtual phones"),
-      ` create one of your own and write from it to ${number.slice(1)}. What comes in appears here; click it to answer.`);
+      `, pick Ana or make one of your own, and write to ${number.slice(1)}. What comes in appears here; click it to answer.`);
   }
   $("messages").replaceChildren(...talk.map((one) =>
     el("li", { className: one.mine ? "mine" : "theirs", data: { state: one.state ?? "received" } },

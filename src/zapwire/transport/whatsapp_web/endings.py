@@ -13,6 +13,9 @@ from zapwire.transport.whatsapp_web import codes
 
 PAIR_AGAIN: Final = "Connect the bot and scan the new QR code with the phone."
 SEE_PHONE: Final = "Look at WhatsApp on the phone; when it works there, connect the bot and scan the new QR code."
+"""For an account whose device the engine has deleted."""
+SEE_PHONE_ONLY: Final = "Look at WhatsApp on the phone; connect the bot when it works there."
+"""For one that is still linked: no QR code will come."""
 
 _BAN_MARGIN: Final = 5
 """Seconds after the end of a ban until it is tried whether it is over."""
@@ -81,8 +84,7 @@ def banned(code: int, seconds: int) -> Blocked:
     """Failure 402; *seconds* it lasts, 0 when WhatsApp does not say."""
     why = _BANS.get(code, "the reason given is unknown")
     if not 0 < seconds <= _LONGEST_BAN:
-        action = "Look at WhatsApp on the phone; connect the bot when it works there."
-        return Blocked(f"WhatsApp banned this account: {why}", action=action, condition=Condition.BANNED)
+        return Blocked(f"WhatsApp banned this account: {why}", action=SEE_PHONE_ONLY, condition=Condition.BANNED)
     return Blocked(
         f"WhatsApp banned this account for {timedelta(seconds=seconds)}: {why}",
         action="Wait: the bot connects again by itself when the ban is over.",
@@ -97,7 +99,7 @@ def refused(reason: str) -> ZapwireError:
         return busy(reason)
     if reason == "463":
         detail = "WhatsApp locked this account (failure 463)"
-        return Blocked(detail, action=SEE_PHONE, condition=Condition.LOCKED)
+        return Blocked(detail, action=SEE_PHONE_ONLY, condition=Condition.LOCKED)
     detail = f"WhatsApp refused the connection (failure {reason})"
     return Blocked(detail, action="Connect the bot again; if that does not help, log it out and pair it anew.")
 
