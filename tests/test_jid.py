@@ -87,6 +87,13 @@ def test_other_addresses_are_refused(typed: str) -> None:
         parse_recipient(typed)
 
 
+@pytest.mark.parametrize("text", ["+" + "1" * 256, "\ufdfa" * 257, "@" * 1_000_000, "+49" + " " * 250 + "15123456789"])
+def test_what_is_longer_than_any_number_is_not_looked_through(text: str) -> None:
+    for parse in (parse_phone, parse_recipient):
+        with pytest.raises(InvalidInput, match="longer than 256 characters"):
+            parse(text, field="to")
+
+
 @given(st.text(st.characters(exclude_categories=())), st.sampled_from([None, "BR", "DE", "US"]))
 def test_any_text_is_read_or_refused(text: str, country: str | None) -> None:
     try:

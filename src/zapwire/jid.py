@@ -22,6 +22,8 @@ PHONE_SERVER = "s.whatsapp.net"
 LID_SERVER = "lid"
 GROUP_SERVER = "g.us"
 
+LONGEST: Final = 256
+"""Characters of a number or an address as people write it, with separators and what cannot be seen."""
 COUNTRIES: Final = frozenset(phonenumbers.SUPPORTED_REGIONS)
 """ISO 3166 codes of the countries that a default may be chosen from."""
 
@@ -59,6 +61,7 @@ def parse_recipient(text: str, *, field: str = "to", country: str | None = None)
 
     Raises `InvalidInput` naming *field*; the detail does not repeat the value, as it may be a phone number.
     """
+    _refuse_long(text, field)
     if "@" not in text:
         return Jid(parse_phone(text, field=field, country=country)[1:], PHONE_SERVER)
     match = _JID.fullmatch(_visible(text))
@@ -77,6 +80,7 @@ def parse_phone(text: str, *, field: str = "phone", country: str | None = None) 
     in Brazil or in the United States. Blanks, dashes, brackets and invisible characters of any script are left out.
     Raises `InvalidInput` naming *field*.
     """
+    _refuse_long(text, field)
     digits = _without_separators(_visible(text))
     if digits.startswith("+"):
         if _E164.fullmatch(digits[1:]) is None:
@@ -91,6 +95,12 @@ def parse_phone(text: str, *, field: str = "phone", country: str | None = None) 
             field=field,
         )
     return _dialled_in(country, digits, field)
+
+
+def _refuse_long(text: str, field: str) -> None:
+    """Raise `InvalidInput` for what is no number, before each of its characters is looked at."""
+    if len(text) > LONGEST:
+        raise InvalidInput(f"longer than {LONGEST} characters", field=field)
 
 
 def _dialled_in(country: str, digits: str, field: str) -> str:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from zapwire.core import endpoint_input, signing
 from zapwire.events import EventType
+from zapwire.jid import LONGEST as NUMBER_LONGEST
 from zapwire.proxy import LONGEST as PROXY_LONGEST
 
 INT64: Final = (1 << 63) - 1
@@ -40,13 +41,14 @@ def _check_new_id(text: str) -> str:
 NewId = Annotated[str, AfterValidator(_check_new_id), _text(pattern=_NEW_ID)]
 """The id of a bot to be made."""
 Name = Annotated[str, _text(pattern=_PLAIN, minLength=1, maxLength=100)]
-Phone = Annotated[str, _text(pattern=rf"^{_NUMBER}$", minLength=5)]
+Phone = Annotated[str, _text(pattern=rf"^{_NUMBER}$", minLength=5, maxLength=NUMBER_LONGEST)]
 Country = Annotated[str, _text(pattern="^[A-Za-z]{2}$")]
 Digits = Annotated[str, Field(pattern=r"^\+?[0-9]{5,20}$")]
 """Of a virtual phone: the sandbox takes any."""
 RECIPIENT: Final = {
     "pattern": rf"^\s*({_NUMBER}|[0-9]+(:[0-9]+)?@(s\.whatsapp\.net|c\.us|lid)|[0-9]+(-[0-9]+)?@g\.us)\s*$",
     "minLength": 5,
+    "maxLength": NUMBER_LONGEST,
 }
 Recipient = Annotated[str, _text(**RECIPIENT)]
 ProxyUrl = Annotated[str, _text(pattern=r"^\s*(http|socks5h?)://\S+:[0-9]+/?\s*$", maxLength=PROXY_LONGEST)]

@@ -66,8 +66,8 @@ async def open_core(
     """Start the core on an open database: the bots, then the deliveries, whose receivers may answer with messages.
 
     At the end the bots stop first. *webhook_networks* and *proxy_networks* are not of the Internet, but webhooks and
-    proxies may be there all the same. *default_country* is for
-    bots without one of their own. *limits*, *chance* and *names* are for tests.
+    proxies may be there all the same. *default_country* is for bots without one of their own. *limits*, *chance* and
+    *names* are for tests.
     """
     bounds = limits or Limits()
     async with AsyncExitStack() as stack:
