@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -133,6 +134,18 @@ def test_a_number_from_before_there_were_persons_is_not_shown_either_when_it_lea
         assert known.party == Party("444@lid", "+558491234567", "444@lid", old.id)
         assert learn(transaction, Party(TYPED)).party == known.party
         assert persons.look_up(transaction.sql, BOT, Party(TYPED)).party == known.party
+
+
+def test_a_number_that_is_dialled_otherwise_is_not_shown_while_the_account_s_own_is_not_known():
+    hidden = Party("444@lid", None, "444@lid")
+    with opened() as transaction:
+        known = persons.alias(transaction, BOT, hidden, TYPED)
+        assert (known.party.jid, known.party.phone, known.party.lid) == ("444@lid", None, "444@lid")
+        assert learn(transaction, Party(TYPED)).party == known.party
+        assert learn(transaction, ACCOUNT).party == replace(known.party, phone=ACCOUNT.phone)
+        typed = f"+{TYPED.partition('@')[0]}"
+        assert learn(transaction, replace(ACCOUNT, phone=typed)).party.phone == typed, "WhatsApp says so itself"
+        assert learn(transaction, ACCOUNT).party.phone == ACCOUNT.phone
 
 
 @pytest.mark.parametrize("jid", ["120363000000000001@g.us", "123@broadcast", "status@broadcast", "1@newsletter"])

@@ -7,7 +7,7 @@ import pytest
 from zapwire.core.codec import timestamp
 from zapwire.model import Identity, Origin, Undecryptable
 from zapwire.store import times
-from zapwire.transport.base import Withheld
+from zapwire.transport.base import HistoryOffered, Withheld
 from zapwire.transport.whatsapp_web import codes, messages, wire
 from zapwire.transport.whatsapp_web.protos import e2e, neonize
 
@@ -376,3 +376,13 @@ def test_what_the_accounts_own_devices_tell_each_other_is_nobodys_message_even_w
         values = {"IsUnavailable": False, "DecryptFailMode": "DECRYPT_FAIL_SHOW"}
         data = neonize.UndecryptableMessage(Info=made.Info, **values).SerializeToString()
         assert (messages.read_event(codes.UNDECRYPTABLE, data, OWN) is None) is from_me
+
+
+@pytest.mark.parametrize("moment", [-(2**62), 2**62])
+def test_history_is_offered_whatever_the_time_says(moment: int):
+    part = e2e.Message(protocolMessage={"type": "HISTORY_SYNC_NOTIFICATION", "historySyncNotification": {}})
+    told = event(part, from_me=True)
+    told.Info.Timestamp = moment
+    offer = messages.read_event(codes.MESSAGE, told.SerializeToString(), OWN)
+    assert isinstance(offer, HistoryOffered)
+    assert (offer.id, times.from_ms(times.to_ms(offer.timestamp)).year) == ("ABC", 9999 if moment > 0 else 1970)

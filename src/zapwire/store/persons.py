@@ -69,8 +69,10 @@ class _Person:
     addresses: dict[str, int]
 
     def latest(self, server: str) -> str | None:
-        """The address that was told last, of those on *server*."""
-        found = [(told, address) for address, told in self.addresses.items() if address.endswith(f"@{server}")]
+        """The address that was told last, of those on *server*; no alias."""
+        found = [
+            (told, address) for address, told in self.addresses.items() if told >= 0 and address.endswith(f"@{server}")
+        ]
         return max(found)[1] if found else None
 
     @property

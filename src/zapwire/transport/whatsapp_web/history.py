@@ -5,11 +5,11 @@ Source: whatsmeow, message.go (`handleProtocolMessage`). Strangers may send the 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from zapwire.transport.base import HistoryOffered
 from zapwire.transport.whatsapp_web.protos import e2e
+from zapwire.transport.whatsapp_web.texts import moment_of, text_of
 
 LARGEST: Final = 1 << 20
 """Bytes of a notice; a small history is in the notice itself."""
@@ -25,4 +25,4 @@ def read_offer(event: Any) -> HistoryOffered | None:
     notice: bytes = part.historySyncNotification.SerializeToString()
     if len(notice) > LARGEST:
         return None
-    return HistoryOffered(str(event.Info.ID), datetime.fromtimestamp(event.Info.Timestamp / 1000, UTC), notice)
+    return HistoryOffered(text_of(event.Info.ID), moment_of(event.Info.Timestamp / 1000), notice)
