@@ -54,6 +54,9 @@ def test_what_waited_as_long_as_the_whole_schedule_has_one_attempt():
     assert retries.has_waited(NOW - timedelta(hours=92), NOW, 15, LIMITS)
 
 
-@pytest.mark.parametrize(("days", "lost"), [(0, False), (4.99, False), (5, True), (-1, False)])
-def test_five_days_without_a_success(days: float, lost: bool):
-    assert retries.is_lost(NOW - timedelta(days=days), NOW, LIMITS) is lost
+@pytest.mark.parametrize(
+    ("days", "hours_of_this_run", "lost"),
+    [(0, 0, False), (4.99, 120, False), (5, 120, True), (5, 1, True), (9, 0.99, False), (-1, 1, False)],
+)
+def test_five_days_without_a_success(days: float, hours_of_this_run: float, lost: bool):
+    assert retries.is_lost(NOW - timedelta(days=days), NOW, 3600 * hours_of_this_run, LIMITS) is lost

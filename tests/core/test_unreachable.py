@@ -23,6 +23,7 @@ from tests.core.receiver import receiver
 from tests.core.scripted import QUICK, World, eventually, text, world
 from tests.core.test_deliveries import hooked, listed, states, until
 from tests.core.test_webhooks import connected, person
+from tests.harness.keys import KEYS
 from zapwire.core import endpoint_input, handover
 from zapwire.core.agenda import Agenda
 from zapwire.core.limits import Limits
@@ -31,6 +32,7 @@ from zapwire.core.posting import Outcome
 from zapwire.core.reachability import Reachability, Turn
 from zapwire.model import BotState
 from zapwire.store import deliveries, times
+from zapwire.store.db import Database
 from zapwire.store.webhooks import Endpoint
 
 FAST = replace(
@@ -299,6 +301,26 @@ async def test_one_that_stays_unreachable_is_disabled_and_has_everything_when_it
             again = await at.core.endpoints.update(endpoint.id, enabled=True)
             assert (again.unreachable_since, again.next_try) == (None, None)
             await hook.until(lambda: len(hook.taken) == 3)
+
+
+async def test_one_that_failed_when_the_daemon_stopped_for_a_week_is_not_disabled_at_its_first_failure(tmp_path: Path):
+    async with receiver() as hook:
+        hook.answer = lambda body: 503
+        async with world(tmp_path / "db", linked=True, limits=FAST) as at:
+            await connected(at)
+            endpoint, _ = await at.core.endpoints.create(hook.url, events=["message.received"])
+            for number in range(3):
+                await at.tell("bot", text(f"A{number}", chat=person(number)))
+            await eventually(lambda: unreachable(at, endpoint.id))
+        async with Database.open(tmp_path / "db", KEYS) as database:
+            query = "UPDATE endpoints SET failing_since = failing_since - ?"
+            await database.write(lambda transaction: transaction.sql.execute(query, (7 * 86_400_000,)))
+        hook.got.clear()
+        async with world(tmp_path / "db", linked=True, limits=FAST) as at:
+            await hook.until(lambda: len(hook.got) == 3)
+            hook.answer = lambda body: 200
+            await hook.until(lambda: len({one["id"] for one in hook.taken}) == 3)
+            assert (await at.core.endpoints.get(endpoint.id)).enabled
 
 
 async def test_events_of_a_bot_that_was_deleted_meanwhile_are_not_delivered(

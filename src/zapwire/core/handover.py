@@ -194,5 +194,5 @@ class Handover:
         """Why the endpoint has to be disabled after *failure*, if it has."""
         if failure.gone:
             return _GONE
-        since = self.reach.failing_since
-        return _LOST if since is not None and retries.is_lost(since, failure.at, self._limits) else None
+        since, lasted = self.reach.failing_since, self.reach.lasted
+        return _LOST if since is not None and retries.is_lost(since, failure.at, lasted, self._limits) else None

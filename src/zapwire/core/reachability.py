@@ -131,8 +131,7 @@ class Reachability:
     def succeeded(self) -> datetime | None:
         """A delivery was taken. When that ends an outage: since when failures are to be tried again at once."""
         began = self.failing_since
-        lasted = time.monotonic() - self._began
-        over = self._outage or (self._streak > 0 and len(self._lanes) > 1 and lasted >= self._limits.webhook_absence)
+        over = self._outage or (len(self._lanes) > 1 and self.lasted >= self._limits.webhook_absence)
         self.failing_since = self._last_event = None
         self._streak = 0
         self._outage = self._several_events = False
@@ -162,6 +161,11 @@ class Reachability:
             self._put_off(outcome, probe=probe)
         self._wake()
         return self.unreachable_since is None
+
+    @property
+    def lasted(self) -> float:
+        """Seconds since the first failure of the streak that there is now, by a clock that is not set."""
+        return time.monotonic() - self._began if self._streak else 0.0
 
     @property
     def only_this_event(self) -> bool:

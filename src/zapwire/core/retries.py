@@ -9,6 +9,9 @@ from zapwire.core.limits import Limits
 from zapwire.core.posting import Failure
 from zapwire.store.webhooks import Endpoint
 
+_TRIED = 3600.0
+"""Seconds for which an endpoint has to have failed without a break of ours before it is disabled."""
+
 
 def retry_delay(tries: int, retry_after: float | None, limits: Limits, chance: random.Random) -> float:
     """Seconds until the next attempt after *tries* + 1 failed ones; `Retry-After` can only make it longer."""
@@ -41,6 +44,10 @@ def has_waited(since: datetime, now: datetime, timeout: float, limits: Limits) -
     return now - since > timedelta(seconds=sum(schedule) * (1 + limits.jitter) + timeout * len(schedule))
 
 
-def is_lost(failing_since: datetime, now: datetime, limits: Limits) -> bool:
-    """Has an endpoint failed for so long that it is disabled?"""
-    return now - failing_since >= timedelta(seconds=limits.webhook_failing)
+def is_lost(failing_since: datetime, now: datetime, lasted: float, limits: Limits) -> bool:
+    """Has an endpoint failed for so long that it is disabled?
+
+    Of that time *lasted* seconds are of this run: while the daemon, or its machine, is off, nobody can take anything.
+    """
+    most = limits.webhook_failing
+    return now - failing_since >= timedelta(seconds=most) and lasted >= min(_TRIED, most)
