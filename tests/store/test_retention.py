@@ -96,6 +96,24 @@ async def test_a_lot_goes_in_steps_by_index(tmp_path: Path):
         await database.write(work)
 
 
+async def test_endpoints_that_have_everything_cost_nothing(tmp_path: Path):
+    """Else each step of the pruning took longer the more there are, and did less."""
+    statements: list[str] = []
+
+    def work(transaction: Transaction) -> None:
+        bots.insert(transaction, BotRow(BOT, "a", autostart=True, created_at=OLD))
+        events(transaction, *[40] * 20)
+        for number in range(50):
+            webhooks.insert(transaction, replace(SLOW, id=f"whk_{number}"), Keys("whsec_x"))
+        transaction.sql.set_trace_callback(statements.append)
+        assert retention.prune_events(transaction, 100, journal.last_seq(transaction.sql)) == 20
+        transaction.sql.set_trace_callback(None)
+
+    async with Database.open(tmp_path / "db", KEYS) as database:
+        await database.write(work)
+    assert len(statements) < 10, statements
+
+
 @pytest.mark.parametrize(("kind", "others"), [("dead", "delivered"), ("delivered", "dead")])
 async def test_old_deliveries_of_another_state_cost_nothing(tmp_path: Path, kind: str, others: str):
     """A receiver that refuses everything has dead deliveries by the million, which are kept for longer."""

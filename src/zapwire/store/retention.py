@@ -51,7 +51,7 @@ def prune_events(transaction: Transaction, limit: int, upto: int) -> int:
         return 0
     rows = journal.oldest_until(transaction.sql, upto, limit)
     gone = rows[-1][0] if len(rows) == limit else upto
-    for endpoint in webhooks.all_endpoints(transaction.sql):
+    for endpoint in webhooks.behind(transaction.sql, gone):
         waiting = deliveries.needing_events(transaction.sql, endpoint.id, gone)
         if endpoint.cursor < gone or waiting:
             _let_miss(transaction, endpoint, rows, waiting, gone)

@@ -163,6 +163,16 @@ def all_endpoints(sql: Connection) -> list[Endpoint]:
     return [_endpoint(sql.values, row) for row in rows]
 
 
+def behind(sql: Connection, seq: int) -> list[Endpoint]:
+    """The endpoints that may still have to get something of the events up to *seq*."""
+    query = (
+        f"SELECT {_COLUMNS} FROM endpoints WHERE deleted_at IS NULL AND (cursor < ?1 OR EXISTS ("  # noqa: S608 - constant
+        "SELECT 1 FROM deliveries INDEXED BY deliveries_trouble WHERE endpoint = endpoints.id "
+        "AND state IN ('pending', 'failed') AND state != 'delivered' AND seq <= ?1)) ORDER BY created_at, rowid"
+    )
+    return [_endpoint(sql.values, row) for row in sql.execute(query, (seq,)).fetchall()]
+
+
 def get(sql: Connection, endpoint: str) -> Endpoint | None:
     """One endpoint."""
     query = f"SELECT {_COLUMNS} FROM endpoints WHERE id = ? AND deleted_at IS NULL"  # noqa: S608 - constant
