@@ -155,6 +155,34 @@ async def test_the_silent_make_room_and_the_others_are_served(small: Api) -> Non
             assert (await follower.receive_json(timeout=5))["bot"] == "shop"
 
 
+async def test_an_answer_on_its_way_is_not_cut_off_while_others_are_idle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "SETTLED", 0)
+    loop = asyncio.get_running_loop()
+    async for api in open_api(tmp_path, max_streams=3, max_connections=16):
+        with ExitStack() as stack, socket.socket() as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            slow.settimeout(0)
+            await loop.sock_connect(slow, ("127.0.0.1", port(api)))
+            ask = f"GET /openapi.json HTTP/1.1\r\n{HOST}"
+            await loop.sock_sendall(slow, f"{ask}\r\n".encode() * 149 + f"{ask}Connection: close\r\n\r\n".encode())
+            async with asyncio.timeout(15):
+                while not any(one.unsent_now for one in api.connections._all):  # noqa: ASYNC110 - nothing tells it
+                    await asyncio.sleep(0.01)
+            for _ in range(40):
+                idle = stack.enter_context(socket.create_connection(("127.0.0.1", port(api))))
+                idle.settimeout(0)
+                await loop.sock_sendall(idle, f"GET /livez HTTP/1.1\r\n{HOST}\r\n".encode())
+                assert (await loop.sock_recv(idle, 4096)).startswith(b"HTTP/1.1 200 ")
+            got = b""
+            with contextlib.suppress(ConnectionError):
+                async with asyncio.timeout(30):
+                    while piece := await loop.sock_recv(slow, 1 << 20):
+                        got += piece
+            assert got.count(b"HTTP/1.1 200 ") == 150
+
+
 async def test_when_all_are_in_use_the_next_is_told(small: Api) -> None:
     await small.call("POST", "/v1/bots", {"id": "shop", "autostart": False})
     after = await small.core.live.last_seq()

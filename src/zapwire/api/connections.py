@@ -11,6 +11,7 @@ import logging
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, Final
 
 from aiohttp import http_exceptions, web
@@ -37,6 +38,8 @@ ALWAYS: Final = 16
 """Connections that there may be however many descriptors others use."""
 BEGINNING: Final = 0.2
 """Seconds in which a connection is rather kept than an idle one: its first request may be on its way."""
+LOOKED_AT: Final = 64
+"""Idle connections among which one is looked for whose client has its answer."""
 SETTLED: Final = 1.0
 """Seconds after an answer in which a connection does not make room for another: its client may be reading."""
 
@@ -106,6 +109,11 @@ class Connection(web.RequestHandler):
         error = kw.get("exc_info")
         if not isinstance(error, (web.RequestPayloadError, http_exceptions.HttpProcessingError, ConnectionError)):
             self._owner.log.log(logging.ERROR, f"{type(error)}", *args, **kw)
+
+    @property
+    def unsent_now(self) -> int:
+        """Bytes that wait for the client."""
+        return 0 if self.link is None else self.link.get_write_buffer_size()
 
     def disengage(self) -> None:
         """It is in use, but by somebody who has yet to say who they are: as good as one that says nothing."""
@@ -196,8 +204,7 @@ class Connections:
                 connection.drop()
 
     def _is_over(self, connection: Connection, now: float) -> bool:
-        link = connection.link
-        unsent = 0 if link is None else link.get_write_buffer_size()
+        unsent = connection.unsent_now
         if unsent and unsent >= connection.unsent > 0:
             connection.unsent = unsent  # more came: the next look asks whether it takes of that
             return now - connection.unsent_since > WRITE_WAIT
@@ -205,13 +212,18 @@ class Connections:
         wait = IDLE_WAIT if connection.heard else HEAD_WAIT
         return not unsent and not connection.in_use and now - connection.since > wait
 
+    def _idlest(self) -> Connection | None:
+        """The one that has been idle longest; rather one whose client has all of its last answer."""
+        among = islice(self._idle, LOOKED_AT)
+        return next((one for one in among if not one.unsent_now), next(iter(self._idle), None))
+
     def close_one(self) -> bool:
         """Close the connection that is needed least, the silent ones first; False when all are in use.
 
         Its descriptor is free in the next turn of the event loop.
         """
         now = asyncio.get_running_loop().time()
-        silent, idle = next(iter(self._silent), None), next(iter(self._idle), None)
+        silent, idle = next(iter(self._silent), None), self._idlest()
         if silent is not None and now - silent.since > BEGINNING:
             chosen = silent
         elif idle is not None and now - idle.since > SETTLED:
