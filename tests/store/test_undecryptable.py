@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,20 @@ async def test_it_is_told_once_and_the_message_itself_still_follows(database: Da
     assert await intake.received(database, BOT, message(), Turn(None))
     assert not await intake.received(database, BOT, message(), Turn(None))
     await intake.withheld(database, BOT, withheld(), Turn(None))
+    assert await told(database) == [(CANNOT, "A"), (RECEIVED, "A")]
+
+
+@pytest.mark.parametrize("group", [None, Party("120363000000000001@g.us")])
+async def test_a_message_follows_its_placeholder_whichever_address_it_names(database: Database, group: Party | None):
+    """As when the placeholder told only the LID, and the copy that the sender's device was asked for tells both."""
+    by_lid, by_phone = Party("222@lid", None, "222@lid"), Party("4915510000002@s.whatsapp.net", "+4915510000002")
+    told_as = [replace(withheld(), chat=group or party, sender=party) for party in (by_lid, ANNA, by_phone)]
+    await intake.withheld(database, BOT, told_as[0], Turn(None))
+    assert await intake.received(database, BOT, replace(message(), chat=group or ANNA), Turn(None))
+    for again in told_as:
+        await intake.withheld(database, BOT, again, Turn(None))
+        copy = replace(message(), chat=again.chat, sender=again.sender)
+        assert not await intake.received(database, BOT, copy, Turn(None))
     assert await told(database) == [(CANNOT, "A"), (RECEIVED, "A")]
 
 
