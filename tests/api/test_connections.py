@@ -21,6 +21,8 @@ from hypothesis import strategies as st
 from tests.api.conftest import TOKEN, Api, open_api
 from tests.harness.daemon import Daemon
 from zapwire.api import connections, inputs, listening, sse, websocket
+from zapwire.api.endings import ENDINGS
+from zapwire.api.streams import STREAMS
 from zapwire.log_limit import LogLimit
 
 AUTH = f"Authorization: Bearer {TOKEN}\r\n"
@@ -181,6 +183,32 @@ async def test_an_answer_on_its_way_is_not_cut_off_while_others_are_idle(
                     while piece := await loop.sock_recv(slow, 1 << 20):
                         got += piece
             assert got.count(b"HTTP/1.1 200 ") == 150
+
+
+async def test_an_event_stream_whose_last_word_does_not_fit_holds_up_no_stop(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sse, "LAST_WORD", 0.1)
+    loop = asyncio.get_running_loop()
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.settimeout(0)
+        await loop.sock_connect(slow, ("127.0.0.1", port(api)))
+        ask = f"GET /v1/events HTTP/1.1\r\n{HOST}{AUTH}Accept: text/event-stream\r\n\r\n"
+        await loop.sock_sendall(slow, ask.encode())
+        assert await loop.sock_recv(slow, 4096)
+        [stream] = [one for one in api.connections._all if one.in_use]
+        assert stream.link is not None
+        stream.link.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        await api.call("POST", "/v1/bots", {"id": "shop", "name": "x" * 90, "autostart": False})
+        turn = 0
+        while stream.unsent_now < 8000:
+            await api.call("PATCH", "/v1/bots/shop", {"name": f"{turn:090}"})
+            turn += 1
+        stream.link.set_write_buffer_limits(high=stream.unsent_now)  # one more byte, and writing has to wait
+        api.app[ENDINGS].stop()
+        async with asyncio.timeout(10):
+            await api.app[STREAMS].none_left()
 
 
 async def test_when_all_are_in_use_the_next_is_told(small: Api) -> None:

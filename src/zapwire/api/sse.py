@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
@@ -29,6 +28,8 @@ RETRY = 3000
 """Milliseconds that a browser waits before it comes back."""
 PROBLEM = "stream.problem"
 """The type of the last event of a stream that has to end for a reason; its data are a problem document, without id."""
+LAST_WORD = 10.0
+"""Seconds that a client has to take what waits for it, up to the last word."""
 LOOK = 2.0
 """Seconds between two looks whether the client is still there: nothing else tells while there is nothing to send."""
 
@@ -104,9 +105,12 @@ class _Stream:
         if self._patience.waiting:
             abort(self._request)
             return
-        with suppress(ConnectionError):
-            await self._response.write(words.encode())
-            await self._response.write_eof()
+        try:
+            async with asyncio.timeout(LAST_WORD):
+                await self._response.write(words.encode())
+                await self._response.write_eof()
+        except (TimeoutError, ConnectionError):
+            abort(self._request)
 
     async def _write(self) -> str | None:
         """Send events for as long as that works; returns why it does no longer, if that is worth a word."""
