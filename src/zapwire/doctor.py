@@ -128,7 +128,15 @@ def _sealing(chosen: Settings, library: Path) -> Iterator[Finding]:
 def _database(chosen: Settings) -> Iterator[Finding]:
     path = chosen.database_file
     if not path.exists():
-        yield Finding(Level.OK, f"the database {path} will be made at the first start")
+        files = sum(verifying.look(chosen).values())
+        if files:
+            yield Finding(
+                Level.WARNING,
+                f"the database {path} is missing beside {files} auth files: put it back, or start and create their "
+                'bots again under their old ids with "auth_state": "adopt" (docs/operating.md)',
+            )
+        else:
+            yield Finding(Level.OK, f"the database {path} will be made at the first start")
         return
     with closing(sealing.look_into(path)) as sql:
         verdict = str(sql.execute("PRAGMA quick_check(1)").fetchone()[0])

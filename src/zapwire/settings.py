@@ -29,6 +29,7 @@ from pydantic_settings import (
 )
 
 from zapwire.errors import InvalidInput, SettingsError
+from zapwire.input_errors import sentence
 from zapwire.jid import parse_country
 
 logger = logging.getLogger(__name__)
@@ -289,8 +290,8 @@ def load(options: Mapping[str, Any], config: Path | None = None) -> Settings:
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         name = str(first["loc"][0])
-        sentence = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        problem = "no setting has this name" if first["type"] == "extra_forbidden" else sentence
+        unknown = first["type"] == "extra_forbidden"
+        problem = "no setting has this name" if unknown else sentence(first["type"], first["msg"])
         raise SettingsError(f"{name} ({origins.get(name, 'default')}): {problem}", field=name) from None
 
 

@@ -56,7 +56,9 @@ def test_the_users_own_file_is_read(tmp_path: Path) -> None:
         ("LISTEN", "8080", "host:port"),
         ("LISTEN", "127.0.0.1:99999", "host:port"),
         ("ADMIN_TOKEN", "too-short", "at least 32 characters"),
-        ("MAX_BODY", "many", "integer"),
+        ("MAX_BODY", "many", "must be a whole number"),
+        ("STOP_TIMEOUT", "soon", "must be a number"),
+        ("CORE_DUMPS", "perhaps", "must be true or false"),
         ("LOG_LEVEL", "loud", "INFO"),
         ("STOP_TIMEOUT", "0", "greater than 0"),
     ],
@@ -79,7 +81,7 @@ def test_a_bad_value_is_named_with_its_source(
         ("listen = 8080", "must be host:port"),
         ('listne = "x"', "no setting"),
         ("listen = ", "not a TOML file"),
-        ('max_body = "x"', "integer"),
+        ('max_body = "x"', "whole number"),
     ],
 )
 def test_a_bad_file_is_named(tmp_path: Path, text: str, words: str) -> None:

@@ -234,6 +234,12 @@ def test_status_and_doctor_change_nothing(folder: Path):
     assert "fault    the master key is missing, without which nothing opens: " in done.stdout
 
 
+def test_doctor_says_what_to_do_about_auth_files_whose_database_is_lost(folder: Path):
+    (folder / "zapwire.db").unlink()
+    said = run("zapwire", "doctor", "--sessions-dir", str(folder), HTTPS_PROXY="http://127.0.0.1:9").stdout
+    assert 'auth files: put it back, or start and create their bots again under their old ids with "auth_state"' in said
+
+
 def test_another_database_under_the_same_key_is_not_locked_for_ever(folder: Path):
     shutil.copy(folder / "zapwire.db", folder / "other.db")
     for name in ("zapwire.db", "other.db"):

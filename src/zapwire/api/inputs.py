@@ -13,6 +13,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from zapwire.api.problems import Problem
+from zapwire.input_errors import sentence
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -77,7 +78,7 @@ def _sentence(kind: str, message: str) -> str:
         return "is required"
     if kind == "extra_forbidden":
         return "is not a field of this call"
-    return message.removeprefix("Value error, ").removeprefix("Input ")
+    return sentence(kind, message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ class Bucket:
         if self._left < 1:
             wait = (1 - self._left) / self._rate
             raise TooMany(
-                f"too many connection attempts for this bot (they cost a ban): wait {wait:.0f} s",
+                f"too many connection attempts for this bot (WhatsApp bans numbers for that): wait {wait:.0f} s",
                 retry_after=wait,
             )
         self._left -= 1

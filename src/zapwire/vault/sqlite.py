@@ -228,4 +228,5 @@ class Connection:
         if self._db == ffi.NULL:
             return SqliteError(7, "out of memory")
         text = bytes(ffi.string(self._code.sqlite3_errmsg(self._db))).decode(errors="replace")
-        return SqliteError(self._code.sqlite3_extended_errcode(self._db), text)
+        code = self._code.sqlite3_extended_errcode(self._db)
+        return SqliteError(code, f"a part of it does not open: {text}" if code == IOERR_DATA else text)
