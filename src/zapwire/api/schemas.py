@@ -105,8 +105,8 @@ class HistoryEntry(Answer):
     reason: str | None
     action: str | None
     since: Timestamp
-    repeated: int = Field(description="How often the same was told again: attempts that failed alike.")
-    last: Timestamp = Field(description="When it was told last.")
+    repeated: int = Field(description="How often it was the same again: attempts that failed alike.")
+    last: Timestamp = Field(description="When it was so last.")
 
 
 class History(Answer):
@@ -245,7 +245,7 @@ class ReceivedMessage(Answer):
 
 
 class UndecryptableMessage(Answer):
-    """A message that came in and cannot be told; as much of it as is known."""
+    """A message that came in and cannot be decrypted or read; as much of it as is known."""
 
     id: str | None = Field(description="`message.received` with the same id may follow.")
     chat: Party | None

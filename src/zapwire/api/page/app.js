@@ -258,7 +258,7 @@ async function attempt(control, work) {
     return await work();
   } catch (error) {
     if (error.status === 401) return leave("The token was revoked.");
-    say($("notice"), error.message);
+    say($("notice"), error.message.replaceAll("`", ""));
   } finally {
     control.disabled = false;
   }
