@@ -88,10 +88,19 @@ def test_commands(name: str, command: click.Command) -> None:
             assert f"`{parameter.opts[0]}" in shared, parameter.opts[0]
 
 
-def test_links_lead_somewhere() -> None:
-    for page in DOCS.glob("*.md"):
-        for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
-            assert (DOCS / target).exists(), f"{page.name}: {target}"
+def _anchors(page: Path) -> set[str]:
+    """What GitHub makes of the headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", [*DOCS.rglob("*.md"), *DOCS.parent.glob("*.md")], ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(((?!https?:)[^)]+)\)", page.read_text()):
+        name, _, anchor = target.partition("#")
+        there = page.parent / name if name else page
+        assert there.exists(), target
+        assert not anchor or anchor in _anchors(there), target
 
 
 def test_decisions_have_numbers_of_their_own() -> None:
