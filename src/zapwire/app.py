@@ -191,7 +191,7 @@ def _bind(address: Address) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(place)
     except OSError as error:
-        taken = "; another zapwire may be running there: stop it, or choose another port with --listen or ZAPWIRE_LISTEN"
+        taken = "; another zapwire may be running there: stop it, or choose a port with --listen or ZAPWIRE_LISTEN"
         hint = taken if error.errno == errno.EADDRINUSE else ""
         raise SettingsError(f"listen: cannot listen on {address}: {error.strerror}{hint}", field="listen") from None
     return listener
