@@ -363,6 +363,30 @@ async def test_a_webhook_moves_past_what_cannot_be_read_and_is_told_once(tmp_pat
         assert len(hook.taken) == 11
 
 
+async def test_what_waits_for_another_attempt_and_cannot_be_read_any_more_is_told(tmp_path: Path):
+    lasting = replace(LIMITS, webhook_schedule=(0.02,) * 1000)
+    async with receiver() as hook, world(tmp_path / "db", linked=True, limits=lasting) as at:
+        await at.core.fleet.create("bot")
+        await at.until("bot", BotState.CONNECTED)
+        endpoint, _ = await at.core.endpoints.create(hook.url, events=["message.received"])
+        hook.answer = lambda body: 500
+        for number in range(3):
+            await at.tell("bot", text(f"A{number}"))
+        await hook.until(lambda: len(hook.got) > 3)
+        lost = (await at.events("message.received"))[1]
+        broken = "UPDATE journal SET data = x'00' WHERE seq = ?"
+        await at.database.write(lambda t: t.sql.execute(broken, (lost.seq,)))
+        hook.answer = lambda body: 200
+        await hook.until(lambda: len(hook.taken) == 3)
+        told = {body["type"]: body["data"] for body in hook.taken}
+        assert told["webhook.gap"] == {
+            "webhook": endpoint.id, "from_seq": lost.seq, "to_seq": lost.seq, "count": 1,
+        }  # fmt: skip
+        assert {body["data"].get("id") for body in hook.taken} == {"A0", "A2", None}
+        [dead] = (await at.core.deliveries.page(endpoint.id, state="dead")).deliveries
+        assert (dead.seq, dead.attempts[0].error) == (lost.seq, "its row in the database is damaged")
+
+
 async def test_a_page_ends_before_a_gap_and_the_next_begins_with_it(tmp_path: Path):
     async with world(tmp_path / "db", linked=True, limits=LIMITS) as at:
         await at.core.fleet.create("bot")

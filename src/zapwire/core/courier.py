@@ -293,7 +293,7 @@ class Courier:
                 return one.due
             parcel = Parcel.again(one, lane.name, lane.replay)
             if parcel.body is None:
-                await self._database.write(partial(deliveries.drop, endpoint=endpoint, seqs=[parcel.seq]))
+                await self._database.write(partial(retention.miss_waiting, endpoint=endpoint, seq=parcel.seq))
                 continue
             outcome = await self._handover.post(parcel)
             if outcome is None:

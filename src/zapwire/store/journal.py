@@ -87,10 +87,20 @@ def read(
 
 def by_seq(sql: Connection, seq: int) -> Event | None:
     """One event, or None when the journal no longer has it, or cannot read it."""
+    found = _by_seq(sql, seq)
+    return found if isinstance(found, Event) else None
+
+
+def lost(sql: Connection, seq: int) -> Lost | None:
+    """What is known of one event that the journal has and cannot read; None otherwise."""
+    found = _by_seq(sql, seq)
+    return found if isinstance(found, Lost) else None
+
+
+def _by_seq(sql: Connection, seq: int) -> Event | Lost | None:
     query = f"SELECT {_COLUMNS} FROM journal WHERE seq = ? AND {_THERE}"  # noqa: S608 - constants
     row = sql.execute(query, (seq,)).fetchone()
-    found = None if row is None else _event_or_lost(sql.values, row)
-    return found if isinstance(found, Event) else None
+    return None if row is None else _event_or_lost(sql.values, row)
 
 
 def has(sql: sqlite3.Connection, seq: int) -> bool:

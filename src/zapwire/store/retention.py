@@ -67,6 +67,14 @@ def miss(transaction: Transaction, endpoint: str, lost: Sequence[Lost]) -> None:
         tell_gaps(transaction)
 
 
+def miss_waiting(transaction: Transaction, endpoint: str, seq: int) -> None:
+    """Forget a delivery that waits for an endpoint and whose event is gone, or tell it when that cannot be read."""
+    deliveries.drop(transaction, endpoint, [seq])
+    lost = journal.lost(transaction.sql, seq)
+    if lost is not None:
+        miss(transaction, endpoint, [lost])
+
+
 def tell_gaps(transaction: Transaction) -> None:
     """Write `webhook.gap` for each enabled endpoint that missed something; the others are told when they are."""
     query = (
