@@ -19,7 +19,7 @@ from tests.core.scripted import PHONE, QUICK, Failing, World, eventually, text, 
 from tests.core.test_webhooks import connected, disabled, failing, person
 from zapwire.core import deliverer
 from zapwire.core.deliverer import Deliverer
-from zapwire.errors import Conflict, InvalidInput, NotFound
+from zapwire.errors import Conflict, InvalidInput, NotFound, StoreError
 from zapwire.model import BotState
 from zapwire.store import journal, times
 from zapwire.store.deliveries import Delivery
@@ -704,6 +704,30 @@ async def test_only_what_does_not_finish_in_time_is_repeated_with_its_id(tmp_pat
             await until(at, endpoint.id, *["delivered"] * 2)
         assert sorted(one["data"]["id"] for one in hook.got) == ["A", "A", "B"]
         assert len({one["id"] for one in hook.got}) == 2
+
+
+async def test_the_pause_after_a_failure_grows_and_begins_anew_after_a_long_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    runs, pauses, now = [0.0, 0.0, 0.0, 0.0, 0.0, 61.0, 0.0], [], 0.0
+    async with hooked(tmp_path) as (at, _, endpoint):
+        of_all = at.core.deliveries._couriers
+
+        async def fail(*_: object) -> bool:
+            nonlocal now
+            now += runs.pop(0)
+            raise StoreError("the disk is full")
+
+        async def rest(_: str, seconds: float) -> None:
+            pauses.append(seconds)
+            of_all._stopping = not runs
+
+        monkeypatch.setattr(of_all, "_run", fail)
+        monkeypatch.setattr(of_all, "_rest", rest)
+        monkeypatch.setattr(deliverer, "_clock", lambda: now)
+        of_all.changed(endpoint)
+        await of_all._tasks.settled()
+        assert pauses == [5, 10, 20, 40, 60, 5, 10]
 
 
 async def test_a_change_in_the_very_turn_in_which_a_pause_ends_is_no_fault(tmp_path: Path):

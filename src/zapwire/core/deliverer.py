@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import secrets
+import time
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import AsyncExitStack, suppress
@@ -40,7 +41,9 @@ log = logging.getLogger(__name__)
 
 _AGAIN = 5.0
 _AGAIN_MOST = 60.0
-"""Seconds until a courier that failed (database, our own mistake) is started again; doubled each time it does."""
+"""Seconds until a courier that failed (database, our own mistake) is started again; doubled each time it does, and back
+at the first after one that ran for longer than the most."""
+_clock: Final = time.monotonic
 _TESTS = 4
 """Tests of one endpoint at the same time."""
 
@@ -166,7 +169,7 @@ class Deliverer:
         mine = asyncio.current_task()
         pause = _AGAIN
         while self._newest.get(endpoint) is mine and not self._stopping:
-            over, rest = False, pause
+            over, rest, began = False, pause, _clock()
             try:
                 found, target = await self._look_up(endpoint)
                 if self._newest.get(endpoint) is not mine or self._stopping:
@@ -186,6 +189,7 @@ class Deliverer:
                 log.exception("webhook %s: deliveries failed in a way nobody expected", endpoint)
             if over:
                 return
+            rest = min(rest, _AGAIN if _clock() - began > _AGAIN_MOST else _AGAIN_MOST)
             await self._rest(endpoint, rest)
             pause = min(max(2 * rest, _AGAIN), max(pause, _AGAIN_MOST))
 
