@@ -57,7 +57,7 @@ async def test_nothing_is_lost_or_told_too_early_on_a_full_disk(
         assert (await daemon.ask("GET", "/livez"))[0] == 200
         for number in range(COUNT):
             await contact.send(BOT_NUMBER, f"{number}")
-        status, problem = await daemon.ask("POST", "/v1/bots/shop/messages", {"to": CONTACT_NUMBER, "text": "hi"})
+        status, problem = await daemon.ask("POST", "/v1/bots/shop/messages", {"to": f"+{CONTACT_NUMBER}", "text": "hi"})
         assert (status, problem["code"]) == (503, "store")
         async with asyncio.timeout(20):
             while "zapwire.core.vitals" not in daemon.log:  # noqa: ASYNC110 - another process writes it

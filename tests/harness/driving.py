@@ -56,6 +56,9 @@ class Driver:
     async def send(self, bot: str, to: str, text: str) -> Any:
         return dataclasses.asdict(await self.bot(bot).send(Outgoing(to, "text", {"text": text})))
 
+    async def probe(self, bot: str) -> None:
+        await self.bot(bot).probe()
+
     async def code(self, bot: str, phone: str) -> Any:
         return (await self.bot(bot).pairing_code(phone)).code
 
@@ -84,7 +87,7 @@ class Driver:
         number, do = request.pop("nr"), request.pop("do")
         try:
             self._say(nr=number, result=await getattr(self, do)(**request))
-        except (ZapwireError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, who asked is told
             self._say(nr=number, **describe(error))
 
     def take(self, request: dict[str, Any]) -> None:
