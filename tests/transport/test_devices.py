@@ -273,14 +273,18 @@ async def test_whoever_looks_from_outside_knows_no_secret(
     assert "CLOUD_TOKEN" not in seen.read_text()
 
 
-async def test_the_file_of_an_older_zapwire_is_bound_at_the_first_start(folder: Path):
+async def of_an_older_zapwire(folder: Path) -> SealedFile:
     vfs = sealed_file.start(library_path(), folder, KEYS)
     old = SealedFile(folder, BotId("bot"), vfs, KEYS)
     await old.prepare()
     sealed(old, SCHEMA)
     sealed(old, ROW)
     unbind(old._database)
-    file = SealedFile(folder, BotId("bot"), vfs, KEYS)
+    return SealedFile(folder, BotId("bot"), vfs, KEYS)
+
+
+async def test_the_file_of_an_older_zapwire_is_bound_at_the_first_start(folder: Path):
+    file = await of_an_older_zapwire(folder)
     device = await file.device()
     dsn = file.dsn
     await file.bind()
@@ -293,13 +297,7 @@ async def test_the_file_of_an_older_zapwire_is_bound_at_the_first_start(folder: 
 
 
 async def test_a_file_that_cannot_be_bound_now_is_used_as_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    vfs = sealed_file.start(library_path(), folder, KEYS)
-    old = SealedFile(folder, BotId("bot"), vfs, KEYS)
-    await old.prepare()
-    sealed(old, SCHEMA)
-    sealed(old, ROW)
-    unbind(old._database)
-    file = SealedFile(folder, BotId("bot"), vfs, KEYS)
+    file = await of_an_older_zapwire(folder)
     device = await file.device()
 
     def full(*_: object) -> None:

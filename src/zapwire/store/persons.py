@@ -76,7 +76,7 @@ class _Person:
         return max(found)[1] if found else None
 
     @property
-    def has_phones(self) -> int:
+    def phone_count(self) -> int:
         """How many numbers."""
         return sum(address.endswith(f"@{PHONE_SERVER}") for address in self.addresses)
 
@@ -225,7 +225,7 @@ def phone_jid(number: str) -> str:
 
 
 def _is_settled(sql: Connection, bot: BotId, person: _Person) -> bool:
-    if min(person.addresses.values()) <= _MIGRATED or person.has_phones > 1:
+    if min(person.addresses.values()) <= _MIGRATED or person.phone_count > 1:
         return False
     query = "SELECT 1 FROM merged_persons WHERE bot = ? AND person = ? LIMIT 1"
     return sql.execute(query, (bot, person.id)).fetchone() is None
