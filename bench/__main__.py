@@ -1,4 +1,7 @@
-"""`make bench`: the daemon and bare neonize against the same sandbox, one after the other, in one run."""
+"""`make bench`: the daemon and bare neonize against the same sandbox, one after the other, in one run.
+
+At the end side by side with neonize under WAL and with a small Baileys server: `bench.compare`, also by itself.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.compare import __main__ as compare
 from bench.engine import BareEngine
-from bench.measure import inbound, isolation, journal, live, memory, pairing, sealing, sending, webhooks
+from bench.measure import inbound, isolation, journal, live, memory, pairing, pairing_ways, sealing, sending, webhooks
 from bench.table import Figures, Table
 from tests.harness.daemon import Daemon
 from tests.harness.sandbox import Sandbox
@@ -18,6 +22,7 @@ from tests.harness.sandbox import Sandbox
 
 async def measure(folder: Path) -> list[Table | Figures]:
     table, seals, events, hooks = Table(), Table(columns=sealing.KINDS), Figures(), Figures()
+    ways = Table(columns=pairing_ways.COLUMNS)
     others = Table(columns=("one in ten sick", "all well"))
     sandbox_folder, daemon_folder = folder / "sandbox", folder / "daemon"
     sandbox_folder.mkdir()
@@ -33,12 +38,13 @@ async def measure(folder: Path) -> list[Table | Figures]:
             await pairing.measure(table, sandbox, daemon, bare)
             await sending.measure(table, sandbox, daemon, bare)
             await inbound.measure(table, sandbox, daemon, bare)
+        await pairing_ways.measure(ways, folder / "pairing", sandbox)
         await isolation.measure(others, folder / "isolation", sandbox)
         await sealing.measure(seals, folder / "sealing", sandbox)
         await memory.measure(
             table, folder, sandbox, [int(n) for n in os.environ.get("BENCH_BOTS", "1,10,50").split(",")]
         )
-    return [table, others, seals, events, hooks]
+    return [table, ways, others, seals, events, hooks]
 
 
 def main() -> None:
@@ -49,6 +55,8 @@ def main() -> None:
         tables = asyncio.run(measure(Path(folder)))
     for table in tables:
         print("\n" + table.markdown())
+    with tempfile.TemporaryDirectory(prefix="zapwire-compare-") as folder:
+        print("\n" + compare.markdown(asyncio.run(compare.compare(Path(folder), []))))
 
 
 if __name__ == "__main__":

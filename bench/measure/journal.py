@@ -10,18 +10,19 @@ from pathlib import Path
 
 from bench.table import Figures, percentile
 from tests.harness.keys import KEYS
-from zapwire.core import intake
-from zapwire.model import BotId, Message, MessageId, Party
-from zapwire.store import bots
-from zapwire.store.bots import BotRow
-from zapwire.store.db import Database, Transaction
-from zapwire.store.turns import Turn
+from zapwire.core.messages import inbox
+from zapwire.model.bots import BotId, BotRow
+from zapwire.model.content.text import TextContent
+from zapwire.model.messages import Message, MessageId, Party
+from zapwire.store.ordered_writes import OrderedWrites
+from zapwire.store.ports import UnitOfWork
+from zapwire.store.sqlite.database import Database
 
 SECONDS = 3.0
 _ANA = Party("80000000000001@lid", "+4915123456789", "80000000000001@lid")
 _TEXT = "a message as people write them, neither short nor long, " * 2
-_MESSAGE = Message(MessageId(""), _ANA, _ANA, from_me=False, timestamp=datetime.now(UTC), type="text",
-                   content={"text": _TEXT}, push_name="Ana")  # fmt: skip
+_MESSAGE = Message(MessageId(""), _ANA, _ANA, from_me=False, timestamp=datetime.now(UTC),
+                   content=TextContent(text=_TEXT), push_name="Ana")  # fmt: skip
 
 
 async def measure(figures: Figures, folder: Path) -> None:
@@ -35,15 +36,15 @@ async def _with(figures: Figures, database: Database, count: int) -> None:
     names = [BotId(f"bot-{number}") for number in range(count)]
     until, took = time.monotonic() + SECONDS, list[float]()
 
-    def insert(transaction: Transaction) -> None:
+    def insert(transaction: UnitOfWork) -> None:
         for name in names:
-            bots.insert(transaction, BotRow(name, name, autostart=True, created_at=datetime.now(UTC)))
+            transaction.bots.insert(BotRow(name, name, autostart=True, created_at=datetime.now(UTC)))
 
     async def one(bot: BotId) -> None:
-        number = 0
+        number, writes = 0, OrderedWrites(database, bot, 1.0)
         while (begun := time.monotonic()) < until:
             number += 1
-            await intake.received(database, bot, replace(_MESSAGE, id=MessageId(f"{number}")), Turn(None))
+            await inbox.received(writes, bot, replace(_MESSAGE, id=MessageId(f"{number}")))
             took.append((time.monotonic() - begun) * 1000)
 
     await database.write(insert)

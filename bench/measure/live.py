@@ -16,13 +16,12 @@ from pathlib import Path
 
 from bench.measure.webhooks import BOT, core
 from bench.table import Figures, percentile
-from zapwire.api import listening
+from zapwire.api.http import listener as listening
 from zapwire.api.server import make_app
-from zapwire.core.assembly import Core
-from zapwire.events import EventType
+from zapwire.core.wiring import Core
+from zapwire.model.events import EventType
 from zapwire.settings import load
-from zapwire.store import journal
-from zapwire.store.db import Transaction
+from zapwire.store.ports import UnitOfWork
 
 CLIENTS = 500
 RATE = 20
@@ -98,10 +97,10 @@ async def _with(figures: Figures, zapwire: Core, url: str) -> None:
     await process.wait()
 
 
-def _append(count: int, transaction: Transaction) -> None:
+def _append(count: int, transaction: UnitOfWork) -> None:
     for _ in range(count):
         data = {"id": "3EB0", "chat": {"jid": "8@lid"}, "text": _TEXT, "content": {"text": _TEXT}, "at": time.time()}
-        journal.append(transaction, EventType.MESSAGE_RECEIVED, BOT, data)
+        transaction.journal.append(EventType.MESSAGE_RECEIVED, BOT, data)
 
 
 def _resident() -> float:

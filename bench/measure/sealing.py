@@ -13,11 +13,11 @@ from bench.measure.sending import stanzas
 from bench.table import Table, percentile
 from tests.harness.daemon import Daemon
 from tests.harness.sandbox import Sandbox
-from zapwire.transport.whatsapp_web.engine import library_path
-from zapwire.vault.database import SealedDatabase
+from zapwire.transport.whatsapp_web.engine.engine import library_path
 from zapwire.vault.keys import KeyRing, MasterKey
-from zapwire.vault.pages import FRAME_HEADER, PAGE, FileKeys
-from zapwire.vault.sqlite import Connection
+from zapwire.vault.sealed_database import SealedDatabase
+from zapwire.vault.sealed_pages import FRAME_HEADER, PAGE, FileKeys
+from zapwire.vault.sqlite import EngineConnection
 from zapwire.vault.vfs import Vfs
 
 PAGES = 20_000
@@ -72,7 +72,10 @@ def _transactions(table: Table, folder: Path) -> None:
     vfs = Vfs.of(library_path())
     database = SealedDatabase(folder / "sealed.db", vfs, KeyRing(MasterKey.generate()))
     database.create()
-    with database.connect() as sealed, Connection(vfs.code, str(folder / "plain.db"), "vfs=unix", create=True) as plain:
+    with (
+        database.connect() as sealed,
+        EngineConnection(vfs.code, str(folder / "plain.db"), "vfs=unix", create=True) as plain,
+    ):
         plain.run("PRAGMA journal_mode=WAL")
         for connection in (sealed, plain):
             connection.run("CREATE TABLE session (id INTEGER PRIMARY KEY, data BLOB)")
@@ -88,7 +91,7 @@ def _transactions(table: Table, folder: Path) -> None:
         (folder / f"plain.db{suffix}").unlink(missing_ok=True)
 
 
-def _rate(connection: Connection) -> float:
+def _rate(connection: EngineConnection) -> float:
     started, count = time.perf_counter(), 0
     while time.perf_counter() < started + SECONDS:
         count += 1

@@ -18,22 +18,22 @@ from dataclasses import replace
 from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import aiohttp
 
 from bench.table import Figures, percentile
 from tests.harness.keys import KEYS
-from zapwire.core.assembly import Core, open_core
-from zapwire.core.limits import Limits
-from zapwire.events import EventType
-from zapwire.model import BotId
-from zapwire.store import journal
-from zapwire.store.db import Database, Transaction
-from zapwire.transport.base import TransportFactory
+from zapwire.core.tuning import Tuning
+from zapwire.core.wiring import Core, open_core
+from zapwire.model.bots import BotId
+from zapwire.model.events import EventType
+from zapwire.store.ports import UnitOfWork
+from zapwire.store.sqlite.database import Database
+from zapwire.transport.registry import TransportRegistry
 
 BOT = BotId("bench")
-NO_TRANSPORTS = cast(TransportFactory, None)
+NO_TRANSPORTS = TransportRegistry({})
 """There are no bots that could ask for one."""
 CHATS = 50
 SECONDS = 5
@@ -110,7 +110,7 @@ class Receiver:
 
 @asynccontextmanager
 async def core(folder: Path, **limits: Any) -> AsyncIterator[Core]:
-    bounds = replace(Limits(), **limits)
+    bounds = replace(Tuning(), **limits)
     networks = [ip_network("127.0.0.0/8")]
     async with (
         Database.open(folder / f"webhooks-{random.random()}.db", KEYS) as database,
@@ -119,7 +119,7 @@ async def core(folder: Path, **limits: Any) -> AsyncIterator[Core]:
         yield opened
 
 
-def append(count: int, chats: int, transaction: Transaction) -> list[str]:
+def append(count: int, chats: int, transaction: UnitOfWork) -> list[str]:
     """Events as `message.received` makes them; returns their ids."""
     made = []
     for _ in range(count):
@@ -132,7 +132,7 @@ def append(count: int, chats: int, transaction: Transaction) -> list[str]:
         }
         data = {"id": "3EB0" + "0" * 16, "chat": party, "sender": party, "from_me": False, "type": "text"}
         data |= {"text": _TEXT, "content": {"text": _TEXT}, "push_name": "Ana"}
-        made.append(journal.append(transaction, EventType.MESSAGE_RECEIVED, BOT, data).id)
+        made.append(transaction.journal.append(EventType.MESSAGE_RECEIVED, BOT, data).id)
     return made
 
 

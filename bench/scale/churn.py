@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.scale.farm import bot_name
-from zapwire.errors import TransportError
-from zapwire.model import BotId
-from zapwire.transport.whatsapp_web.bot import WhatsAppWebBot
+from zapwire.model.bots import BotId
+from zapwire.model.errors import TransportError
 from zapwire.transport.whatsapp_web.factory import WhatsAppWeb
-from zapwire.transport.whatsapp_web.server_override import ensure_environment
+from zapwire.transport.whatsapp_web.network.server_override import ensure_environment
+from zapwire.transport.whatsapp_web.transport import WhatsAppWebTransport
 from zapwire.vault import sources
 
 
@@ -31,7 +31,7 @@ class Churn:
         self._transports = transports
         self._left = cycles
         self.cycles = self.calls = self.refused = 0
-        self._running: set[WhatsAppWebBot] = set()
+        self._running: set[WhatsAppWebTransport] = set()
 
     async def turn(self, name: str) -> None:
         bot = self._transports(BotId(name))

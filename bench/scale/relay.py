@@ -6,7 +6,7 @@ import asyncio
 from typing import Self
 from urllib.parse import urlsplit
 
-from zapwire.sandbox.proxy import both_ways
+from zapwire.sandbox.server.network.connect_proxy import both_ways
 
 CHUNK = 64 * 1024
 

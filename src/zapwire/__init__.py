@@ -1,3 +1,3 @@
 """zapwire: a self-hosted WhatsApp Web connector daemon."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import time
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import platformdirs
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -28,9 +28,10 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from zapwire.errors import InvalidInput, SettingsError
-from zapwire.input_errors import sentence
-from zapwire.jid import parse_country
+from zapwire.model.errors import InvalidInput, SettingsError
+from zapwire.model.jid import parse_country
+from zapwire.model.pairing import DEVICE_NAME_LONGEST, PLATFORMS, TIMEOUTS
+from zapwire.runtime.validation_messages import sentence
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +78,18 @@ class Address:
             message = "must be host:port, like 127.0.0.1:8080 (port 0 picks a free one)"
             raise ValueError(message)
         return cls(host, int(port))
+
+
+SANDBOX_DESCRIPTOR = "sandbox.json"
+"""Name of that file in the sessions folder."""
+
+
+RENAMED: Final = {
+    "recycle_at": "restart_at",
+    "recycle_when_rss_mb": "restart_when_rss_mb",
+    "recycle_when_descriptors": "restart_when_descriptors",
+}
+"""Settings that had another name before 0.2.0."""
 
 
 class Settings(BaseSettings):
@@ -154,13 +167,52 @@ class Settings(BaseSettings):
         90, ge=1, le=3650, description="Days that messages, idempotency keys and undeliverable webhook events are kept."
     )
     max_pairings: int = Field(
-        16, ge=1, le=200, description="Most bots showing a QR code at one time; the others wait their turn."
+        200, ge=1, le=1000, description="Most bots showing a QR code at one time; the others wait their turn."
+    )
+    pairing: Literal["auto", "own", "engine"] = Field(
+        "auto",
+        description="Who pairs: auto (the engine, and our own client when WhatsApp asks for a passkey), own (always "
+        "our own client) or engine (always the engine, without passkeys).",
+    )
+    whatsapp_version: str = Field(
+        "engine",
+        description="The version of WhatsApp Web that bots say they are: engine (its own), auto (the newest, which "
+        "WhatsApp's web page names; asked once a day and when WhatsApp refuses ours) or one like 2.3000.1047769893.",
+    )
+    see_time_locks: bool = Field(
+        default=False,
+        description="Read from the engine's log of stanzas when WhatsApp forbids an account to write to strangers, and "
+        "until when; costs up to half as much processor again for each message.",
+    )
+    canary: str | None = Field(
+        None,
+        description="A bot whose connection is restarted before the daemon restarts itself, or once a day; when "
+        "WhatsApp refuses it, all others keep theirs.",
+    )
+    pairing_timeout: float | None = Field(
+        None,
+        ge=TIMEOUTS[0],
+        le=TIMEOUTS[1],
+        description="Seconds after which a pairing ends, unless a bot has its own; without it, when WhatsApp's codes "
+        "are used up (160 s).",
+    )
+    device_name: str | None = Field(
+        None,
+        min_length=1,
+        max_length=DEVICE_NAME_LONGEST,
+        description="What phones list under Linked devices, unless a bot has its own; without it: zapwire.",
+    )
+    device_platform: Literal[PLATFORMS] | None = Field(  # type: ignore[valid-type]  # a tuple of texts
+        None, description="The kind of program that phones show beside the device's name, like chrome or desktop."
+    )
+    full_history: bool = Field(
+        default=False, description="Ask phones for as much history as they have when a bot is paired."
     )
     probe_interval: float = Field(
         60, ge=1, le=3600, description="Seconds between two probes of a connection over which nothing comes in."
     )
     logout_kept_days: float = Field(
-        7, gt=0, le=365, description="Days that a logout is tried again while WhatsApp cannot be told of it."
+        7, gt=0, le=365, description="Days that a logout is retried while WhatsApp cannot be notified of it."
     )
     metrics_per_bot: int = Field(
         100,
@@ -176,15 +228,15 @@ class Settings(BaseSettings):
         description="Country, like BR, in which phone numbers without a country code are dialled, unless a bot has "
         "one of its own; without it they are refused.",
     )
-    recycle_at: str | None = Field(
+    restart_at: str | None = Field(
         None,
-        description="Local time, HH:MM, at which the daemon renews itself each day: a graceful stop and a new start.",
+        description="Local time, HH:MM, at which the daemon restarts itself each day: a graceful stop and a new start.",
     )
-    recycle_when_rss_mb: int | None = Field(
-        None, ge=64, description="Megabytes of memory in use beyond which the daemon renews itself."
+    restart_when_rss_mb: int | None = Field(
+        None, ge=64, description="Megabytes of memory in use beyond which the daemon restarts itself."
     )
-    recycle_when_descriptors: int | None = Field(
-        None, ge=64, description="Open file descriptors beyond which the daemon renews itself."
+    restart_when_descriptors: int | None = Field(
+        None, ge=64, description="Open file descriptors beyond which the daemon restarts itself."
     )
     core_dumps: bool = Field(
         default=False,
@@ -220,6 +272,14 @@ class Settings(BaseSettings):
     def _read_level(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
 
+    @field_validator("device_name")
+    @classmethod
+    def _device_name(cls, value: str | None) -> str | None:
+        if value is not None and not (value.strip() and value.isprintable()):
+            message = "must be printable characters"
+            raise ValueError(message)
+        return value
+
     @field_validator("default_country")
     @classmethod
     def _country(cls, value: str | None) -> str | None:
@@ -228,7 +288,16 @@ class Settings(BaseSettings):
         except InvalidInput as error:
             raise ValueError(error.detail) from None
 
-    @field_validator("recycle_at", mode="before")
+    @field_validator("whatsapp_version")
+    @classmethod
+    def _version(cls, value: str) -> str:
+        revision = value.removeprefix("2.3000.")
+        if value in {"engine", "auto"} or (value != revision and re.fullmatch(r"1[0-9]{9}", revision)):
+            return value
+        message = "must be engine, auto, or a version like 2.3000.1047769893"
+        raise ValueError(message)
+
+    @field_validator("restart_at", mode="before")
     @classmethod
     def _time_of_day(cls, value: object) -> str | None:
         text = f"{value:%H:%M}" if isinstance(value, time) else value  # TOML has a type for it
@@ -252,6 +321,11 @@ class Settings(BaseSettings):
             message = f"must have at least {MIN_TOKEN} characters"
             raise ValueError(message)
         return value
+
+    @property
+    def sandbox_descriptor_file(self) -> Path:
+        """Where a sandbox of our own says how it is reached; there only when bots are no real ones."""
+        return self.sessions_dir / SANDBOX_DESCRIPTOR
 
     @property
     def database_file(self) -> Path:
@@ -285,6 +359,7 @@ def load(options: Mapping[str, Any], config: Path | None = None) -> Settings:
                     value,
                     origin.format(name=name, NAME=name.upper(), option=name.replace("_", "-")),
                 )
+    _refuse_renamed(origins)
     try:
         return Settings(**values)
     except ValidationError as error:
@@ -293,6 +368,15 @@ def load(options: Mapping[str, Any], config: Path | None = None) -> Settings:
         unknown = first["type"] == "extra_forbidden"
         problem = "no setting has this name" if unknown else sentence(first["type"], first["msg"])
         raise SettingsError(f"{name} ({origins.get(name, 'default')}): {problem}", field=name) from None
+
+
+def _refuse_renamed(origins: Mapping[str, str]) -> None:
+    """Raises `SettingsError` for a setting under the name that it had in an earlier version."""
+    for old, new in RENAMED.items():
+        variable = PREFIX + old.upper()
+        if old in origins or os.environ.get(variable):
+            where = origins.get(old, variable)
+            raise SettingsError(f"{old} ({where}): is called {new} since 0.2.0", field=old)
 
 
 def make_sessions_dir(folder: Path) -> None:

@@ -18,16 +18,19 @@ import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import Page, async_playwright
 
+from tests.core.scripted import registered
 from tests.harness.keys import KEYS
 from tests.harness.scripted import ScriptedTransport, ScriptedTransports
-from zapwire.api import listening, openapi
-from zapwire.api.connections import Connections
-from zapwire.api.keys import ROUTES
-from zapwire.api.sandbox import Sandbox
+from zapwire.api.http import listener as listening
+from zapwire.api.http import openapi
+from zapwire.api.http.client_connections import ClientConnections
+from zapwire.api.http.context import ROUTES
+from zapwire.api.sandbox.client import SandboxClient
 from zapwire.api.server import make_app
-from zapwire.core.assembly import Core, open_core
+from zapwire.api.v1.schemas.events import EVENTS
+from zapwire.core.wiring import Core, open_core
 from zapwire.settings import Settings
-from zapwire.store.db import Database
+from zapwire.store.sqlite.database import Database
 
 FLAGS = [
     "--no-sandbox",
@@ -49,7 +52,7 @@ class Api:
     core: Core
     transports: ScriptedTransports
     http: aiohttp.ClientSession
-    connections: Connections
+    connections: ClientConnections
     headers: dict[str, str] = field(default_factory=lambda: {"Authorization": f"Bearer {TOKEN}"})
 
     async def raw(self, method: str, path: str, **options: Any) -> tuple[int, aiohttp.typedefs.LooseHeaders, bytes]:
@@ -75,18 +78,18 @@ class Api:
 
     async def connected(self, bot: str) -> ScriptedTransport:
         """Create a bot and bring it to `connected`."""
-        after = await self.core.live.last_seq()
+        after = await self.core.subscriptions.last_seq()
         await self.call("POST", "/v1/bots", {"id": bot})
         await self.call("GET", f"/v1/bots/{bot}/qr?wait=5")
         self.transport(bot).scan()
-        async for event in self.core.live.follow(after, bots=[bot], types=["bot.state"]):
+        async for event in self.core.subscriptions.follow(after, bots=[bot], types=["bot.state"]):
             if event.data["state"] == "connected":
                 return self.transport(bot)
         raise AssertionError
 
 
 @asynccontextmanager
-async def listen(app: web.Application, most: int) -> AsyncIterator[tuple[str, Connections]]:
+async def listen(app: web.Application, most: int) -> AsyncIterator[tuple[str, ClientConnections]]:
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     async with listening.serve(app, listener, drain=1, most=most) as connections:
@@ -102,7 +105,7 @@ def watch_answers(app: web.Application) -> set[tuple[str, str, int]]:
     """Method, path and status of all answers from now on that the document does not know."""
     known = {
         (method.upper(), path): {int(status) for status in operation["responses"]}
-        for path, operations in openapi.document(app[ROUTES])["paths"].items()
+        for path, operations in openapi.document(app[ROUTES], EVENTS)["paths"].items()
         for method, operation in operations.items()
     }
     found: set[tuple[str, str, int]] = set()
@@ -117,13 +120,18 @@ def watch_answers(app: web.Application) -> set[tuple[str, str, int]]:
     return found
 
 
-async def open_api(folder: Path, sandbox: Sandbox | None = None, **settings: Any) -> AsyncIterator[Api]:
-    transports = ScriptedTransports(pairs=True)
+async def open_api(
+    folder: Path,
+    sandbox: SandboxClient | None = None,
+    kind: type[ScriptedTransport] = ScriptedTransport,
+    **settings: Any,
+) -> AsyncIterator[Api]:
+    transports = ScriptedTransports(pairs=True, kind=kind)
     told = Settings(**{"webhook_allow_networks": "127.0.0.0/8,::1/128", **settings})
     networks = told.webhook_allow_networks
     async with (
         Database.open(folder / "zapwire.db", KEYS) as database,
-        open_core(database, transports, webhook_networks=networks) as core,
+        open_core(database, registered(transports), webhook_networks=networks) as core,
     ):
         app = make_app(core, told, sandbox=sandbox, fixed_tokens=[TOKEN])
         undocumented = watch_answers(app)

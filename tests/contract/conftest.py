@@ -145,9 +145,9 @@ class World:
         await self.bot.until("Connected")
 
 
-@pytest_asyncio.fixture(params=["scripted", "scripted, stops slowly", "engine"])
+@pytest_asyncio.fixture(params=["scripted", "scripted, stops slowly", "engine", "own client"])
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    if request.param != "engine":
+    if request.param.startswith("scripted"):
         transports = ScriptedTransports(pairs=True)
         transports.manners = {"stop_turns": 500 if "slowly" in request.param else 1}
         local = Local(transports)
@@ -155,7 +155,8 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         await local.end()
         return
     (folder := tmp_path / "sandbox").mkdir()
-    deadlines = ("bot.SEND_DEADLINE=1", "probing.PROBE_DEADLINE=1", "bot.LOGOUT_DEADLINE=2")
-    async with Sandbox(folder) as sandbox, Driven(tmp_path, sandbox.descriptor_file, *deadlines) as driver:
+    deadlines = ("transport.SEND_DEADLINE=1", "health_probe.PROBE_DEADLINE=1", "transport.LOGOUT_DEADLINE=2")
+    env = {"DRIVER_PAIRING": "own" if request.param == "own client" else "engine"}
+    async with Sandbox(folder) as sandbox, Driven(tmp_path, sandbox.descriptor_file, *deadlines, env=env) as driver:
         phone, anna = await sandbox.phone(BOT), await sandbox.phone(ANNA)
         yield World(driver, SandboxNetwork(sandbox, phone, anna))

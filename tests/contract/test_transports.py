@@ -1,4 +1,4 @@
-"""What `transport/base.py` promises, held against every transport: the core relies on nothing else.
+"""What `transport/protocol.py` promises, held against every transport: the core relies on nothing else.
 
 The core's tests use the scripted transport, so whatever it does kinder than the engine they cannot see.
 """
@@ -14,6 +14,13 @@ from tests.contract.conftest import World
 from tests.transport.driven import Ended, Failed
 
 OTHER = {"phone": "+4915199999990", "lid": "99999999999@lid"}
+
+
+async def test_what_it_announces_it_implements(world: World):
+    powers = await world.bot("powers")
+    for power, announced in powers["announced"].items():
+        assert powers["implemented"][power] or not announced, power
+    assert powers["auth_state"] or not powers["pairing"], "what pairs keeps what it was paired with"
 
 
 async def test_it_pairs_connects_and_stops_and_does_not_pair_again(world: World):
@@ -122,7 +129,7 @@ async def test_a_logout_that_whatsapp_does_not_hear_of_is_refused_and_destroys_n
     if trouble == "stopped":
         await world.bot("start")
         await world.bot.until("Connected")
-        await world.bot("logout")  # it may be tried again
+        await world.bot("logout")  # it may be retried
         assert not await world.bot("keeps")
 
 

@@ -13,19 +13,23 @@ from typing import Any
 
 from tests.harness.keys import KEYS
 from tests.harness.scripted import ALICE, ProbedTransport, ScriptedTransport, ScriptedTransports
-from zapwire.core.assembly import Core, open_core
-from zapwire.core.limits import Limits
-from zapwire.errors import StoreError
-from zapwire.events import Event
-from zapwire.model import BotState, BotView, Message, MessageId, Party, QrCode
-from zapwire.store.db import Database
-from zapwire.transport.base import Paired, Receipt, ReceiptKind, Received
+from zapwire.core.tuning import Tuning
+from zapwire.core.wiring import Core, open_core
+from zapwire.model.bots import BotState, BotView, TransportKind
+from zapwire.model.content.text import TextContent
+from zapwire.model.errors import StoreError
+from zapwire.model.events import Event
+from zapwire.model.messages import Message, MessageId, Party
+from zapwire.model.pairing import QrCode
+from zapwire.store.sqlite.database import Database
+from zapwire.transport.protocol import Paired, Receipt, ReceiptKind, Received
+from zapwire.transport.registry import TransportRegistry
 
 __all__ = ["ALICE", "KEYS", "ProbedTransport", "ScriptedTransport", "ScriptedTransports"]
 
 PHONE = "+4915123456789"
 CHAT = "4915123456789@s.whatsapp.net"
-QUICK = Limits(
+QUICK = Tuning(
     backoff_first=0.01, backoff_most=0.02, logout_time=2, reply_after=0.01, cursor_saved=0.01, store_again=0.01
 )
 LOOPBACK = [ip_network("127.0.0.0/8")]
@@ -41,10 +45,10 @@ class World:
         """Wait until *bot* is in *state*."""
         async with asyncio.timeout(10):
             while True:
-                found = self.core.fleet.find(bot)
+                found = self.core.bots.get(bot)
                 if found.view.state is state:
                     return found.view
-                await found.standing.changed.wait()
+                await found.current.changed.wait()
 
     async def tell(self, bot: str, event: Any) -> None:
         """Let the connection of *bot* emit *event*, and wait until it is stored."""
@@ -55,7 +59,7 @@ class World:
         await transport.emit(event)
 
     async def events(self, kind: str | None = None) -> list[Event]:
-        page = await self.core.live.page(0, types=None if kind is None else [kind], limit=1000)
+        page = await self.core.subscriptions.page(0, types=None if kind is None else [kind], limit=1000)
         return page.events
 
 
@@ -78,21 +82,34 @@ class Failing:
         return await self._write(work)
 
 
+def registered(transports: Any) -> TransportRegistry:
+    """*transports* as the factory of WhatsApp Web."""
+    return TransportRegistry({TransportKind.WHATSAPP_WEB: transports})
+
+
 @asynccontextmanager
 async def world(
     path: Path,
     *,
     linked: bool = False,
-    limits: Limits = QUICK,
+    limits: Tuning = QUICK,
     transports: ScriptedTransports | None = None,
     **options: Any,
 ) -> AsyncIterator[World]:
     transports = transports or ScriptedTransports(linked=linked)
     async with (
         Database.open(path, KEYS) as database,
-        open_core(database, transports, limits=limits, **{"webhook_networks": LOOPBACK, **options}) as core,
+        open_core(database, registered(transports), limits=limits, **{"webhook_networks": LOOPBACK, **options}) as core,
     ):
         yield World(core, transports, database)
+
+
+async def give(at: World, bot: str, command: str) -> None:
+    """Give a bot a command by its name; `delete` is one of the registry's."""
+    if command == "delete":
+        await at.core.bots.delete(bot)
+    else:
+        await getattr(at.core.bots.get(bot), command)()
 
 
 def qr(attempt: int = 1, seconds: float = 60) -> QrCode:
@@ -105,8 +122,8 @@ def paired() -> Paired:
 
 def text(whatsapp_id: str, body: str = "hello", *, chat: Party | None = None, from_me: bool = False) -> Received:
     party = chat or Party("8000000000001@lid", PHONE, "8000000000001@lid")
-    content = {"text": body}
-    return Received(Message(MessageId(whatsapp_id), party, party, from_me, datetime.now(UTC), "text", content, "Bob"))
+    content = TextContent(text=body)
+    return Received(Message(MessageId(whatsapp_id), party, party, from_me, datetime.now(UTC), content, "Bob"))
 
 
 def receipt(kind: ReceiptKind, *whatsapp_ids: str) -> Receipt:

@@ -13,38 +13,29 @@ from typing import Any
 import pytest
 
 from tests.core.receiver import Receiver, receiver
-from tests.core.scripted import ALICE, QUICK, World, eventually, text, world
+from tests.core.scripted import ALICE, QUICK, World, eventually, registered, text, world
 from tests.harness.keys import KEYS
-from zapwire.core import codec, parcels, posting, signing
-from zapwire.core.live import Gap
-from zapwire.core.vitals import Vitals
-from zapwire.errors import Conflict
-from zapwire.events import Event, EventType
-from zapwire.model import BotId, BotState, MessageId, MessageState, Party
-from zapwire.proxy import Proxy
-from zapwire.store import (
-    bots,
-    deliveries,
-    figures,
-    history_notices,
-    journal,
-    messages,
-    outbox,
-    persons,
-    sealing,
-    times,
-    tokens,
-    webhooks,
-)
-from zapwire.store.bots import BotRow, Wanted
-from zapwire.store.db import Database, Transaction
-from zapwire.store.deliveries import Attempt, DeliveryState, Record
-from zapwire.store.outbox import NewMessage
-from zapwire.store.sealing import Sealed
-from zapwire.store.tokens import Token
-from zapwire.store.webhooks import Endpoint, Retired
+from zapwire.core.events import serializers
+from zapwire.core.events.subscriptions import EventGap
+from zapwire.core.monitoring.self_check import SelfCheck
+from zapwire.core.webhooks import jobs, signing
+from zapwire.model import timestamps
+from zapwire.model.bots import BotId, BotRow, BotState, Wanted
+from zapwire.model.content.text import TextContent
+from zapwire.model.deliveries import Attempt, DeliveryRecord, DeliveryState
+from zapwire.model.errors import Conflict
+from zapwire.model.events import Event, EventType
+from zapwire.model.messages import MessageId, MessageState, NewMessage, Party
+from zapwire.model.pairing import PairingOptions
+from zapwire.model.proxy import Proxy
+from zapwire.model.tokens import Token
+from zapwire.model.webhooks import Endpoint, RetiredSecret
+from zapwire.store.sqlite import encryption
+from zapwire.store.sqlite.database import Database
+from zapwire.store.sqlite.encryption import Sealed
+from zapwire.store.sqlite.unit_of_work import SqliteUnitOfWork
 
-NOW = times.now()
+NOW = timestamps.now()
 BOTS = [BotId(name) for name in "abcd"]
 ROWS = 25
 """Of each bot, so one in a hundred is damaged; of bots and webhooks one in four."""
@@ -56,55 +47,55 @@ def person(number: int) -> Party:
     return Party(lid, f"+49151234567{number:02}", lid)
 
 
-def fill(transaction: Transaction, url: str) -> None:
+def fill(transaction: SqliteUnitOfWork, url: str) -> None:
     """Rows in every table that has sealed columns: received, waiting to be sent, waiting to be delivered, given up."""
     token = Token("tok_1", "laptop", NOW)
     for number in range(len(BOTS)):
-        tokens.insert(transaction, replace(token, id=f"tok_{number}"), bytes([number]) * 32)
+        transaction.tokens.insert(replace(token, id=f"tok_{number}"), bytes([number]) * 32)
     for bot in BOTS:
         row = BotRow(bot, bot.upper(), autostart=True, created_at=NOW, proxy=Proxy.parse("socks5://127.0.0.1:9"))
-        bots.insert(transaction, row)
-        bots.update(transaction, replace(row, identity=ALICE, wanted=Wanted.CONNECTED))
+        row = replace(row, pairing_options=PairingOptions(device_name="Desk"))
+        transaction.bots.insert(row)
+        transaction.bots.update(replace(row, identity=ALICE, wanted=Wanted.CONNECTED))
         hook = Endpoint(f"whk_{bot}", url, ("message.received",), (bot,), enabled=True, created_at=NOW)
         hook = replace(hook, headers={"X-Bot": bot}, description=f"for {bot}")
         keys = signing.new_keys(None, ed25519=True)
-        retired = (Retired(keys.secret, keys.private, NOW + timedelta(days=1)),)
-        webhooks.insert(transaction, hook, replace(keys, retired=retired))
+        retired = (RetiredSecret(keys.secret, keys.private, NOW + timedelta(days=1)),)
+        transaction.endpoints.insert(hook, replace(keys, retired=retired))
         for number in range(ROWS):
             _fill_one(transaction, bot, hook.id, number)
-        webhooks.save_cursor(transaction, hook.id, journal.last_seq(transaction.sql))
+        transaction.endpoints.save_cursor(hook.id, transaction.journal.last_seq())
 
 
-def _fill_one(transaction: Transaction, bot: BotId, hook: str, number: int) -> None:
+def _fill_one(transaction: SqliteUnitOfWork, bot: BotId, hook: str, number: int) -> None:
     """A message in and one out, an offer of history, and two deliveries: one that waits, one that was given up."""
-    history_notices.keep(transaction, bot, f"H{number}", NOW, b"keys")
+    transaction.history_notices.keep(bot, f"H{number}", NOW, b"keys")
     for party, dead in ((person(number), False), (person(number + ROWS), True)):
         message = replace(text(f"{bot}{number}{'-dead' * dead}", chat=party).message)
-        known = persons.learn(transaction, bot, party)
+        known = transaction.persons.learn(bot, party)
         message = replace(message, chat=known.party, sender=known.party)
-        messages.insert(transaction, bot, message, known, known)
-        event = journal.append(transaction, EventType.MESSAGE_RECEIVED, bot, codec.message_json(message))
+        transaction.messages.insert(bot, message, known, known)
+        event = transaction.journal.append(EventType.MESSAGE_RECEIVED, bot, serializers.message_json(message))
         tried = Attempt(NOW, 503, 1, "it answered 503")
         state = DeliveryState.DEAD if dead else DeliveryState.FAILED
-        lane, due = parcels.lane_of(event), None if dead else NOW
+        lane, due = jobs.lane_of(event), None if dead else NOW
         what = (event.seq, event.id, event.type.value, bot, lane, NOW, state, NOW)
-        record = Record(*what, tries=1, due=due, attempt=tried, answer="no")
+        record = DeliveryRecord(*what, tries=1, due=due, attempt=tried, answer="no")
         if dead:
-            deliveries.bury(transaction, hook, record, posting.body(event))
+            transaction.delivery_queue.bury(hook, record, serializers.event_bytes(event).decode())
         else:
-            deliveries.store(transaction, hook, [record])
+            transaction.delivery_queue.store(hook, [record])
     out = NewMessage(
         MessageId(f"msg_{bot}{number}"),
         bot,
         person(number).jid,
-        "text",
-        {"text": bot},
+        TextContent(text=bot),
         b"\1",
         NOW,
         NOW + timedelta(days=1),
         f"key-{number}",
     )
-    outbox.insert(transaction, out, MessageState.QUEUED)
+    transaction.outbox.insert(out, MessageState.QUEUED)
 
 
 def damage(path: Path, one: Sealed) -> tuple[str, dict[str, Any]]:
@@ -132,7 +123,7 @@ LAZY = {
 """Read only when somebody asks for them."""
 
 
-@pytest.mark.parametrize("one", sealing.COLUMNS, ids=lambda one: one.place)
+@pytest.mark.parametrize("one", encryption.COLUMNS, ids=lambda one: one.place)
 async def test_a_damaged_value_costs_its_own_row_only(tmp_path: Path, one: Sealed):
     async with receiver() as hook:
         async with Database.open(tmp_path / "db", KEYS) as database:
@@ -140,7 +131,7 @@ async def test_a_damaged_value_costs_its_own_row_only(tmp_path: Path, one: Seale
             seqs = list(range(1, database.tail.last_seq + 1))
         named, row = damage(tmp_path / "db", one)
         async with world(tmp_path / "db", linked=True, limits=LIMITS) as at:
-            vitals = Vitals(at.database, at.transports)
+            self_check = SelfCheck(at.database, registered(at.transports))
             ill = named if one.table == "bots" else None
             await check_bots(at, ill)
             well = [bot for bot in BOTS if bot != ill]
@@ -150,13 +141,13 @@ async def test_a_damaged_value_costs_its_own_row_only(tmp_path: Path, one: Seale
             deaf = named if one.table == "endpoints" and one.column not in {"retired", "description"} else None
             assert len(await at.core.tokens.list()) == len(BOTS) - (one.table == "tokens")
             await check_webhooks(at, hook, well, deaf, lost)
-            await vitals.round()
+            await self_check.round()
             if one.place not in SILENT | LAZY:
-                assert f"{one.place} of row {named}" in vitals.alerts["damaged"]
+                assert f"{one.place} of row {named}" in self_check.alerts["damaged"]
                 alerts = [event.data for event in await at.events("daemon.alert")]
                 assert [(alert["kind"], alert["state"]) for alert in alerts] == [("damaged", "raised")]
                 assert f"{one.place} of row {named} " in alerts[0]["detail"]
-                await vitals.round()
+                await self_check.round()
                 assert len(await at.events("daemon.alert")) == 1
             if ill is not None:
                 await check_ill_bot(at, ill)
@@ -198,14 +189,14 @@ async def test_a_value_that_makes_no_sense_costs_its_own_row_only(tmp_path: Path
             ill = row[0] if place == "bots.halt_state" else None
             well = [bot for bot in BOTS if bot != ill]
             for bot in well:
-                await at.core.fleet.connect(bot)
+                await at.core.bots.get(bot).connect()
                 await at.until(bot, BotState.CONNECTED)
-            for bot in await at.core.fleet.list():
-                codec.bot_json(bot)
+            for bot in await at.core.bots.list():
+                serializers.bot_json(bot)
             for endpoint in await at.core.endpoints.list():
-                codec.endpoint_json(endpoint)
-                page = await at.core.deliveries.page(endpoint.id, limit=100)
-                assert [codec.delivery_json(one)["state"] for one in page.deliveries]
+                serializers.endpoint_json(endpoint)
+                page = await at.core.delivery_log.page(endpoint.id, limit=100)
+                assert [serializers.delivery_json(one)["state"] for one in page.deliveries]
             deaf = row[0] if place in {"endpoints.events", "endpoints.bots"} else None
             for bot in well:
                 await at.tell(bot, text(f"{bot}-new"))
@@ -220,62 +211,63 @@ async def test_a_value_that_makes_no_sense_costs_its_own_row_only(tmp_path: Path
 async def check_bots(at: World, ill: str | None) -> None:
     for bot in BOTS:
         if bot == ill:
-            view = await at.core.fleet.get(bot)
+            view = at.core.bots.get(bot).view
             assert (view.state, view.code) == (BotState.BLOCKED, "row-damaged")
             assert view.autostart
             assert "delete the bot" in (view.action or "")
         else:
-            await at.core.fleet.connect(bot)
+            await at.core.bots.get(bot).connect()
             await at.until(bot, BotState.CONNECTED)
 
 
 async def check_ill_bot(at: World, ill: str) -> None:
     """It does nothing, keeps what can be read of it, and can be deleted."""
-    for order in (at.core.fleet.connect, at.core.fleet.restart, at.core.fleet.logout):
+    bot = at.core.bots.get(ill)
+    for command in (bot.connect, bot.restart, bot.logout):
         with pytest.raises(Conflict, match="damaged"):
-            await order(ill)
-    await at.core.fleet.disconnect(ill)
+            await command()
+    await at.core.bots.get(ill).disconnect()
     assert at.transports[ill].runs == 0
     columns = "lid, autostart, name IS NOT NULL, proxy IS NOT NULL, halt_state"
     query = f"SELECT {columns} FROM bots WHERE id = ?"
-    kept = await at.database.read(lambda sql: sql.execute(query, (ill,)).fetchone())
+    kept = await at.database.read(lambda sql: sql.sql.execute(query, (ill,)).fetchone())
     assert kept == ("9000000000001@lid", 1, 1, 1, None)
-    await at.core.fleet.delete(ill)
-    await at.core.fleet.create(ill)
+    await at.core.bots.delete(ill)
+    await at.core.bots.create(ill)
     await at.until(ill, BotState.CONNECTED)
 
 
 async def check_reading(at: World, seqs: list[int], lost: dict[str, Any] | None) -> None:
     """Pages and streams give everything, and tell of the one that is missing."""
     found: list[int] = []
-    gaps: list[Gap] = []
+    gaps: list[EventGap] = []
     cursor, last = 0, max(seqs)
     while cursor < last:
-        page = await at.core.live.page(cursor, limit=40)
+        page = await at.core.subscriptions.page(cursor, limit=40)
         found += [event.seq for event in page.events]
         gaps += [page.gap] if page.gap is not None else []
         cursor = page.next_after
     missing = [] if lost is None else [lost["seq"]]
     assert [seq for seq in found if seq <= last] == [seq for seq in seqs if seq not in missing]
-    assert gaps == [Gap(seq, seq) for seq in missing]
-    follower, told = at.core.live.follower(0), []
+    assert gaps == [EventGap(seq, seq) for seq in missing]
+    follower, told = at.core.subscriptions.follower(0), []
     while follower.cursor < last:
         told += await follower.batch()
     assert [one.seq for one in told if isinstance(one, Event) and one.seq <= last] == [
         seq for seq in seqs if seq not in missing
     ]
-    assert [one for one in told if isinstance(one, Gap)] == gaps
+    assert [one for one in told if isinstance(one, EventGap)] == gaps
     if lost is not None:  # who would not have got it anyway is told of no gap
         other = next(bot for bot in BOTS if bot != lost["bot"])
-        assert (await at.core.live.page(0, bots=[other], limit=1000)).gap is None
-        assert (await at.core.live.page(0, types=["bot.state"], limit=1000)).gap is None
+        assert (await at.core.subscriptions.page(0, bots=[other], limit=1000)).gap is None
+        assert (await at.core.subscriptions.page(0, types=["bot.state"], limit=1000)).gap is None
 
 
 async def check_sending(at: World, well: list[str], broken: dict[str, Any] | None) -> None:
     """What waited to be sent is sent; what cannot be read failed."""
 
     async def waiting() -> bool:
-        queues = (await at.database.read(figures.backlog)).outbox
+        queues = (await at.database.read(lambda unit: unit.backlog.backlog())).outbox
         return not any(bot in queues for bot in well)
 
     await eventually(waiting)
@@ -283,7 +275,7 @@ async def check_sending(at: World, well: list[str], broken: dict[str, Any] | Non
         expected = ROWS - (broken is not None and broken["bot"] == bot)
         assert len(at.transports[bot].sent) == expected
     if broken is not None:
-        view = await at.core.sender.get(broken["bot"], broken["id"])
+        view = await at.core.outbox.get(broken["bot"], broken["id"])
         assert (view.state, view.reason) == (MessageState.FAILED, "its row in the database is damaged")
         told = [event.data for event in await at.events("message.status") if event.data["id"] == broken["id"]]
         assert [one["state"] for one in told] == ["failed"]
@@ -319,7 +311,7 @@ async def check_deaf_webhook(at: World, hook: Receiver, deaf: str, column: str) 
     assert not endpoint.enabled
     assert column in (endpoint.disabled_reason or "")
     with pytest.raises(Conflict, match="damaged"):
-        await at.core.deliveries.test(deaf)
+        await at.core.delivery_log.test(deaf)
     if column in {"secret", "private_key"}:
         await at.core.endpoints.rotate(deaf)
     else:
@@ -332,7 +324,7 @@ async def check_deaf_webhook(at: World, hook: Receiver, deaf: str, column: str) 
 
 async def test_a_webhook_moves_past_what_cannot_be_read_and_is_told_once(tmp_path: Path):
     async with receiver() as hook, world(tmp_path / "db", linked=True, limits=LIMITS) as at:
-        await at.core.fleet.create("bot")
+        await at.core.bots.create("bot")
         await at.until("bot", BotState.CONNECTED)
         endpoint, _ = await at.core.endpoints.create(hook.url, events=["message.received"])
         await at.core.endpoints.pause(endpoint.id)
@@ -351,7 +343,7 @@ async def test_a_webhook_moves_past_what_cannot_be_read_and_is_told_once(tmp_pat
         }  # fmt: skip
         found = {body["data"].get("id") for body in hook.taken} - {None}
         assert found == {f"A{number}" for number in range(10) if number != 4}
-        [dead] = (await at.core.deliveries.page(endpoint.id, state="dead")).deliveries
+        [dead] = (await at.core.delivery_log.page(endpoint.id, state="dead")).deliveries
         assert (dead.seq, dead.attempts[0].error) == (lost.seq, "its row in the database is damaged")
         # the cursor put back, as by a crash before it was saved: nothing is told twice
         back = "UPDATE endpoints SET cursor = 0 WHERE id = ?"
@@ -366,7 +358,7 @@ async def test_a_webhook_moves_past_what_cannot_be_read_and_is_told_once(tmp_pat
 async def test_what_waits_for_another_attempt_and_cannot_be_read_any_more_is_told(tmp_path: Path):
     lasting = replace(LIMITS, webhook_schedule=(0.02,) * 1000)
     async with receiver() as hook, world(tmp_path / "db", linked=True, limits=lasting) as at:
-        await at.core.fleet.create("bot")
+        await at.core.bots.create("bot")
         await at.until("bot", BotState.CONNECTED)
         endpoint, _ = await at.core.endpoints.create(hook.url, events=["message.received"])
         hook.answer = lambda body: 500
@@ -383,25 +375,25 @@ async def test_what_waits_for_another_attempt_and_cannot_be_read_any_more_is_tol
             "webhook": endpoint.id, "from_seq": lost.seq, "to_seq": lost.seq, "count": 1,
         }  # fmt: skip
         assert {body["data"].get("id") for body in hook.taken} == {"A0", "A2", None}
-        [dead] = (await at.core.deliveries.page(endpoint.id, state="dead")).deliveries
+        [dead] = (await at.core.delivery_log.page(endpoint.id, state="dead")).deliveries
         assert (dead.seq, dead.attempts[0].error) == (lost.seq, "its row in the database is damaged")
 
 
 async def test_a_page_ends_before_a_gap_and_the_next_begins_with_it(tmp_path: Path):
     async with world(tmp_path / "db", linked=True, limits=LIMITS) as at:
-        await at.core.fleet.create("bot")
+        await at.core.bots.create("bot")
         await at.until("bot", BotState.CONNECTED)
         for number in range(6):
             await at.tell("bot", text(f"A{number}"))
         seqs = [event.seq for event in await at.events("message.received")]
         broken = "UPDATE journal SET data = x'00' WHERE seq = ?"
         await at.database.write(lambda t: t.sql.executemany(broken, [(seqs[2],), (seqs[3],)]))
-        page = await at.core.live.page(seqs[0] - 1, limit=10)
+        page = await at.core.subscriptions.page(seqs[0] - 1, limit=10)
         assert ([event.seq for event in page.events], page.gap, page.next_after) == (seqs[:2], None, seqs[1])
-        page = await at.core.live.page(page.next_after, limit=10, wait=5)
-        assert page.gap == Gap(seqs[2], seqs[3])
+        page = await at.core.subscriptions.page(page.next_after, limit=10, wait=5)
+        assert page.gap == EventGap(seqs[2], seqs[3])
         assert [event.seq for event in page.events] == seqs[4:]
-        page = await at.core.live.page(seqs[1], limit=2)  # what is gone takes no place in it
+        page = await at.core.subscriptions.page(seqs[1], limit=2)  # what is gone takes no place in it
         assert ([event.seq for event in page.events], page.gap, page.next_after) == (
-            seqs[4:], Gap(seqs[2], seqs[3]), seqs[5],
+            seqs[4:], EventGap(seqs[2], seqs[3]), seqs[5],
         )  # fmt: skip

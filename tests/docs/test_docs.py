@@ -11,10 +11,16 @@ import click
 import pytest
 
 from zapwire import cli, settings
-from zapwire.api import event_schemas, problems, routes
-from zapwire.errors import Condition
-from zapwire.events import EventType
-from zapwire.model import BotState, MessageState
+from zapwire.api import routes
+from zapwire.api.http import errors
+from zapwire.api.v1.schemas import events
+from zapwire.model.bots import BotState
+from zapwire.model.content.base import Content
+from zapwire.model.content.kinds import KINDS
+from zapwire.model.content.places_and_people import ContactCard
+from zapwire.model.errors import Condition
+from zapwire.model.events import EventType
+from zapwire.model.messages import MessageState
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -36,7 +42,7 @@ def test_no_setting_is_documented_that_does_not_exist() -> None:
 
 
 def test_events() -> None:
-    named = set(re.findall(r"^\| `([a-z.]+)` \|", text("events.md"), re.MULTILINE))
+    named = set(re.findall(r"^\| `([a-z]+\.[a-z]+)` \|", text("events.md"), re.MULTILINE))
     assert named == {kind.value for kind in EventType}
 
 
@@ -45,7 +51,18 @@ def test_every_event_has_a_schema_and_an_example_that_fits_it(kind: EventType) -
     _, heading, section = text("event-examples.md").partition(f"## {kind.value}\n")
     assert heading, f"{kind.value} has no example"
     example = json.loads(section.partition("```json\n")[2].partition("\n```")[0])
-    event_schemas.EVENTS[kind].model_validate(example)
+    events.EVENTS[kind].model_validate(example)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_kind_of_content_is_documented_with_its_fields(kind: str) -> None:
+    [row] = re.findall(rf"^\| `{kind}` \| (.*) \|$", text("events.md"), re.MULTILINE)
+    fields = KINDS[kind].model_fields
+    own = [name for name in fields if name not in Content.model_fields]
+    inner = {*ContactCard.model_fields} if kind == "contact" else set()
+    assert set(re.findall(r"`(\w+)`", row)) == {*own, *inner}
+    assert set(re.findall(r"\*\*`(\w+)`\*\*", row)) == {name for name in own if fields[name].is_required()}
+    assert all(f"`{name}`" in text("events.md") for name in Content.model_fields)
 
 
 def test_calls() -> None:
@@ -66,7 +83,7 @@ def test_codes_of_bots(condition: Condition) -> None:
 
 def test_problems() -> None:
     rows = re.findall(r"^\| ((?:`[a-z-]+`(?:, )?)+) \| [\d, ]+ \|", text("api.md"), re.MULTILINE)
-    assert {code for row in rows for code in re.findall(r"`([a-z-]+)`", row)} == set(problems.CODES)
+    assert {code for row in rows for code in re.findall(r"`([a-z-]+)`", row)} == set(errors.CODES)
 
 
 def commands(group: click.Group, name: str) -> Iterator[tuple[str, click.Command]]:

@@ -1,6 +1,6 @@
 """Events of a real run are as the catalogue says; the examples in the documentation are taken from one.
 
-RECORD_EVENTS=1 writes docs/event-examples.md anew.
+RECORD_EVENTS=1 writes docs/event-examples.md again.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from tests.harness.chat import BOT_NUMBER, CONTACT_NUMBER, arrived, linked_bot
 from tests.harness.daemon import Daemon
 from tests.harness.receiver import Receiver
 from tests.harness.sandbox import Sandbox
-from zapwire.api.event_schemas import EVENTS
-from zapwire.events import EventType
+from zapwire.api.v1.schemas.events import EVENTS
+from zapwire.model.events import EventType
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "event-examples.md"
 ELSEWHERE = {
     EventType.MESSAGE_UNDECRYPTABLE,
     EventType.BOT_UNHEALTHY,
     EventType.BOT_HEALTHY,
+    EventType.BOT_PASSKEY,
     EventType.DAEMON_ALERT,
     EventType.WEBHOOK_GAP,
 }
@@ -57,7 +58,7 @@ async def test_a_real_run_tells_what_the_catalogue_says(daemon: Daemon, sandbox:
 
 
 def record(found: dict[EventType, dict[str, Any]]) -> None:
-    """Write the examples anew; of the types that were not there the old ones stay."""
+    """Write the examples again; of the types that were not there the old ones stay."""
     text = EXAMPLES.read_text()
     for kind, event in found.items():
         begin = text.index(f"## {kind.value}\n")

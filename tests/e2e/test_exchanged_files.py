@@ -13,8 +13,8 @@ from tests.harness.daemon import Daemon
 from tests.harness.keys import KEYS
 from tests.harness.sandbox import Sandbox
 from tests.vault.test_binding import unbind
-from zapwire.transport.whatsapp_web.engine import library_path
-from zapwire.vault.database import SealedDatabase
+from zapwire.transport.whatsapp_web.engine.engine import library_path
+from zapwire.vault.sealed_database import SealedDatabase
 from zapwire.vault.vfs import Vfs
 
 OTHER = "4915100000199"

@@ -60,7 +60,7 @@ async def test_nothing_is_lost_or_told_too_early_on_a_full_disk(
         status, problem = await daemon.ask("POST", "/v1/bots/shop/messages", {"to": f"+{CONTACT_NUMBER}", "text": "hi"})
         assert (status, problem["code"]) == (503, "store")
         async with asyncio.timeout(20):
-            while "zapwire.core.vitals" not in daemon.log:  # noqa: ASYNC110 - another process writes it
+            while "zapwire.core.monitoring.self_check" not in daemon.log:  # noqa: ASYNC110 - another process writes it
                 await asyncio.sleep(0.1)
         page = await daemon.call("GET", "/v1/events", after=before)
         assert (page["events"], page["last_seq"]) == ([], before)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.core.receiver import receiver
 from tests.harness.daemon import Daemon
-from zapwire.sandbox.ca import Authority
+from zapwire.sandbox.server.state.certificate_authority import Authority
 
 
 @pytest.mark.parametrize("trusted", [True, False])

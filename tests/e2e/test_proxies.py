@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.harness.chat import BOT_NUMBER, CONTACT_NUMBER, arrived
 from tests.harness.daemon import Daemon
 from tests.harness.proxy import IN_URL, PASSWORD, TestProxy
 from tests.harness.sandbox import Sandbox
 
 
-async def test_a_bot_pairs_talks_and_moves_through_its_own_proxies(tmp_path: Path, sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("way", ["engine", "own"])
+async def test_a_bot_pairs_talks_and_moves_through_its_own_proxies(tmp_path: Path, sandbox: Sandbox, way: str) -> None:
     folder = tmp_path / "daemon"
     folder.mkdir()
     async with (
         TestProxy("http", sandbox.descriptor) as http,
         TestProxy("socks5", sandbox.descriptor) as socks,
-        Daemon(folder, sandbox.descriptor_file, ZAPWIRE_LOG_LEVEL="DEBUG") as daemon,
+        Daemon(folder, sandbox.descriptor_file, ZAPWIRE_LOG_LEVEL="DEBUG", ZAPWIRE_PAIRING=way) as daemon,
     ):
         # credentials are needed, and a proxy that does not work is refused with the reason
         for proxy in (http, socks):
@@ -54,7 +57,7 @@ async def test_a_bot_pairs_talks_and_moves_through_its_own_proxies(tmp_path: Pat
         await daemon.until_state("shop", "connected", 90)
         assert http.open == 1
 
-        # a change makes the connection anew, and nothing else
+        # a change makes the connection again, and nothing else
         bot = await daemon.call("PATCH", "/v1/bots/shop", {"proxy": socks.url, "name": "Shop"})
         assert (bot["state"], bot["name"]) == ("starting", "Shop")
         await daemon.until_state("shop", "connected")

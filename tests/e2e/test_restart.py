@@ -152,5 +152,5 @@ async def test_without_a_network_the_bot_says_so_and_when_it_tries_again(
         await daemon.add_bot("shop")
         bot = await daemon.until_state("shop", "reconnecting")
         assert "cannot be reached" in bot["reason"]
-        assert bot["next_try"]
+        assert bot["next_attempt_at"]
         assert (await daemon.ask("GET", "/livez"))[0] == 200

@@ -32,7 +32,7 @@ async def test_the_program_renews_itself_without_loss_and_says_why_it_was_starte
     sending = asyncio.create_task(talk(contact))
     await daemon.renew()
     assert daemon.program.pid == pid
-    assert await reason(daemon) == "recycled"
+    assert await reason(daemon) == "restarted"
     await daemon.until_state("shop", "connected")
     sent = await sending
     async with daemon.events("message.received", after=seq) as events:

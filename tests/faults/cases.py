@@ -237,7 +237,7 @@ async def kill_pairing_child(town: Town) -> None:
     first = await daemon.qr("newcomer")
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     for child in map(int, children):
-        if "pairing_child" in Path(f"/proc/{child}/cmdline").read_text():
+        if "engine_child" in Path(f"/proc/{child}/cmdline").read_text():
             signal.pidfd_send_signal(_pidfd(child), signal.SIGKILL)
     again = await daemon.until_state("newcomer", "reconnecting")
     assert "pairing process ended" in again["reason"]
@@ -283,6 +283,7 @@ _LOGINS: tuple[tuple[int, dict[str, int], str, str, str], ...] = (
     (415, {}, "blocked", "refused", PERSON),
     (418, {}, "blocked", "refused", PERSON),
     (429, {}, "reconnecting", "busy", ITSELF),
+    (428, {}, "blocked", "refused", PERSON),
     (463, {}, "blocked", "locked", PERSON),
     (500, {}, "reconnecting", "busy", ITSELF),
     (501, {}, "reconnecting", "busy", ITSELF),

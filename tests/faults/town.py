@@ -34,8 +34,8 @@ class Chat:
     contact: Phone
     asked: list[str] = field(default_factory=list)
     """Texts that the contact has sent."""
-    told: Counter[str] = field(default_factory=Counter)
-    """Texts that the daemon told of."""
+    emitted: Counter[str] = field(default_factory=Counter)
+    """Texts that the daemon emitted an event of."""
     submitted: dict[str, str] = field(default_factory=dict)
     """Answers that the daemon took: their texts, and the ids."""
     answered: Counter[str] = field(default_factory=Counter)
@@ -118,7 +118,7 @@ class Town:
         if event["type"] == "message.received" and chat is not None:
             text = event["data"].get("text")
             if text and not event["data"]["from_me"]:
-                chat.told[text] += 1
+                chat.emitted[text] += 1
                 self._tasks.append(asyncio.create_task(self._answer(chat, text)))
         elif chat is self.victim or chat is None:
             async with self._news:
@@ -242,17 +242,17 @@ class Town:
     def _missing(self, chats: list[Chat]) -> list[str]:
         missing = []
         for chat in chats:
-            missing += [f"never told: {text}" for text in chat.asked if not chat.told[text]]
-            missing += [f"told {count} times: {text}" for text, count in chat.told.items() if count > 1]
+            missing += [f"never emitted: {text}" for text in chat.asked if not chat.emitted[text]]
+            missing += [f"emitted {count} times: {text}" for text, count in chat.emitted.items() if count > 1]
             answers = [text.replace("question", "answer") for text in chat.asked]
             missing += [f"never answered: {text}" for text in answers if not chat.answered[text]]
         return missing
 
     def forget(self, chat: Chat) -> None:
-        """Begin its books anew: what was lost is counted, and belongs to the fault."""
+        """Reset its books: what was lost is counted, and belongs to the fault."""
         chat.asked.clear()
         chat.submitted.clear()
-        chat.told.clear()
+        chat.emitted.clear()
         chat.answered.clear()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 
-from zapwire.transport.whatsapp_web import wire
+from zapwire.transport.whatsapp_web.engine import protobuf_fields
 
 TEXTS = (
     *(b"", b"hi", b"hi \xf0\x9f\x8e", b"\xff\xfe", b"\xed\xa0\xbd", b"\x00", b"a\nb", b"x" * 300),
@@ -60,4 +60,4 @@ def embedded(number: int, value: bytes) -> bytes:
 
 def varint(value: int) -> bytes:
     """A number as protobuf writes it."""
-    return wire._encode(value)
+    return protobuf_fields._encode(value)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from zapwire.transport.whatsapp_web import builds
-from zapwire.transport.whatsapp_web.engine import library_path
+from zapwire.transport.whatsapp_web.engine.engine import library_path
+from zapwire.transport.whatsapp_web.engine.private import builds
 
 KNOWN: tuple[builds.Build, ...] = () if os.environ.get("ZAPWIRE_TEST_NO_BUILD") == "1" else builds.KNOWN
 

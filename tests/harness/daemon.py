@@ -13,8 +13,8 @@ from typing import Any, Self
 import aiohttp
 
 from tests.harness.program import Program
-from zapwire.api.event_schemas import EVENTS
-from zapwire.events import EventType
+from zapwire.api.v1.schemas.events import EVENTS
+from zapwire.model.events import EventType
 
 LISTENING = re.compile(r"http://[\d.]+:\d+")
 
@@ -54,7 +54,7 @@ class Daemon:
         await self._enter()
 
     async def renew(self) -> None:
-        """Let it renew itself: the same process, another address as its port is 0."""
+        """Let it restart itself: the same process, another address as its port is 0."""
         self.program.output.clear()
         os.kill(self.program.pid, signal.SIGUSR2)
         await self._leave()

@@ -7,8 +7,21 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from zapwire.errors import ZapwireError
-from zapwire.model import BotId, Identity, Outgoing
+from zapwire.model.bots import BotId, Identity
+from zapwire.model.content.text import TextContent
+from zapwire.model.errors import ZapwireError
+from zapwire.model.messages import Outgoing
+from zapwire.model.pairing import PairingOptions
+from zapwire.model.proxy import Proxy
+from zapwire.transport.protocol import (
+    KeepsAuthState,
+    PairsByCode,
+    PairsByPasskey,
+    Received,
+    TakesPairingOptions,
+    TriesProxies,
+    UsesProxy,
+)
 
 
 def describe(error: BaseException) -> dict[str, Any]:
@@ -19,6 +32,14 @@ def describe(error: BaseException) -> dict[str, Any]:
         "action": getattr(error, "action", None),
         "condition": None if condition is None else str(condition),
     }
+
+
+def as_fields(event: Any) -> dict[str, Any]:
+    """An event of a transport as JSON would carry it."""
+    fields = dataclasses.asdict(event)
+    if isinstance(event, Received):
+        fields["message"] |= {"type": event.message.type, "content": event.message.content.as_json()}
+    return fields
 
 
 class Driver:
@@ -37,9 +58,30 @@ class Driver:
             self._bots[name] = self._transports(BotId(name))
         return self._bots[name]
 
+    async def powers(self, bot: str) -> dict[str, Any]:
+        """What a transport and its factory announce, and which optional protocols they implement."""
+        made, factory = self.bot(bot), self._transports
+        announced = made.capabilities
+        return {
+            "announced": {
+                "pairing_code": announced.pairing_code,
+                "passkey": announced.passkey,
+                "pairing_options": announced.pairing_options,
+                "proxy": announced.proxy,
+            },
+            "implemented": {
+                "pairing_code": isinstance(made, PairsByCode),
+                "passkey": isinstance(made, PairsByPasskey),
+                "pairing_options": isinstance(made, TakesPairingOptions),
+                "proxy": isinstance(made, UsesProxy) and isinstance(factory, TriesProxies),
+            },
+            "auth_state": isinstance(factory, KeepsAuthState),
+            "pairing": announced.pairing_qr or announced.pairing_code,
+        }
+
     async def start(self, bot: str) -> None:
         async def emit(event: Any) -> None:
-            self._say(bot=bot, event=type(event).__name__, **dataclasses.asdict(event))
+            self._say(bot=bot, event=type(event).__name__, **as_fields(event))
 
         async def run() -> None:
             try:
@@ -54,13 +96,28 @@ class Driver:
         await asyncio.wait([self._tasks[bot]])
 
     async def send(self, bot: str, to: str, text: str) -> Any:
-        return dataclasses.asdict(await self.bot(bot).send(Outgoing(to, "text", {"text": text})))
+        return dataclasses.asdict(await self.bot(bot).send(Outgoing(to, TextContent(text=text))))
 
     async def probe(self, bot: str) -> None:
         await self.bot(bot).probe()
 
     async def code(self, bot: str, phone: str) -> Any:
         return (await self.bot(bot).pairing_code(phone)).code
+
+    async def proxy(self, bot: str, url: str) -> None:
+        self.bot(bot).proxy = Proxy.parse(url)
+
+    async def options(self, bot: str, **fields: Any) -> None:
+        self.bot(bot).pairing_options = PairingOptions(**fields)
+
+    async def passkey(self, bot: str) -> Any:
+        return dataclasses.asdict(self.bot(bot).passkey())
+
+    async def answer_passkey(self, bot: str, answer: Any) -> None:
+        await self.bot(bot).answer_passkey(answer)
+
+    async def confirm_passkey(self, bot: str, code: str) -> None:
+        await self.bot(bot).confirm_passkey(code)
 
     async def logout(self, bot: str) -> None:
         await self.bot(bot).logout()

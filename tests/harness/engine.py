@@ -59,6 +59,10 @@ class EngineProcess:
         await self._reader
         self._pipe.close()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     async def _read(self) -> None:
         async for line in self._answers:
             async with self._news:

@@ -12,7 +12,7 @@ import socket
 from typing import Self
 from urllib.parse import urlsplit
 
-from zapwire.sandbox.proxy import both_ways, leads_to_sandbox
+from zapwire.sandbox.server.network.connect_proxy import both_ways, leads_to_sandbox
 
 USER, PASSWORD = "proxy-user", "pr0xy:p@ss/word"
 IN_URL = "proxy-user:pr0xy%3Ap%40ss%2Fword"

@@ -1,4 +1,4 @@
-"""A transport that does what the test says, at the seam `transport/base.py`: everything above it is the real code.
+"""A transport that does what the test says, at the seam `transport/protocol.py`: everything above it is the real code.
 
 It keeps the seam's promises as the real one does, which `tests/contract` checks of both: it stops slowly and may fail
 while doing so, `logout` needs a connection, and what is kept for a bot outlives its transport.
@@ -7,19 +7,45 @@ while doing so, `logout` needs a connection, and what is kept for a bot outlives
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from zapwire.errors import Blocked, Condition, Conflict, LoggedOut, NotConnected, Refused, TransportError
-from zapwire.model import BotId, Identity, Message, MessageId, Outgoing, PairingCode, Party, QrCode, Sent
-from zapwire.transport.base import Capabilities, Connected, Emit, Paired, Receipt, ReceiptKind, Received
+from zapwire.model.bots import BotId, Identity
+from zapwire.model.content.text import TextContent
+from zapwire.model.errors import (
+    Blocked,
+    Condition,
+    Conflict,
+    InvalidInput,
+    LoggedOut,
+    NotConnected,
+    PasskeyRefused,
+    Refused,
+    TransportError,
+)
+from zapwire.model.messages import Message, MessageId, Outgoing, Party, Sent
+from zapwire.model.pairing import PairingCode, PairingStep, PasskeyChallenge, QrCode, VerificationCode
+from zapwire.transport.protocol import (
+    Capabilities,
+    Connected,
+    Emit,
+    Paired,
+    PairingProgress,
+    Receipt,
+    ReceiptKind,
+    Received,
+)
 
 ALICE = Identity("+4915100000001", "9000000000001@lid", "Alice")
 NOBODY = "4915199999999@s.whatsapp.net"
 """A number that is not on WhatsApp."""
 POWERS = Capabilities(pairing_qr=True, pairing_code=True)
+POWERS_WITH_PASSKEY = replace(POWERS, passkey=True)
 
 
 @dataclass
@@ -141,8 +167,7 @@ class ScriptedTransport:
             sender=who,
             from_me=False,
             timestamp=datetime.now(UTC),
-            type="text",
-            content={"text": body},
+            content=TextContent(text=body),
             push_name="Ana",
         )
         await self.emit(Received(message))
@@ -189,6 +214,147 @@ class ProbedTransport(ScriptedTransport):
         await self.answers.wait()
         if not self.hears:
             raise TransportError("WhatsApp stopped answering", condition=Condition.SILENT)
+
+
+ORIGIN = "https://web.whatsapp.com"
+CODE = "ABCD-2345"
+"""The verification code of every pairing with a passkey."""
+STEPS = {
+    PairingStep.SCAN: ("this account demands a passkey: scan once more", "scan the new QR code"),
+    PairingStep.PASSKEY: (
+        "WhatsApp wants the passkey of this account",
+        "Answer with the passkey in a desktop browser, as the page of this bot says. Keep WhatsApp open on the phone.",
+    ),
+    PairingStep.PHONE: (
+        "the passkey was accepted; the phone has to finish the pairing",
+        "Accept on the phone; it may show the verification code.",
+    ),
+    PairingStep.COMPARE: (
+        "the phone shows a verification code that has to be compared",
+        "Compare the code on the phone with the one here, and confirm it if they are equal.",
+    ),
+}
+
+
+@dataclass
+class PasskeyTransport(ScriptedTransport):
+    """One whose account demands a passkey once its code was scanned; checks an answer as the real one does."""
+
+    capabilities: Capabilities = POWERS_WITH_PASSKEY
+    compares: bool = False
+    """A person has to confirm the verification code."""
+    refusals: int = 0
+    """So many answers WhatsApp refuses that we found nothing wrong with."""
+    shows_code: bool = True
+    """The phone has answered."""
+    answers: list[dict[str, Any]] = field(default_factory=list)
+    """What WhatsApp accepted."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.step = PairingStep.SCAN
+        self.challenges = 0
+        self.expires_at = datetime.now(UTC)
+        self.accepted = asyncio.Event()
+        """The phone has finished the pairing."""
+        self.confirmed = asyncio.Event()
+
+    async def _pair(self, emit: Emit) -> None:
+        self.step = PairingStep.SCAN
+        self.accepted.clear()
+        self.confirmed.clear()
+        await emit(QrCode("2@ref,noise,identity,secret", datetime.now(UTC) + timedelta(seconds=60), 1))
+        await self._scanned.wait()
+        self._scanned.clear()
+        assert self._ended is not None
+        await self.ask()
+        accepted = asyncio.ensure_future(self.accepted.wait())
+        try:
+            await asyncio.wait([accepted, self._ended], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            accepted.cancel()
+        if self._ended.done():
+            raise self._ended.result()
+        self.linked = True
+        await emit(Paired(self.identity))
+
+    async def ask(self) -> None:
+        """WhatsApp sends a challenge."""
+        self.challenges += 1
+        await self.go(PairingStep.PASSKEY)
+
+    async def go(self, step: PairingStep, words: tuple[str, str] | None = None) -> None:
+        """Come to *step*, with its own *words* if they are not the usual ones."""
+        assert self.emit is not None
+        self.step, self.expires_at = step, datetime.now(UTC) + timedelta(seconds=600)
+        await self.emit(PairingProgress(step, self.expires_at, *(words or STEPS[step])))
+
+    def end(self, error: Exception) -> None:
+        """The pairing ends."""
+        assert self._ended is not None
+        self._ended.set_result(error)
+
+    def passkey(self) -> PasskeyChallenge | VerificationCode:
+        if self.step is PairingStep.SCAN or self.running == 0:
+            raise Conflict("WhatsApp has not asked for a passkey")
+        if self.step is not PairingStep.PASSKEY:
+            if not self.shows_code:
+                raise Conflict("WhatsApp took the passkey: now the phone has to answer. Open WhatsApp there.")
+            return VerificationCode(CODE, self.step is PairingStep.COMPARE, self.expires_at)
+        question = {
+            "challenge": _base64url(self._challenge),
+            "timeout": 600000,
+            "rpId": "whatsapp.com",
+            "allowCredentials": [],
+            "userVerification": "required",
+            "extensions": {"uvm": True},
+        }
+        return PasskeyChallenge(question, ORIGIN, self.expires_at)
+
+    @property
+    def _challenge(self) -> bytes:
+        return hashlib.sha256(f"challenge {self.challenges}".encode()).digest()
+
+    async def answer_passkey(self, answer: Mapping[str, Any]) -> None:
+        if self.step is not PairingStep.PASSKEY:
+            raise Conflict("no passkey is asked for")
+        self._check(answer["response"])
+        if self.refusals:
+            self.refusals -= 1
+            await self.ask()
+            raise PasskeyRefused(
+                "WhatsApp did not accept this passkey. Is it the one of this account? Here is a new question."
+            )
+        self.answers.append(dict(answer))
+        await self.go(PairingStep.COMPARE if self.compares else PairingStep.PHONE)
+
+    def _check(self, response: Mapping[str, Any]) -> None:
+        try:
+            client = json.loads(base64.urlsafe_b64decode(response["clientDataJSON"] + "=="))
+            flags = base64.urlsafe_b64decode(response["authenticatorData"] + "==")[32]
+            challenge, origin = client["challenge"], client["origin"]
+        except (ValueError, LookupError, TypeError):
+            raise InvalidInput("this is not the answer of a passkey", field="answer") from None
+        if challenge != _base64url(self._challenge):
+            raise Conflict("the answer is for an older question: copy the new one")
+        if origin != ORIGIN:
+            raise InvalidInput(f"the passkey was used on {origin} instead of web.whatsapp.com", field="answer")
+        if not flags & 4:
+            raise InvalidInput("the passkey was used without PIN, face or finger", field="answer")
+
+    async def confirm_passkey(self, code: str) -> None:
+        if self.step is not PairingStep.COMPARE:
+            raise Conflict("no code is to be confirmed")
+        if code != CODE:
+            words = "Stop: somebody else is in between. Nothing was linked."
+            self.end(Blocked(words, action="do not scan again before you know who", condition=Condition.CODES_DIFFER))
+            raise Conflict(words)
+        self.confirmed.set()
+        await self.go(PairingStep.PHONE)
+
+
+def _base64url(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).decode().rstrip("=")
 
 
 class ScriptedTransports:

@@ -12,12 +12,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from zapwire.sandbox.accounts import Device
-from zapwire.sandbox.node import Jid, Node
-from zapwire.sandbox.phones.compose import Outgoing
+from zapwire.sandbox.phones.compose import PhoneMessage
 from zapwire.sandbox.phones.phone import Phone
 from zapwire.sandbox.phones.sending import new_message_id
 from zapwire.sandbox.running import RunningSandbox, running_sandbox
+from zapwire.sandbox.server.state.accounts import AccountDevice
+from zapwire.wire.node import Node, WireJid
 
 
 class Bytes(str):
@@ -45,19 +45,19 @@ class Stranger:
         self._bot = bot
 
     @property
-    def device(self) -> Device:
+    def device(self) -> AccountDevice:
         """The bot's."""
         devices = self.sandbox.world.accounts[self._bot].devices
         return devices[max(devices)]
 
     @property
-    def address(self) -> Jid:
+    def address(self) -> WireJid:
         account = self.sandbox.world.accounts[self._bot]
         return account.lid_jid.with_device(self.device.number)
 
     async def say(self, text: str) -> str:
         """An ordinary text."""
-        return await self.phone.send(Outgoing(to=self._bot, text=text))
+        return await self.phone.send(PhoneMessage(to=self._bot, text=text))
 
     def sealed(self, plain: bytes, **attrs: str) -> Node:
         """`<enc>` with any plaintext; `say` something first, so that there is a session."""

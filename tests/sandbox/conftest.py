@@ -8,16 +8,16 @@ import pytest
 import pytest_asyncio
 
 from tests.sandbox.served import PHONE
-from zapwire.sandbox import connection
-from zapwire.sandbox.server import SandboxServer
-from zapwire.sandbox.world import World
+from zapwire.sandbox.server.network import client_socket
+from zapwire.sandbox.server.network.sandbox_server import SandboxServer
+from zapwire.sandbox.server.world import World
 
 
 @pytest.fixture
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits that are for real clients only."""
-    monkeypatch.setattr(connection, "GOODBYE_SECONDS", 0.01)
-    monkeypatch.setattr(connection, "SETTLE_SECONDS", 0)
+    monkeypatch.setattr(client_socket, "GOODBYE_SECONDS", 0.01)
+    monkeypatch.setattr(client_socket, "SETTLE_SECONDS", 0)
 
 
 @pytest_asyncio.fixture

@@ -4,10 +4,10 @@ import asyncio
 import itertools
 from typing import Self
 
-from zapwire.sandbox.accounts import Account, Device, KeyBundle, SignedPreKey
-from zapwire.sandbox.caller import SERVER
-from zapwire.sandbox.node import Jid, Node
-from zapwire.sandbox.world import World
+from zapwire.sandbox.server.replies import SERVER
+from zapwire.sandbox.server.state.accounts import Account, AccountDevice, KeyBundle, UploadedSignedPreKey
+from zapwire.sandbox.server.world import World
+from zapwire.wire.node import Node, WireJid
 
 PEOPLE = {"alice": "491510000001", "bob": "491510000002", "carl": "491510000003"}
 
@@ -21,7 +21,7 @@ class Recorder:
         self._ids = itertools.count(1)
 
     @property
-    def jid(self) -> Jid:
+    def jid(self) -> WireJid:
         return self.account.lid_jid.with_device(self.number)
 
     async def deliver(self, node: Node) -> None:
@@ -30,7 +30,9 @@ class Recorder:
     async def send(self, node: Node) -> None:
         await self.world.handle(self.account, self.number, node)
 
-    async def ask(self, kind: str, namespace: str, *content: Node, to: Jid = SERVER, **attrs: str | Jid) -> Node:
+    async def ask(
+        self, kind: str, namespace: str, *content: Node, to: WireJid = SERVER, **attrs: str | WireJid
+    ) -> Node:
         number = f"q{next(self._ids)}"
         await self.send(Node("iq", {"id": number, "type": kind, "xmlns": namespace, "to": to, **attrs}, list(content)))
         return next(node for node in reversed(self.got) if node.tag == "iq" and node.text("id") == number)
@@ -65,7 +67,7 @@ class Town:
     def companion(self, name: str) -> Recorder:
         account = self.account(name)
         number = account.new_device_number()
-        account.devices[number] = Device(number, number, keys(number), b"identity", b"noise")
+        account.devices[number] = AccountDevice(number, number, keys(number), b"identity", b"noise")
         account.last_device = number
         return self.attach(account, number)
 
@@ -82,10 +84,10 @@ class Town:
 
 def keys(number: int, count: int = 3) -> KeyBundle:
     one_time = {i: bytes([i]) * 32 for i in range(1, count + 1)}
-    return KeyBundle(number, bytes([number]) * 32, SignedPreKey(1, b"s" * 32, b"g" * 64), one_time)
+    return KeyBundle(number, bytes([number]) * 32, UploadedSignedPreKey(1, b"s" * 32, b"g" * 64), one_time)
 
 
-def fan_out(to: Jid, number: str, *devices: Jid, kind: str = "msg") -> Node:
+def fan_out(to: WireJid, number: str, *devices: WireJid, kind: str = "msg") -> Node:
     """A message with one ciphertext per device; the ciphertext names its device."""
     parts = [Node("to", {"jid": jid}, [Node("enc", {"v": "2", "type": kind}, str(jid).encode())]) for jid in devices]
     return Node("message", {"to": to, "id": number, "type": "text"}, [Node("participants", {}, parts)])

@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 from tests.sandbox.wire_client import Ended, WireClient
-from zapwire.sandbox import adv
-from zapwire.sandbox.accounts import Account
-from zapwire.sandbox.server import SandboxServer
-from zapwire.sandbox.signal.curve import KeyPair
+from zapwire.sandbox.server.network.sandbox_server import SandboxServer
+from zapwire.sandbox.server.state.accounts import Account
+from zapwire.wire import adv
+from zapwire.wire.curve import KeyPair
 
 PHONE = "491510000001"
 PHONE_KEY = KeyPair.generate()

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-import zapwire.protobufs  # noqa: F401  enters neonize without its client
+import zapwire.neonize_protos  # noqa: F401  enters neonize without its client
 
 # isort: split
 from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message
@@ -188,7 +188,7 @@ async def test_faults_statistics_and_trace(admin: Admin, sandbox: RunningSandbox
     assert faults.refusing
     assert faults.is_frozen(ANA)
     assert not faults.is_frozen(BOB)
-    failure = faults.login_failure(ANA)
+    failure = faults.login_failure(ANA, 0)
     assert failure is not None
     assert {"reason": "402", "code": "101", "expire": "60"}.items() <= failure.node().attrs.items()
     await admin.call("POST", "/faults", {"kind": "thaw", "phone": ANA})
@@ -197,7 +197,7 @@ async def test_faults_statistics_and_trace(admin: Admin, sandbox: RunningSandbox
     assert await admin.call("POST", "/faults", {"kind": "stream-error", "code": 503}) == {"hit": 0}
     await admin.call("POST", "/faults", {"kind": "clear"})
     assert not faults.refusing
-    assert faults.login_failure(ANA) is None
+    assert faults.login_failure(ANA, 0) is None
     await admin.call("POST", f"/phones/{ANA}/send", {"to": BOB, "text": "hello"})
     statistics = await admin.call("GET", "/statistics")
     assert statistics["received"]["message text"] == 1

@@ -6,9 +6,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.sandbox.recording import PEOPLE, Town
-from zapwire.sandbox.node import Jid, Node
-from zapwire.sandbox.queries import _QUERIES
-from zapwire.sandbox.stanzas import _HANDLERS
+from zapwire.sandbox.server.handlers.queries import _QUERIES
+from zapwire.sandbox.server.handlers.stanzas import _HANDLERS
+from zapwire.wire.node import Node, WireJid
 
 WORDS = st.sampled_from(
     [
@@ -52,7 +52,14 @@ WORDS = st.sampled_from(
     ]
 )
 ADDRESSES = st.sampled_from(
-    [*(Jid(number) for number in PEOPLE.values()), Jid("1", "g.us"), Jid("x", "lid", 3), "bad:device@lid", "@", ""]
+    [
+        *(WireJid(number) for number in PEOPLE.values()),
+        WireJid("1", "g.us"),
+        WireJid("x", "lid", 3),
+        "bad:device@lid",
+        "@",
+        "",
+    ]
 )
 VALUES = st.one_of(st.text(max_size=8), ADDRESSES)
 NAMES = st.sampled_from(["jid", "id", "type", "to", "code", "version", "name", "participant", "expiration", "action"])
@@ -74,7 +81,7 @@ async def deliver(stanza: Node) -> list[Node]:
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(sorted(_QUERIES)), ADDRESSES, st.lists(PARTS, max_size=3))
-def test_every_query_is_answered(query: str, to: Jid | str, parts: list[Node]) -> None:
+def test_every_query_is_answered(query: str, to: WireJid | str, parts: list[Node]) -> None:
     namespace, _, kind = query.partition(" ")
     iq = Node("iq", {"id": "q", "xmlns": namespace, "type": kind, "to": to}, parts)
     answers = [n for n in asyncio.run(deliver(iq)) if n.tag == "iq" and n.text("id") == "q"]
@@ -83,5 +90,5 @@ def test_every_query_is_answered(query: str, to: Jid | str, parts: list[Node]) -
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(sorted(_HANDLERS)), ATTRS, st.lists(PARTS, max_size=3))
-def test_no_stanza_is_too_strange(tag: str, attrs: dict[str, Jid | str], parts: list[Node]) -> None:
+def test_no_stanza_is_too_strange(tag: str, attrs: dict[str, WireJid | str], parts: list[Node]) -> None:
     asyncio.run(deliver(Node(tag, attrs, parts)))

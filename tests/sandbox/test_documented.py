@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from zapwire.sandbox.admin import AdminApi
-from zapwire.sandbox.admin_faults import FAULT, ServerApi
-from zapwire.sandbox.admin_groups import GroupApi
+from zapwire.sandbox.admin.faults import FAULT, ServerApi
+from zapwire.sandbox.admin.groups import GroupApi
+from zapwire.sandbox.admin.passkeys import PasskeyApi
+from zapwire.sandbox.admin.phones import AdminApi
 from zapwire.sandbox.phones.compose import CONTENTS
-from zapwire.sandbox.phones.registry import Phones
-from zapwire.sandbox.world import World
+from zapwire.sandbox.phones.phone_registry import Phones
+from zapwire.sandbox.server.world import World
 
 TEXT = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text()
 
@@ -18,7 +19,8 @@ TEXT = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text()
 def test_every_call():
     world = World()
     phones = Phones(world)
-    routes = [*AdminApi(phones).routes(), *GroupApi(phones).routes(), *ServerApi(world).routes()]
+    routes = [*AdminApi(phones).routes(), *PasskeyApi(phones).routes()]
+    routes += [*GroupApi(phones).routes(), *ServerApi(world).routes()]
     named = set(re.findall(r"^\| `(GET|POST|PUT|DELETE) (/admin[^`]+)` \|", TEXT, re.MULTILINE))
     assert named == {(route.method, re.sub(r"\{(\w+):[^}]+\}", r"{\1}", route.path)) for route in routes}
 

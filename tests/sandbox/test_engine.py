@@ -11,11 +11,11 @@ import pytest
 import pytest_asyncio
 
 from tests.sandbox.engine import Engine
-from zapwire.sandbox.faults import LoginFailure, MessageError
-from zapwire.sandbox.phones.compose import Media, Outgoing, Reaction
-from zapwire.sandbox.phones.inbox import Entry
+from zapwire.sandbox.phones.compose import Media, PhoneMessage, Reaction
+from zapwire.sandbox.phones.inbox import InboxEntry
 from zapwire.sandbox.phones.phone import Phone
 from zapwire.sandbox.running import RunningSandbox, running_sandbox
+from zapwire.sandbox.server.state.faults import LoginFailure, MessageError
 
 BOT, CONTACT = "4915100000001", "4915100000002"
 DELIVERED, READ = 1, 4  # neonize's numbers
@@ -47,7 +47,7 @@ async def contact(sandbox: RunningSandbox) -> Phone:
     return (await sandbox.phones.ensure(CONTACT, "Ana"))[0]
 
 
-async def entry(phone: Phone, wanted: str, *, kind: str = "message") -> Entry:
+async def entry(phone: Phone, wanted: str, *, kind: str = "message") -> InboxEntry:
     """The phone's entry with this text or type."""
     after = 0
     async with asyncio.timeout(20):
@@ -59,7 +59,7 @@ async def entry(phone: Phone, wanted: str, *, kind: str = "message") -> Entry:
 
 
 async def test_texts_both_ways_with_receipts(bot: Phone, contact: Phone, engine: Engine) -> None:
-    await contact.send(Outgoing(to=BOT, text="are you open?"))
+    await contact.send(PhoneMessage(to=BOT, text="are you open?"))
     message = await engine.text("are you open?")
     assert message["sender"] == f"{contact.account.lid}@lid"
     assert message["sender_alt"] == f"{CONTACT}@s.whatsapp.net"
@@ -77,7 +77,7 @@ async def test_texts_both_ways_with_receipts(bot: Phone, contact: Phone, engine:
 
     # what the engine sends shows on its own phone too, and what the phone sends at the engine
     assert (await entry(bot, "until six")).data["from_me"]
-    await bot.send(Outgoing(to=CONTACT, text="from the phone"))
+    await bot.send(PhoneMessage(to=CONTACT, text="from the phone"))
     message = await engine.text("from the phone")
     assert message["from_me"]
     assert message["chat"] == f"{contact.account.lid}@lid"
@@ -98,7 +98,7 @@ async def test_pairing_by_code(sandbox: RunningSandbox, engine: Engine) -> None:
 async def test_images_both_ways(bot: Phone, contact: Phone, engine: Engine) -> None:
     data = b"\xff\xd8 not really a picture" * 100
     image = Media.model_validate({"kind": "image", "data": base64.b64encode(data), "caption": "look"})
-    await contact.send(Outgoing(to=BOT, media=image))
+    await contact.send(PhoneMessage(to=BOT, media=image))
     message = await engine.text("look")
     assert contact.world.media_host.encode() in bytes.fromhex(message["raw"])  # the address for any client
     assert bytes.fromhex(await engine.tell("download", raw=message["raw"])) == data
@@ -112,7 +112,7 @@ async def test_images_both_ways(bot: Phone, contact: Phone, engine: Engine) -> N
 async def test_reactions_and_typing(bot: Phone, contact: Phone, engine: Engine) -> None:
     sent = await engine.tell("send", to=CONTACT, text="react to this")
     await entry(contact, "react to this")
-    await contact.send(Outgoing(to=BOT, reaction=Reaction(id=sent, emoji="👍")))
+    await contact.send(PhoneMessage(to=BOT, reaction=Reaction(id=sent, emoji="👍")))
     await engine.text("👍")
     await contact.typing(BOT)
     await engine.until(lambda a: a.get("event") == "typing")
@@ -123,20 +123,20 @@ async def test_reactions_and_typing(bot: Phone, contact: Phone, engine: Engine) 
 
 async def test_group_messages_both_ways(bot: Phone, contact: Phone, engine: Engine) -> None:
     group = (await contact.groups.create("Lunch", [BOT]))["group"]
-    await contact.send(Outgoing(to=group, text="who is in?"))
+    await contact.send(PhoneMessage(to=group, text="who is in?"))
     message = await engine.text("who is in?")
     assert message["chat"] == group
     await engine.tell("send", to=group.partition("@")[0], server="g.us", text="me")
     got = await entry(contact, "me")
     assert (got.data["chat"], got.data["from"]) == (group, BOT)
-    await contact.send(Outgoing(to=group, text="second"))
+    await contact.send(PhoneMessage(to=group, text="second"))
     await engine.text("second")
     await contact.read(chat=group)
     await engine.until(lambda a: a.get("type") == READ)
 
 
 async def test_lost_sessions_heal_on_both_sides(bot: Phone, contact: Phone, engine: Engine) -> None:
-    await contact.send(Outgoing(to=BOT, text="first"))
+    await contact.send(PhoneMessage(to=BOT, text="first"))
     await engine.text("first")
     await engine.tell("send", to=CONTACT, text="second")
     await entry(contact, "second")
@@ -148,7 +148,7 @@ async def test_lost_sessions_heal_on_both_sides(bot: Phone, contact: Phone, engi
     session = next(s for address, s in contact.keys.sessions.items() if address.startswith(f"{bot.account.lid}:1"))
     session.states[0].root = session.states[0].sending.key
     session.states[0].sending = session.states[0].sending.__class__(b"x" * 32, 0)
-    await contact.send(Outgoing(to=BOT, text="fourth"))
+    await contact.send(PhoneMessage(to=BOT, text="fourth"))
     await engine.text("fourth")
 
 
@@ -170,7 +170,7 @@ async def test_a_banned_engine_hears_why_and_for_how_long(sandbox: RunningSandbo
     sandbox.world.faults.fail_logins(LoginFailure(402, {"code": "101", "expire": "3600"}), BOT)
     assert sandbox.world.faults.drop(BOT) == 1
     ban = await engine.until(lambda a: a.get("event") == "banned")
-    assert (ban["code"], ban["seconds"]) == (1, 3600)  # the engine numbers the codes from 101 anew
+    assert (ban["code"], ban["seconds"]) == (1, 3600)  # the engine numbers the codes from 101 again
 
 
 async def test_two_companions_of_one_phone(
@@ -180,7 +180,7 @@ async def test_two_companions_of_one_phone(
         await second.tell("connect")
         assert await bot.pairing.scan(await second.qr()) == 2
         await second.until(lambda a: a.get("event") == "connected")
-        await contact.send(Outgoing(to=BOT, text="to both"))
+        await contact.send(PhoneMessage(to=BOT, text="to both"))
         await engine.text("to both")
         await second.text("to both")
         await engine.tell("send", to=CONTACT, text="from the first")
@@ -188,5 +188,5 @@ async def test_two_companions_of_one_phone(
         await entry(contact, "from the first")
         await bot.unlink(1)
         await engine.until(lambda a: a.get("event") == "logged out")
-        await contact.send(Outgoing(to=BOT, text="to the second"))
+        await contact.send(PhoneMessage(to=BOT, text="to the second"))
         await second.text("to the second")

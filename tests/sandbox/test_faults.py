@@ -10,10 +10,10 @@ import pytest
 from tests.sandbox.recording import Recorder, fan_out
 from tests.sandbox.served import PHONE, alice, logged_in, pair
 from tests.sandbox.wire_client import Ended, WireClient
-from zapwire.sandbox import connection
-from zapwire.sandbox.faults import LoginFailure, stream_error
-from zapwire.sandbox.node import Node
-from zapwire.sandbox.server import SandboxServer
+from zapwire.sandbox.server.network import client_socket
+from zapwire.sandbox.server.network.sandbox_server import SandboxServer
+from zapwire.sandbox.server.state.faults import LoginFailure, stream_error
+from zapwire.wire.node import Node
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ async def test_refusing_lets_nobody_in(server: SandboxServer) -> None:
 async def test_a_client_that_missed_stanzas_in_a_freeze_comes_back_for_them(
     server: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "QUEUE", 3)
+    monkeypatch.setattr(client_socket, "QUEUE", 3)
     client, number = await logged_in(server)
     phone = Recorder(server.world, alice(server), 0)
     server.world.attach(alice(server), 0, phone)
@@ -111,11 +111,11 @@ async def test_a_client_that_missed_stanzas_in_a_freeze_comes_back_for_them(
 
 
 async def test_a_client_that_stalls_is_cut_off(server: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "STALLED_SECONDS", 0)
+    monkeypatch.setattr(client_socket, "STALLED_SECONDS", 0)
     client, _ = await logged_in(server)
     async with client:
         (link,) = server.world.faults.connections
-        for _ in range(connection.QUEUE + 1):
+        for _ in range(client_socket.QUEUE + 1):
             await link.deliver(Node("ib"))
         with pytest.raises((Ended, ConnectionError)):
             await client.until("what never comes")

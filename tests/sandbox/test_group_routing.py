@@ -4,10 +4,10 @@ import pytest
 import pytest_asyncio
 
 from tests.sandbox.recording import PEOPLE, Recorder, Town
-from zapwire.sandbox.devices import list_hash
-from zapwire.sandbox.node import Jid, Node
+from zapwire.sandbox.server.handlers.devices import list_hash
+from zapwire.wire.node import Node, WireJid
 
-SERVER = Jid("", "g.us")
+SERVER = WireJid("", "g.us")
 
 
 @pytest_asyncio.fixture
@@ -20,10 +20,10 @@ def person(recorder: Recorder) -> Node:
     return Node("participant", {"jid": recorder.jid.bare})
 
 
-async def create(maker: Recorder, *members: Recorder) -> Jid:
+async def create(maker: Recorder, *members: Recorder) -> WireJid:
     request = Node("create", {"subject": "Lunch"}, [person(member) for member in members])
     answer = await maker.ask("set", "w:g2", request, to=SERVER)
-    return Jid(answer.child("group").text("id"), "g.us")
+    return WireJid(answer.child("group").text("id"), "g.us")
 
 
 def told(recorder: Recorder) -> list[str]:
@@ -54,7 +54,7 @@ async def test_info_is_for_members(town: Town) -> None:
     assert (node.jid("creator"), node.text("creator_pn")) == (alice.jid, f"{PEOPLE['alice']}@s.whatsapp.net")
     refused = await carl.ask("get", "w:g2", Node("query"), to=group)
     assert refused.child("error").text("code") == "403"
-    unknown = await carl.ask("get", "w:g2", Node("query"), to=Jid("1", "g.us"))
+    unknown = await carl.ask("get", "w:g2", Node("query"), to=WireJid("1", "g.us"))
     assert unknown.child("error").text("code") == "404"
     listed = await bob.ask("get", "w:g2", Node("participating"), to=SERVER)
     assert [g.text("id") for g in listed.child("groups").children] == [group.user]
@@ -63,7 +63,7 @@ async def test_info_is_for_members(town: Town) -> None:
 async def test_adding_and_removing(town: Town) -> None:
     alice, bob, carl = town.phones.values()
     group = await create(alice, bob)
-    unknown = Node("participant", {"jid": Jid("999999999")})
+    unknown = Node("participant", {"jid": WireJid("999999999")})
     answer = await alice.ask("set", "w:g2", Node("add", {}, [person(carl), person(bob), unknown]), to=group)
     assert [p.text("error") for p in answer.child("add").children] == ["", "409", "404"]
     assert (told(alice), told(bob), told(carl)) == (["create", "add"], ["create", "add"], ["create"])
@@ -128,7 +128,7 @@ async def test_leaving_makes_the_longest_member_admin_and_the_last_one_ends_it(t
     assert town.world.groups.get(group) is None
 
 
-def group_message(group: Jid, number: str, *fresh: Jid, phash: str = "") -> Node:
+def group_message(group: WireJid, number: str, *fresh: WireJid, phash: str = "") -> Node:
     keys = [Node("to", {"jid": jid}, [Node("enc", {"type": "pkmsg"}, b"key")]) for jid in fresh]
     parts = [Node("participants", {}, keys), Node("enc", {"type": "skmsg"}, b"shared")]
     return Node("message", {"to": group, "id": number, "type": "text", "phash": phash}, parts)

@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-import zapwire.protobufs  # noqa: F401  enters neonize without its client
+import zapwire.neonize_protos  # noqa: F401  enters neonize without its client
 
 # isort: split
 from neonize.proto.waAdv.WAAdv_pb2 import ADVKeyIndexList, ADVSignedKeyIndexList
 
 from tests.sandbox.wire_client import WireClient
-from zapwire.sandbox.node import Node
 from zapwire.sandbox.phones.phone import Phone
 from zapwire.sandbox.running import RunningSandbox, running_sandbox
-from zapwire.sandbox.signal.curve import verify
+from zapwire.wire.curve import verify
+from zapwire.wire.node import Node
 
 ANA, BOB = "4915100000001", "4915100000002"
 

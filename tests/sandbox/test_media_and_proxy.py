@@ -11,9 +11,9 @@ import pytest
 
 from tests.sandbox.served import logged_in
 from tests.sandbox.wire_client import WireClient
-from zapwire.sandbox.node import Node
-from zapwire.sandbox.proxy import leads_to_sandbox
-from zapwire.sandbox.server import SandboxServer
+from zapwire.sandbox.server.hosts import leads_to_sandbox
+from zapwire.sandbox.server.network.sandbox_server import SandboxServer
+from zapwire.wire.node import Node
 
 
 async def test_media_is_kept_under_its_hash(server: SandboxServer) -> None:

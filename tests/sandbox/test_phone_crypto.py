@@ -8,18 +8,18 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
-import zapwire.protobufs  # noqa: F401
+import zapwire.neonize_protos  # noqa: F401
 
 # isort: split
 from neonize.proto.waServerSync.WAWebProtobufsServerSync_pb2 import SyncdPatch
 from neonize.proto.waSyncAction.WAWebProtobufSyncAction_pb2 import SyncActionData
 
-from zapwire.sandbox import media_crypto
-from zapwire.sandbox.app_state_patch import AppStateKey
-from zapwire.sandbox.link_code import CodePairing, WrongCode, normalize, unwrap, wrap
-from zapwire.sandbox.signal.curve import KeyPair
+from zapwire.sandbox.phones import media_crypto
+from zapwire.sandbox.phones.app_state import AppStateKey
 from zapwire.sandbox.signal.errors import DecryptFailed
-from zapwire.sandbox.signal.kdf import cbc_decrypt, hkdf
+from zapwire.wire.curve import KeyPair
+from zapwire.wire.kdf import cbc_decrypt, hkdf
+from zapwire.wire.link_code import CodePairing, WrongCode, normalize, unwrap, wrap
 
 CODE = "ABCD1234"
 

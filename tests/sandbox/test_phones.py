@@ -10,23 +10,23 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-import zapwire.protobufs  # noqa: F401
+import zapwire.neonize_protos  # noqa: F401
 
 # isort: split
 from neonize.proto.waAdv.WAAdv_pb2 import ADVSignedDeviceIdentity
 from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message
 
-from zapwire.sandbox import adv
-from zapwire.sandbox.devices import list_hash
-from zapwire.sandbox.faults import MessageError
-from zapwire.sandbox.node import Jid, Node
-from zapwire.sandbox.phones.compose import Edit, Media, Outgoing, Reaction
+from zapwire.sandbox.phones.compose import Edit, Media, PhoneMessage, Reaction
 from zapwire.sandbox.phones.errors import BadRequest, NotOnWhatsApp, PhoneError, ServerRefused, UnknownPhone
-from zapwire.sandbox.phones.inbox import CAPACITY, Entry, Inbox
+from zapwire.sandbox.phones.inbox import CAPACITY, Inbox, InboxEntry
 from zapwire.sandbox.phones.phone import Phone
-from zapwire.sandbox.phones.registry import Phones, number_from
+from zapwire.sandbox.phones.phone_registry import Phones, number_from
+from zapwire.sandbox.server.handlers.devices import list_hash
+from zapwire.sandbox.server.state.faults import MessageError
+from zapwire.sandbox.server.world import World
 from zapwire.sandbox.signal.keystore import KeyStore
-from zapwire.sandbox.world import World
+from zapwire.wire import adv
+from zapwire.wire.node import Node, WireJid
 
 ANA, BOB, CARL = "4915100000001", "4915100000002", "4915100000003"
 
@@ -55,14 +55,14 @@ async def carl(phones: Phones) -> Phone:
     return (await phones.ensure(CARL, "Carl"))[0]
 
 
-async def next_entry(phone: Phone, kind: str, after: int = 0) -> Entry:
+async def next_entry(phone: Phone, kind: str, after: int = 0) -> InboxEntry:
     entries = await phone.inbox.wait_after(after, 5, {kind})
     assert entries, f"no {kind} came"
     return entries[-1]
 
 
 async def test_a_text_is_delivered_and_read(ana: Phone, bob: Phone):
-    number = await ana.send(Outgoing(to=f"+{BOB}", text="hello"))
+    number = await ana.send(PhoneMessage(to=f"+{BOB}", text="hello"))
     message = await next_entry(bob, "message")
     assert message.data["id"] == number
     assert (message.data["from"], message.data["chat"], message.data["text"]) == (ANA, ANA, "hello")
@@ -76,7 +76,7 @@ async def test_a_text_is_delivered_and_read(ana: Phone, bob: Phone):
 
 
 async def test_many_are_read_with_one_receipt(ana: Phone, bob: Phone):
-    await ana.send(Outgoing(to=BOB, text="again", times=5))
+    await ana.send(PhoneMessage(to=BOB, text="again", times=5))
     async with asyncio.timeout(5):
         while len(messages := bob.inbox.after(0, {"message"})) < 5:
             await bob.inbox.wait_after(bob.inbox.last, 5)
@@ -88,31 +88,31 @@ async def test_many_are_read_with_one_receipt(ana: Phone, bob: Phone):
 
 
 async def test_answers_reactions_edits_and_deletions_refer_to_messages(ana: Phone, bob: Phone):
-    number = await ana.send(Outgoing(to=BOB, text="hello"))
+    number = await ana.send(PhoneMessage(to=BOB, text="hello"))
     seq = (await next_entry(bob, "message")).seq
-    await bob.send(Outgoing(to=ANA, text="hello yourself", reply_to=number))
+    await bob.send(PhoneMessage(to=ANA, text="hello yourself", reply_to=number))
     assert (await next_entry(ana, "message")).data["quoted"] == number
     for body, wanted in (
-        (Outgoing(to=BOB, edit=Edit(id=number, text="bye")), {"type": "edit", "target": number, "text": "bye"}),
-        (Outgoing(to=BOB, delete=number), {"type": "revoke", "target": number}),
-        (Outgoing(to=BOB, reaction=Reaction(id=number, emoji="x")), {"type": "reaction", "target": number}),
+        (PhoneMessage(to=BOB, edit=Edit(id=number, text="bye")), {"type": "edit", "target": number, "text": "bye"}),
+        (PhoneMessage(to=BOB, delete=number), {"type": "revoke", "target": number}),
+        (PhoneMessage(to=BOB, reaction=Reaction(id=number, emoji="x")), {"type": "reaction", "target": number}),
     ):
         await ana.send(body)
         entry = await next_entry(bob, "message", seq)
         assert wanted.items() <= entry.data.items()
         seq = entry.seq
     with pytest.raises(UnknownPhone):
-        await ana.send(Outgoing(to=BOB, reaction=Reaction(id="never", emoji="x")))
+        await ana.send(PhoneMessage(to=BOB, reaction=Reaction(id="never", emoji="x")))
 
 
 async def test_a_file_travels_encrypted(ana: Phone, bob: Phone):
     media = Media.model_validate({"kind": "document", "data": base64.b64encode(b"secret text"), "filename": "a.txt"})
-    number = await ana.send(Outgoing(to=BOB, media=media))
+    number = await ana.send(PhoneMessage(to=BOB, media=media))
     entry = await next_entry(bob, "message")
     assert (entry.data["type"], entry.data["filename"], entry.data["size"]) == ("document", "a.txt", 11)
     assert bob.file_of(number) == ("application/octet-stream", b"secret text")
     assert all(b"secret" not in data for data in ana.world.media.files().values())
-    text = await ana.send(Outgoing(to=BOB, text="no file"))
+    text = await ana.send(PhoneMessage(to=BOB, text="no file"))
     with pytest.raises(UnknownPhone, match="no file"):
         ana.file_of(text)
     with pytest.raises(UnknownPhone):
@@ -132,77 +132,77 @@ async def test_typing_is_seen(ana: Phone, bob: Phone):
 @pytest.mark.parametrize("to", ["4915199999999", "+4915199999999", "4915199999999@s.whatsapp.net", "@", "x:y@lid"])
 async def test_a_number_that_nobody_has_is_not_on_whatsapp(ana: Phone, to: str):
     with pytest.raises(NotOnWhatsApp):
-        await ana.send(Outgoing(to=to, text="anyone there?"))
+        await ana.send(PhoneMessage(to=to, text="anyone there?"))
 
 
 async def test_a_group_with_members_that_come_and_go(ana: Phone, bob: Phone, carl: Phone):
     group = (await ana.groups.create("Lunch", [BOB]))["group"]
-    await ana.send(Outgoing(to=group, text="one"))
+    await ana.send(PhoneMessage(to=group, text="one"))
     assert (await next_entry(bob, "message")).data["chat"] == group
-    assert (await ana.groups.info(Jid.parse(group)))["members"] == [ANA, BOB]
+    assert (await ana.groups.info(WireJid.parse(group)))["members"] == [ANA, BOB]
 
-    await ana.groups.change_members(Jid.parse(group), "add", [CARL])
-    await ana.send(Outgoing(to=group, text="two"))
+    await ana.groups.change_members(WireJid.parse(group), "add", [CARL])
+    await ana.send(PhoneMessage(to=group, text="two"))
     assert (await next_entry(carl, "message")).data["text"] == "two"
-    await carl.send(Outgoing(to=group, text="three"))
+    await carl.send(PhoneMessage(to=group, text="three"))
     assert (await next_entry(ana, "message")).data["from"] == CARL
     key = ana.keys.own_sender_key(group).key_id
 
-    await ana.groups.change_members(Jid.parse(group), "remove", [CARL])
-    await ana.send(Outgoing(to=group, text="four"))
+    await ana.groups.change_members(WireJid.parse(group), "remove", [CARL])
+    await ana.send(PhoneMessage(to=group, text="four"))
     assert ana.keys.own_sender_key(group).key_id != key, "somebody who left must not be able to read on"
     seq = (await next_entry(bob, "message")).seq
     assert [e.data["text"] for e in carl.inbox.after(0, {"message"})] == ["two"]
     with pytest.raises(PhoneError):
-        await carl.send(Outgoing(to=group, text="still here?"))
+        await carl.send(PhoneMessage(to=group, text="still here?"))
 
-    code = await ana.groups.invite_code(Jid.parse(group))
+    code = await ana.groups.invite_code(WireJid.parse(group))
     assert await carl.groups.join(f"https://chat.invalid/{code}") == group
     assert [g["subject"] for g in await carl.groups.joined()] == ["Lunch"]
-    await carl.send(Outgoing(to=group, text="back"))
+    await carl.send(PhoneMessage(to=group, text="back"))
     assert (await next_entry(bob, "message", seq)).data["text"] == "back"
-    await carl.groups.leave(Jid.parse(group))
+    await carl.groups.leave(WireJid.parse(group))
     assert await carl.groups.joined() == []
-    await ana.groups.set_subject(Jid.parse(group), "Dinner")
-    assert (await bob.groups.info(Jid.parse(group)))["subject"] == "Dinner"
+    await ana.groups.set_subject(WireJid.parse(group), "Dinner")
+    assert (await bob.groups.info(WireJid.parse(group)))["subject"] == "Dinner"
     with pytest.raises(BadRequest):
-        await ana.groups.change_members(Jid.parse(group), "hug", [BOB])
+        await ana.groups.change_members(WireJid.parse(group), "hug", [BOB])
     with pytest.raises(NotOnWhatsApp):
         await ana.groups.create("Nobody", ["4915199999999"])
 
 
 async def test_lost_keys_heal_by_asking_again(ana: Phone, bob: Phone):
-    await ana.send(Outgoing(to=BOB, text="one"))
+    await ana.send(PhoneMessage(to=BOB, text="one"))
     seq = (await next_entry(bob, "message")).seq
     bob.keys.sessions.clear()
-    await ana.send(Outgoing(to=BOB, text="two"))
+    await ana.send(PhoneMessage(to=BOB, text="two"))
     entry = await next_entry(bob, "message", seq)
     assert entry.data["text"] == "two"
-    await bob.send(Outgoing(to=ANA, text="three"))
+    await bob.send(PhoneMessage(to=ANA, text="three"))
     assert (await next_entry(ana, "message")).data["text"] == "three"
     group = (await ana.groups.create("Lunch", [BOB]))["group"]
-    await ana.send(Outgoing(to=group, text="four"))
+    await ana.send(PhoneMessage(to=group, text="four"))
     entry = await next_entry(bob, "message", entry.seq)
     bob.keys.their_sender_keys.clear()
-    await ana.send(Outgoing(to=group, text="five"))
+    await ana.send(PhoneMessage(to=group, text="five"))
     assert (await next_entry(bob, "message", entry.seq)).data["text"] == "five"
 
 
 async def test_a_key_used_twice_is_not_taken_for_a_message_that_came_twice(ana: Phone, bob: Phone):
-    await ana.send(Outgoing(to=bob.account.phone, text="first"))
+    await ana.send(PhoneMessage(to=bob.account.phone, text="first"))
     await next_entry(bob, "message")
     session = ana.keys.sessions[f"{bob.account.lid_jid}"]
     position = session.states[0].sending
-    await ana.send(Outgoing(to=bob.account.phone, text="second"))
+    await ana.send(PhoneMessage(to=bob.account.phone, text="second"))
     second = await next_entry(bob, "message", after=1)
     session.states[0].sending = position
-    await ana.send(Outgoing(to=bob.account.phone, text="third"))
+    await ana.send(PhoneMessage(to=bob.account.phone, text="third"))
     third = await next_entry(bob, "message", after=second.seq)
     assert (second.data["text"], third.data["text"]) == ("second", "third")
 
 
 async def test_a_retry_receipt_without_keys_gets_a_session_with_keys_of_the_server(ana: Phone, bob: Phone):
-    number = await ana.send(Outgoing(to=BOB, text="one"))
+    number = await ana.send(PhoneMessage(to=BOB, text="one"))
     seq = (await next_entry(bob, "message")).seq
     bob.keys.sessions.clear()
     retry = Node("retry", {"count": "1", "id": number, "t": "1", "v": "1"})
@@ -220,7 +220,7 @@ async def test_garbage_is_asked_for_again_five_times_and_then_told(ana: Phone, b
     entry = await next_entry(bob, "unreadable")
     assert entry.data["id"] == "X1"
     assert bob.inbox.after(0, {"message"}) == []
-    await ana.send(Outgoing(to=BOB, text="still alive"))
+    await ana.send(PhoneMessage(to=BOB, text="still alive"))
     assert (await next_entry(bob, "message")).data["text"] == "still alive"
 
 
@@ -246,14 +246,14 @@ async def test_a_message_is_refused_on_demand(ana: Phone, bob: Phone):
     faults = ana.world.faults
     faults.refuse_messages(MessageError(463, times=1), ana.account.phone)
     with pytest.raises(ServerRefused, match="463"):
-        await ana.send(Outgoing(to=bob.account.phone, text="refused"))
-    await bob.send(Outgoing(to=ana.account.phone, text="not concerned"))
-    await ana.send(Outgoing(to=bob.account.phone, text="let through"))
+        await ana.send(PhoneMessage(to=bob.account.phone, text="refused"))
+    await bob.send(PhoneMessage(to=ana.account.phone, text="not concerned"))
+    await ana.send(PhoneMessage(to=bob.account.phone, text="let through"))
     faults.refuse_messages(MessageError(479))
     with pytest.raises(ServerRefused, match="479"):
-        await bob.send(Outgoing(to=ana.account.phone, text="refused"))
+        await bob.send(PhoneMessage(to=ana.account.phone, text="refused"))
     faults.clear()
-    await bob.send(Outgoing(to=ana.account.phone, text="let through"))
+    await bob.send(PhoneMessage(to=ana.account.phone, text="let through"))
     assert [e.data["text"] for e in await bob.inbox.wait_after(0, 5, {"message"})] == ["let through"]
 
 
@@ -268,7 +268,7 @@ async def test_blocked_accounts_and_pictures_reach_the_server(ana: Phone, bob: P
 
 
 async def test_phones_survive_a_restart(phones: Phones, ana: Phone, bob: Phone):
-    await ana.send(Outgoing(to=BOB, text="before"))
+    await ana.send(PhoneMessage(to=BOB, text="before"))
     entry = await next_entry(bob, "message")
     await phones.aclose()
     saved = json.loads(json.dumps(phones.to_json()))
@@ -277,12 +277,12 @@ async def test_phones_survive_a_restart(phones: Phones, ana: Phone, bob: Phone):
     try:
         ana, bob = again.get(ANA), again.get(BOB)
         assert bob.inbox.find(entry.data["id"]) is not None
-        await ana.send(Outgoing(to=BOB, text="after"))
+        await ana.send(PhoneMessage(to=BOB, text="after"))
         after = await next_entry(bob, "message", entry.seq)
         assert after.data["text"] == "after"
         assert after.seq > entry.seq
         bob.keys.sessions.clear()
-        await ana.send(Outgoing(to=BOB, text="healed"))
+        await ana.send(PhoneMessage(to=BOB, text="healed"))
         assert (await next_entry(bob, "message", after.seq)).data["text"] == "healed"
     finally:
         await again.aclose()
@@ -290,11 +290,11 @@ async def test_phones_survive_a_restart(phones: Phones, ana: Phone, bob: Phone):
 
 async def test_after_a_crash_no_key_is_used_twice(phones: Phones, ana: Phone, bob: Phone):
     group = (await ana.groups.create("Lunch", [BOB]))["group"]
-    await ana.send(Outgoing(to=BOB, text="saved"))
-    await ana.send(Outgoing(to=group, text="saved in the group"))
+    await ana.send(PhoneMessage(to=BOB, text="saved"))
+    await ana.send(PhoneMessage(to=group, text="saved in the group"))
     saved = json.loads(json.dumps(phones.to_json()))
-    await ana.send(Outgoing(to=BOB, text="after the last save"))
-    await ana.send(Outgoing(to=group, text="after the last save too"))
+    await ana.send(PhoneMessage(to=BOB, text="after the last save"))
+    await ana.send(PhoneMessage(to=group, text="after the last save too"))
     async with asyncio.timeout(5):
         while len(bob.inbox.after(0, {"message"})) < 4:
             await bob.inbox.wait_after(bob.inbox.last, 5)
@@ -304,7 +304,7 @@ async def test_after_a_crash_no_key_is_used_twice(phones: Phones, ana: Phone, bo
     try:
         for to in (BOB, group):
             seq = bob.inbox.last
-            await again.get(ANA).send(Outgoing(to=to, text="after the crash"))
+            await again.get(ANA).send(PhoneMessage(to=to, text="after the crash"))
             assert (await next_entry(bob, "message", seq)).data["text"] == "after the crash"
     finally:
         await again.aclose()
@@ -357,6 +357,6 @@ async def test_an_inbox_is_bounded_and_waits():
 
 
 def test_the_hash_of_a_device_list_does_not_depend_on_its_order():
-    one, two = Jid("1", "lid", 2), Jid("3", "lid")
+    one, two = WireJid("1", "lid", 2), WireJid("3", "lid")
     assert list_hash([one, two]) == list_hash([two, one])
     assert list_hash([]) == "2:47DEQpj8"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,10 +14,11 @@ import pytest_asyncio
 from playwright.async_api import Page, async_playwright, expect
 
 from tests.harness.axe import axe_faults
+from tests.sandbox.passkey_client import Companion
 from tests.sandbox.wire_client import WireClient
-from zapwire.sandbox.node import Jid
-from zapwire.sandbox.phones.compose import Media, Outgoing
+from zapwire.sandbox.phones.compose import Media, PhoneMessage
 from zapwire.sandbox.running import RunningSandbox, running_sandbox
+from zapwire.wire.node import WireJid
 
 ANA, BOB = "4915100000001", "4915100000002"
 PATIENCE = 30_000
@@ -55,7 +57,7 @@ async def test_a_person_creates_a_phone_and_chats(page: Page, sandbox: RunningSa
     await expect(page.locator("#who")).to_have_text(f"Ana ({ANA})")
     bob, _ = await sandbox.phones.ensure(BOB, "Bob")
 
-    await bob.send(Outgoing(to=ANA, text="<b>hello</b>"))
+    await bob.send(PhoneMessage(to=ANA, text="<b>hello</b>"))
     await page.get_by_role("button", name=f"Bob ({BOB})").click()
     await expect(page.locator("#messages")).to_contain_text("<b>hello</b>")
     async with asyncio.timeout(30):
@@ -74,7 +76,7 @@ async def test_a_person_creates_a_phone_and_chats(page: Page, sandbox: RunningSa
     await expect(page.locator("#typing")).to_contain_text("is typing")
 
     media = Media.model_validate({"kind": "document", "data": "aGk=", "filename": "hi.html", "mimetype": "text/html"})
-    await bob.send(Outgoing(to=ANA, media=media))
+    await bob.send(PhoneMessage(to=ANA, media=media))
     async with page.expect_download() as download:
         await page.get_by_role("link", name="save").click()
     assert (await (await download.value).path()).read_bytes() == b"hi"
@@ -85,10 +87,10 @@ async def test_a_group_has_its_name_and_its_senders(page: Page, sandbox: Running
     bob, _ = await sandbox.phones.ensure(BOB, "Bob")
     await expect(page.locator("#who")).to_have_text(f"Ana ({ANA})")
     group = (await bob.groups.create("Lunch", [ANA]))["group"]
-    await bob.send(Outgoing(to=group, text="who is in?"))
+    await bob.send(PhoneMessage(to=group, text="who is in?"))
     await page.get_by_role("button", name="Lunch").click()
     await expect(page.locator("#messages li").last).to_contain_text("Bobwho is in?")
-    await bob.groups.set_subject(Jid.parse(group), "Dinner")
+    await bob.groups.set_subject(WireJid.parse(group), "Dinner")
     await expect(page.locator("#peer")).to_have_text("Dinner")
 
 
@@ -103,6 +105,31 @@ async def test_a_pasted_qr_code_links_a_device(page: Page, sandbox: RunningSandb
         await client.confirm_pairing()
     await expect(page.get_by_role("button", name="device 1: log out")).to_be_visible()
     await expect(page.get_by_label("QR text")).to_be_hidden()
+
+
+async def test_the_passkey_is_used_and_the_code_compared_by_page_alone(page: Page, sandbox: RunningSandbox) -> None:
+    await sandbox.phones.ensure(ANA, "Ana")
+    await expect(page.locator("#who")).to_have_text(f"Ana ({ANA})")
+    async with page.expect_response("**/passkey"):
+        await page.get_by_label("Linking a device demands a passkey").check()
+    client = WireClient(sandbox.descriptor)
+    async with await client.connect(client.registration()):
+        await page.get_by_text("Link a device").click()
+        await page.get_by_label("QR text").fill((await client.qr_codes())[0])
+        await page.get_by_role("button", name="Scan this QR").click()
+        companion = Companion(client)
+        await companion.question()
+        await page.get_by_role("button", name="Use the passkey").click()
+        answer = await page.get_by_label("Answer of the passkey").input_value()
+        number = sandbox.phones.get(ANA).authenticator.credential_id
+        await companion.send(json.loads(answer), number, proof=False)
+        code, primary = await companion.code()
+        await expect(page.locator("#pairing output")).to_have_text(code)
+        assert await axe_faults(page) == []
+        await page.get_by_role("button", name="The same code").click()
+        await companion.request(primary)
+        await client.confirm_pairing()
+    await expect(page.locator("#pairing")).to_have_text("Linked with the passkey.")
 
 
 async def test_mistakes_are_told_in_words(page: Page, sandbox: RunningSandbox) -> None:
@@ -139,8 +166,8 @@ async def test_a_refusal_stays_until_something_else_is_tried(page: Page, sandbox
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_the_phones_pass_axe(page: Page, sandbox: RunningSandbox, scheme: Literal["light", "dark"]) -> None:
     ana, bob = (await sandbox.phones.ensure(ANA, "Ana"))[0], (await sandbox.phones.ensure(BOB, "Bob"))[0]
-    await bob.send(Outgoing(to=ANA, text="hello"))
-    await ana.send(Outgoing(to=BOB, text="hello yourself"))
+    await bob.send(PhoneMessage(to=ANA, text="hello"))
+    await ana.send(PhoneMessage(to=BOB, text="hello yourself"))
     await page.emulate_media(color_scheme=scheme)
     await page.locator("#phones").get_by_text("Ana").click()
     await page.locator("#chats").get_by_text("Bob").click()

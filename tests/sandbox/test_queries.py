@@ -7,8 +7,8 @@ import pytest
 import pytest_asyncio
 
 from tests.sandbox.recording import PEOPLE, Recorder, Town
-from zapwire.sandbox.node import Jid, Node
-from zapwire.sandbox.profile import SET_ABOUT
+from zapwire.sandbox.server.handlers.profile import SET_ABOUT
+from zapwire.wire.node import Node, WireJid
 
 
 @pytest_asyncio.fixture
@@ -57,7 +57,7 @@ async def test_a_number_is_found_in_either_form_that_its_country_has(town: Town,
     alice = town.phones["alice"]
     (by_contact,) = await usync(alice, [Node("contact", {"addressing_mode": "lid"})], by_number(f"+{typed}"))
     assert (by_contact.jid("jid"), by_contact.text("pn_jid")) == (found.lid_jid, f"{account}@s.whatsapp.net")
-    (by_address,) = await usync(alice, [Node("lid")], Node("user", {"jid": Jid(typed)}))
+    (by_address,) = await usync(alice, [Node("lid")], Node("user", {"jid": WireJid(typed)}))
     assert by_address.child("lid") is None  # an address is no number that somebody typed
 
 
@@ -77,7 +77,7 @@ async def test_devices_lid_status_and_picture_in_one_question(town: Town) -> Non
     (by_lid,) = await usync(alice, protocols, Node("user", {"jid": bob.jid}))
     assert by_lid.child("lid") is None  # who asks by LID has it
     assert by_lid.child("devices", "device-list").children
-    (nobody,) = await usync(alice, protocols, Node("user", {"jid": Jid("999999999")}))
+    (nobody,) = await usync(alice, protocols, Node("user", {"jid": WireJid("999999999")}))
     assert nobody.child("lid") is None
     assert nobody.child("devices", "device-list").children == []
 

@@ -4,12 +4,11 @@ import pytest
 import pytest_asyncio
 
 from tests.sandbox.recording import PEOPLE, Recorder, Town, fan_out
-from zapwire.sandbox.accounts import Device
-from zapwire.sandbox.caller import SERVER
-from zapwire.sandbox.devices import list_hash
-from zapwire.sandbox.mailbox import CAPACITY, Mailbox
-from zapwire.sandbox.node import Jid, Node
-from zapwire.sandbox.world import UnknownDevice
+from zapwire.sandbox.server.handlers.devices import list_hash
+from zapwire.sandbox.server.replies import SERVER
+from zapwire.sandbox.server.state.accounts import AccountDevice, UnknownDevice
+from zapwire.sandbox.server.state.mailbox import CAPACITY, Mailbox
+from zapwire.wire.node import Node, WireJid
 
 
 @pytest_asyncio.fixture
@@ -52,7 +51,7 @@ async def test_a_device_that_was_forgotten_is_told_by_the_hash(town: Town) -> No
 
 async def test_a_message_to_a_phone_number_is_delivered_by_lid(town: Town) -> None:
     alice, bob = town.phones["alice"], town.phones["bob"]
-    number = Jid(PEOPLE["bob"])
+    number = WireJid(PEOPLE["bob"])
     await alice.send(fan_out(number, "m1", number))
     assert bob.all("message")[0].jid("from") == alice.jid
     assert alice.all("ack")[0].jid("from") == number
@@ -60,7 +59,7 @@ async def test_a_message_to_a_phone_number_is_delivered_by_lid(town: Town) -> No
 
 async def test_nobody_at_this_number(town: Town) -> None:
     alice = town.phones["alice"]
-    await alice.send(fan_out(Jid("999999999"), "m1", Jid("999999999")))
+    await alice.send(fan_out(WireJid("999999999"), "m1", WireJid("999999999")))
     assert alice.all("ack")[0].text("error") == "404"
 
 
@@ -192,7 +191,7 @@ async def test_the_blocked_write_into_the_void(town: Town) -> None:
 
 async def test_presence_for_those_who_subscribed(town: Town) -> None:
     alice, bob, carl = town.phones["alice"], town.phones["bob"], town.phones["carl"]
-    await alice.send(Node("presence", {"type": "subscribe", "to": Jid(PEOPLE["bob"])}))
+    await alice.send(Node("presence", {"type": "subscribe", "to": WireJid(PEOPLE["bob"])}))
     await bob.send(Node("presence", {"type": "available", "name": "Bobby"}))
     town.world.detach(bob.account, 0)
     await town.settle()
@@ -307,11 +306,11 @@ def test_a_full_mailbox_drops_the_oldest() -> None:
 
 
 def test_messages_and_receipts_of_one_id_wait_apart() -> None:
-    device = Device(1)
-    device.mailbox.put(Node("message", {"id": "m", "from": Jid("1", "lid")}))
-    device.mailbox.put(Node("receipt", {"id": "m", "from": Jid("1", "lid"), "type": "read"}))
+    device = AccountDevice(1)
+    device.mailbox.put(Node("message", {"id": "m", "from": WireJid("1", "lid")}))
+    device.mailbox.put(Node("receipt", {"id": "m", "from": WireJid("1", "lid"), "type": "read"}))
     assert len(device.mailbox.waiting) == 2
-    device.mailbox.put(Node("message", {"id": "m", "from": Jid("1", "lid"), "t": "2"}))
+    device.mailbox.put(Node("message", {"id": "m", "from": WireJid("1", "lid"), "t": "2"}))
     assert [n.tag for n in iter(device.mailbox.take, None)] == ["receipt", "message"]
 
 

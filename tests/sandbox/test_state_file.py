@@ -10,10 +10,10 @@ import pytest
 
 from tests.sandbox.recording import Recorder, fan_out
 from tests.sandbox.served import PHONE, alice, pair
-from zapwire.sandbox.node import Node
-from zapwire.sandbox.server import SandboxServer
-from zapwire.sandbox.state import StateError, StateFile
-from zapwire.sandbox.world import World
+from zapwire.sandbox.server.network.sandbox_server import SandboxServer
+from zapwire.sandbox.server.state_file import StateError, StateFile
+from zapwire.sandbox.server.world import World
+from zapwire.wire.node import Node
 
 pytestmark = pytest.mark.usefixtures("short_waits")
 
@@ -67,7 +67,7 @@ async def test_media_are_written_once_and_removed_with_their_store(tmp_path: Pat
 
 
 async def test_changes_are_written_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zapwire.sandbox.state.PAUSE_SECONDS", 0)
+    monkeypatch.setattr("zapwire.sandbox.server.state_file.PAUSE_SECONDS", 0)
     path = tmp_path / "state.json"
     async with SandboxServer(World(), state=path) as server:
         server.world.create_account(PHONE)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from zapwire.sandbox import state
-from zapwire.sandbox.server import SandboxServer
-from zapwire.sandbox.world import World
+from zapwire.sandbox.server import state_file
+from zapwire.sandbox.server.network.sandbox_server import SandboxServer
+from zapwire.sandbox.server.world import World
 
 
 async def test_a_write_that_is_given_up_ends_before_the_next_begins(
@@ -18,7 +18,7 @@ async def test_a_write_that_is_given_up_ends_before_the_next_begins(
 ) -> None:
     loop, begun, go_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
     order: list[str] = []
-    real = state._write
+    real = state_file._write
 
     def slow(*arguments: object) -> None:
         order.append("begin")
@@ -28,7 +28,7 @@ async def test_a_write_that_is_given_up_ends_before_the_next_begins(
         order.append("end")
 
     async with SandboxServer(World(), state=tmp_path / "state.json") as server:
-        monkeypatch.setattr(state, "_write", slow)
+        monkeypatch.setattr(state_file, "_write", slow)
         first = asyncio.create_task(server.state.write())
         await begun.wait()
         first.cancel()

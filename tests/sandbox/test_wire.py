@@ -13,11 +13,11 @@ import pytest
 from tests.sandbox.recording import Recorder, fan_out
 from tests.sandbox.served import PHONE, alice, logged_in, pair, scan
 from tests.sandbox.wire_client import Ended, WireClient
-from zapwire.sandbox.node import Node
-from zapwire.sandbox.pairing import PairingFailed
-from zapwire.sandbox.server import SandboxServer
-from zapwire.sandbox.signal.curve import KeyPair
-from zapwire.sandbox.world import World
+from zapwire.sandbox.server.network.sandbox_server import SandboxServer
+from zapwire.sandbox.server.pairings import PairingFailed
+from zapwire.sandbox.server.world import World
+from zapwire.wire.curve import KeyPair
+from zapwire.wire.node import Node
 
 pytestmark = pytest.mark.usefixtures("short_waits")
 
@@ -58,7 +58,11 @@ async def test_a_client_that_is_too_old_is_named_in_the_log(
     ):
         await socket.send_bytes(b"WA\x06\x02")
         assert (await socket.receive()).type in {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED}
-    (line,) = [record.getMessage() for record in caplog.records if record.name == "zapwire.sandbox.connection"]
+    (line,) = [
+        record.getMessage()
+        for record in caplog.records
+        if record.name == "zapwire.sandbox.server.network.client_socket"
+    ]
     assert "too old: use a newer release of the library" in line
 
 

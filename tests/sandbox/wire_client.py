@@ -8,19 +8,19 @@ from typing import Any, Self
 
 import aiohttp
 
-import zapwire.protobufs  # noqa: F401  enters neonize without its client
+import zapwire.neonize_protos  # noqa: F401  enters neonize without its client
 
 # isort: split
 from neonize.proto.waAdv import WAAdv_pb2 as adv
 from neonize.proto.waWa6 import WAWebProtobufsWa6_pb2 as wa6
 
-from zapwire.sandbox import binary
-from zapwire.sandbox.frames import FrameReader, frame
-from zapwire.sandbox.node import Jid, Node
-from zapwire.sandbox.noise import HEADER, Initiator, ResumedInitiator, ServerHello
-from zapwire.sandbox.signal.curve import KeyPair
+from zapwire.wire import binary
+from zapwire.wire.curve import KeyPair
+from zapwire.wire.frames import FrameReader, frame
+from zapwire.wire.node import Node, WireJid
+from zapwire.wire.noise import HEADER, Initiator, ResumedInitiator, ServerHello
 
-SERVER = Jid("", "s.whatsapp.net")
+SERVER = WireJid("", "s.whatsapp.net")
 
 
 class Ended(Exception):
@@ -126,7 +126,7 @@ class WireClient:
     async def send(self, node: Node) -> None:
         await self._socket.send_bytes(frame(self._write.seal(binary.encode(node))))
 
-    async def ask(self, kind: str, namespace: str, *content: Node, to: Jid = SERVER) -> Node:
+    async def ask(self, kind: str, namespace: str, *content: Node, to: WireJid = SERVER) -> Node:
         number = str(next(self._numbers))
         await self.send(Node("iq", {"id": number, "type": kind, "xmlns": namespace, "to": to}, list(content)))
         while (answer := await self.until("iq")).text("id") != number:
@@ -140,7 +140,7 @@ class WireClient:
         encoded = ",".join(base64.b64encode(key).decode() for key in keys)
         return [f"{ref.data.decode()},{encoded},1" for ref in request.child("pair-device").children]
 
-    async def confirm_pairing(self, *, spoil: bool = False) -> tuple[Jid, Jid]:
+    async def confirm_pairing(self, *, spoil: bool = False) -> tuple[WireJid, WireJid]:
         """Answer `<pair-success>`, and give the two addresses that it brings."""
         request = await self.until("iq", "set")
         success = request.child("pair-success")

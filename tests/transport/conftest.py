@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from tests.harness.fixtures import sandbox, show_logs_on_failure
@@ -12,10 +13,15 @@ from tests.transport.driven import Bot, Driven
 __all__ = ["sandbox", "show_logs_on_failure"]
 
 
+BOTH_WAYS = pytest.mark.parametrize("driver", ["engine", "own"], indirect=True)
+"""For tests of pairing: who pairs."""
+
+
 @pytest_asyncio.fixture
-async def driver(tmp_path: Path, sandbox: Sandbox) -> AsyncIterator[Driven]:
-    deadlines = ("bot.SEND_DEADLINE=1", "probing.PROBE_DEADLINE=1", "bot.LOGOUT_DEADLINE=3")
-    async with Driven(tmp_path, sandbox.descriptor_file, *deadlines) as running:
+async def driver(tmp_path: Path, sandbox: Sandbox, request: pytest.FixtureRequest) -> AsyncIterator[Driven]:
+    deadlines = ("transport.SEND_DEADLINE=1", "health_probe.PROBE_DEADLINE=1", "transport.LOGOUT_DEADLINE=3")
+    env = {"DRIVER_PAIRING": getattr(request, "param", "auto")}
+    async with Driven(tmp_path, sandbox.descriptor_file, *deadlines, env=env) as running:
         yield running
 
 

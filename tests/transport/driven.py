@@ -11,7 +11,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, Self
 
-from zapwire.transport.whatsapp_web import server_override
+from zapwire.transport.whatsapp_web.network import server_override
 
 
 class Ended(Exception):
@@ -66,7 +66,15 @@ class Failed(Exception):
 class Driven:
     """`async with Driven(...) as driver: bot = driver.bot("one")`."""
 
-    def __init__(self, folder: Path, descriptor: Path, *deadlines: str, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        descriptor: Path,
+        *deadlines: str,
+        env: dict[str, str] | None = None,
+        program: str = "tests.transport.driver",
+    ) -> None:
+        self._program = program
         self.sessions = folder / "sessions"
         self._log = folder / "driver.log"
         self._arguments = [str(descriptor), str(self.sessions), *deadlines]
@@ -97,7 +105,7 @@ class Driven:
     async def __aenter__(self) -> Self:
         with self._log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "tests.transport.driver", *self._arguments,
+                sys.executable, "-m", self._program, *self._arguments,
                 stdin=-1, stdout=-1, stderr=log, limit=1 << 20, env=self._env,
             )  # fmt: skip
         ready = json.loads(await self.process.stdout.readline() or "null")

@@ -28,7 +28,12 @@ async def outcome(bot: Bot) -> str:
 
 
 async def test_frozen_bots_take_nothing_from_the_others(tmp_path: Path, sandbox: Sandbox):
-    deadlines = ("bot.SEND_DEADLINE=4", "engine.BEGIN_WITHIN=8", "session.BEGIN_WITHIN=8", "probing.PROBE_DEADLINE=20")
+    deadlines = (
+        "transport.SEND_DEADLINE=4",
+        "engine.engine.BEGIN_WITHIN=8",
+        "session.BEGIN_WITHIN=8",
+        "health_probe.PROBE_DEADLINE=20",
+    )
     async with Driven(tmp_path, sandbox.descriptor_file, *deadlines) as driver:
         await sandbox.phone(ANNA)
         frozen = [await paired(driver, sandbox, f"frozen-{n}", f"491551000010{n}") for n in range(FROZEN)]
@@ -57,7 +62,12 @@ async def probe(bot: Bot) -> None:
 async def test_a_send_that_a_reconnect_left_hanging_is_unknown_and_holds_up_nothing_for_ever(
     tmp_path: Path, sandbox: Sandbox
 ):
-    deadlines = ("bot.SEND_DEADLINE=4", "bot.SEND_HANGS=5", "bot.CHECK_EVERY=0.3", "engine.BEGIN_WITHIN=1")
+    deadlines = (
+        "transport.SEND_DEADLINE=4",
+        "transport.SEND_HANGS=5",
+        "transport.CHECK_EVERY=0.3",
+        "engine.engine.BEGIN_WITHIN=1",
+    )
     async with Driven(tmp_path, sandbox.descriptor_file, *deadlines, "session.BEGIN_WITHIN=1") as driver:
         anna = await sandbox.phone(ANNA)
         bot = await paired(driver, sandbox, "bot-one", "4915510000001")
@@ -88,7 +98,7 @@ async def taken(sandbox: Sandbox, count: int) -> None:
 
 
 async def test_a_frozen_server_answers_no_probe_however_many_are_open(tmp_path: Path, sandbox: Sandbox):
-    deadlines = ("probing.PROBE_DEADLINE=0.5", "engine.BEGIN_WITHIN=1", "session.BEGIN_WITHIN=1")
+    deadlines = ("health_probe.PROBE_DEADLINE=0.5", "engine.engine.BEGIN_WITHIN=1", "session.BEGIN_WITHIN=1")
     async with Driven(tmp_path, sandbox.descriptor_file, *deadlines) as driver:
         bot = await paired(driver, sandbox, "bot-one", "4915510000001")
         await bot("probe")

@@ -7,14 +7,15 @@ import ctypes
 import threading
 from typing import Any, Self
 
-from tests.transport.test_messages import OWN, undecryptable
-from zapwire.tasks import spawn
-from zapwire.transport.base import Withheld
-from zapwire.transport.whatsapp_web import codes, messages
-from zapwire.transport.whatsapp_web.engine import Engine
-from zapwire.transport.whatsapp_web.log_lines import LogLine
-from zapwire.transport.whatsapp_web.pump_ends import PumpEnded
-from zapwire.transport.whatsapp_web.session import DRAIN_QUIET, Session
+from tests.transport.inbound.test_decode import OWN, undecryptable
+from zapwire.runtime.tasks import spawn
+from zapwire.transport.protocol import Withheld
+from zapwire.transport.whatsapp_web.engine import event_codes
+from zapwire.transport.whatsapp_web.engine.engine import Engine
+from zapwire.transport.whatsapp_web.engine.event_pump import PumpEnded
+from zapwire.transport.whatsapp_web.engine.log_lines import LogLine
+from zapwire.transport.whatsapp_web.inbound import decode
+from zapwire.transport.whatsapp_web.session import DRAIN_QUIET, EngineSession
 
 
 class ScriptedLibrary:
@@ -30,9 +31,9 @@ class ScriptedLibrary:
         """A message that is on its way out of the engine at the disconnect, and told a moment later."""
         self._callbacks: Any = None
 
-    def start(self, *arguments: Any, proxy: str | None = None) -> str:
+    def start(self, *arguments: Any, proxy: str | None = None, log_level: str = "INFO") -> str:
         self._callbacks = arguments[-1]
-        self.tell(codes.DEVICE, b"")
+        self.tell(event_codes.DEVICE, b"")
         self.over.wait()
         return self.said
 
@@ -50,7 +51,7 @@ class ScriptedLibrary:
 
             def late() -> None:
                 self.calls.append("told")
-                self.tell(codes.MESSAGE, told)
+                self.tell(event_codes.MESSAGE, told)
 
             threading.Timer(DRAIN_QUIET / 2, late).start()
 
@@ -64,7 +65,7 @@ class Running:
 
     def __init__(self, library: ScriptedLibrary) -> None:
         self.engine = Engine(library)  # type: ignore[arg-type]
-        self.session = Session(self.engine, "shop", "dsn")
+        self.session = EngineSession(self.engine, "shop", "dsn")
         self.taken: list[tuple[int, bytes]] = []
 
     async def __aenter__(self) -> Self:
@@ -90,7 +91,7 @@ async def test_a_message_on_its_way_at_the_disconnect_of_a_silent_bot_is_taken_i
         await asyncio.sleep(2 * DRAIN_QUIET)  # so long silent that silence could be mistaken for the end
         library.at_the_disconnect = b"the last one"
     assert library.calls == ["disconnect", "told", "stop"]
-    assert running.taken == [(codes.MESSAGE, b"the last one")]
+    assert running.taken == [(event_codes.MESSAGE, b"the last one")]
 
 
 async def test_its_callbacks_are_given_back_when_it_is_over():
@@ -125,9 +126,9 @@ async def test_the_kind_of_what_is_unavailable_comes_from_the_log_and_what_is_lo
             "Unhandled encrypted message (type x) from 9@lid) from 222:3@lid",
         ):
             running.session.on_log(LogLine("Client", "WARN", text))
-        library.tell(codes.UNDECRYPTABLE, undecryptable(IsUnavailable=True))
-        library.tell(codes.UNDECRYPTABLE, undecryptable(IsUnavailable=True))
-    told = [messages.read_event(code, data, OWN) for code, data in running.taken]
+        library.tell(event_codes.UNDECRYPTABLE, undecryptable(IsUnavailable=True))
+        library.tell(event_codes.UNDECRYPTABLE, undecryptable(IsUnavailable=True))
+    told = [decode.read_event(code, data, OWN) for code, data in running.taken]
     found = [one.message for one in told if isinstance(one, Withheld)]
     assert [(one.reason.value, one.kind, one.id) for one in found] == [
         ("unreadable", None, None),
@@ -143,6 +144,6 @@ async def test_lines_that_never_get_their_event_are_forgotten():
         for number in range(1000):
             line = f'Unavailable message {number} from 222@lid (type: "view_once")'
             running.session.on_log(LogLine("Client", "WARN", line))
-        running.session.on_event(codes.UNDECRYPTABLE, undecryptable(IsUnavailable=True))
+        running.session.on_event(event_codes.UNDECRYPTABLE, undecryptable(IsUnavailable=True))
     [(code, data)] = running.taken
-    assert messages.read_event(code, data, OWN).message.kind is None
+    assert decode.read_event(code, data, OWN).message.kind is None

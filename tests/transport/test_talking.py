@@ -11,15 +11,16 @@ import pytest
 
 from tests.harness.builds import is_known
 from tests.harness.sandbox import Sandbox
-from tests.transport.conftest import paired
+from tests.transport.conftest import BOTH_WAYS, paired
 from tests.transport.driven import Bot, Driven, Failed
+from zapwire.transport.whatsapp_web.engine.protos import e2e
 from zapwire.transport.whatsapp_web.factory import FLAGS
-from zapwire.transport.whatsapp_web.protos import e2e
 
 ANNA = "4915510000002"
 BOT = "4915510000001"
 
 
+@BOTH_WAYS
 async def test_a_qr_code_pairs_and_the_daemon_itself_logs_in_first(driver: Driven, sandbox: Sandbox):
     phone = await sandbox.phone(BOT)
     bot = driver.bot("bot-one")
@@ -38,6 +39,7 @@ async def test_a_qr_code_pairs_and_the_daemon_itself_logs_in_first(driver: Drive
     assert stat.S_IMODE(driver.sessions.stat().st_mode) == 0o700
 
 
+@BOTH_WAYS
 async def test_a_pairing_code_pairs(driver: Driven, sandbox: Sandbox):
     phone = await sandbox.phone(BOT)
     bot = driver.bot("bot-one")

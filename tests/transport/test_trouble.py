@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.sandbox import Sandbox
+from tests.transport.conftest import BOTH_WAYS
 from tests.transport.driven import Bot, Driven, Failed
 
 BOT = "4915510000001"
@@ -109,11 +110,14 @@ async def test_a_frozen_server_is_noticed_and_left(bot: Bot, sandbox: Sandbox):
     await bot.until("Connected")
 
 
-async def test_a_stopped_pairing_leaves_no_process_and_can_start_over(driver: Driven, sandbox: Sandbox):
+@BOTH_WAYS
+async def test_a_stopped_pairing_leaves_nothing_and_can_start_over(
+    driver: Driven, sandbox: Sandbox, request: pytest.FixtureRequest
+):
     bot = driver.bot("bot-one")
     await bot("start")
     first = await bot.until("QrCode")
-    assert len(children(driver.process.pid)) == 1
+    assert len(children(driver.process.pid)) == (0 if "own" in request.node.name else 1)
     await bot("stop")
     assert children(driver.process.pid) == []
     await bot("start")
@@ -139,6 +143,7 @@ async def test_a_pairing_dies_with_the_daemon(driver: Driven, sandbox: Sandbox):
         os.close(child_fd)
 
 
+@BOTH_WAYS
 async def test_a_pairing_that_loses_its_connection_is_told(driver: Driven, sandbox: Sandbox):
     bot = driver.bot("bot-one")
     await bot("start")
@@ -157,7 +162,7 @@ async def test_a_pairing_process_that_crashes_is_told(driver: Driven, sandbox: S
 
 
 async def test_an_auth_database_that_is_taken_away_is_told(tmp_path: Path, sandbox: Sandbox):
-    async with Driven(tmp_path, sandbox.descriptor_file, "bot.CHECK_EVERY=0.3") as driver:
+    async with Driven(tmp_path, sandbox.descriptor_file, "transport.CHECK_EVERY=0.3") as driver:
         bot, phone = driver.bot("bot-one"), await sandbox.phone(BOT)
         await bot("start")
         await phone.scan((await bot.until("QrCode"))["code"])
@@ -173,8 +178,10 @@ async def test_an_auth_database_that_is_taken_away_is_told(tmp_path: Path, sandb
         assert told["action"]
 
 
-async def test_more_pairings_than_allowed_wait_and_say_so(tmp_path: Path, sandbox: Sandbox):
-    async with Driven(tmp_path, sandbox.descriptor_file, env={"DRIVER_MAX_PAIRINGS": "1"}) as driver:
+@pytest.mark.parametrize("way", ["engine", "own"])
+async def test_more_pairings_than_allowed_wait_and_say_so(tmp_path: Path, sandbox: Sandbox, way: str):
+    env = {"DRIVER_MAX_PAIRINGS": "1", "DRIVER_PAIRING": way}
+    async with Driven(tmp_path, sandbox.descriptor_file, env=env) as driver:
         first, second = driver.bot("bot-one"), driver.bot("bot-two")
         await first("start")
         await first.until("QrCode")
@@ -204,6 +211,7 @@ async def test_a_logout_that_whatsapp_did_not_hear_of_says_so_and_destroys_nothi
         await bot("logout")  # nothing is left to unlink
 
 
+@BOTH_WAYS
 async def test_a_logout_of_a_bot_that_is_pairing_or_never_paired_leaves_nothing(driver: Driven, sandbox: Sandbox):
     bot = driver.bot("bot-one")
     await bot("logout")
@@ -227,7 +235,11 @@ async def test_a_server_that_says_nothing_holds_up_nobody(tmp_path: Path, bot: B
         descriptor = tmp_path / "mute.json"
         proxy = f"http://127.0.0.1:{mute.sockets[0].getsockname()[1]}"
         descriptor.write_text(json.dumps({**sandbox.descriptor, "proxy": proxy}))
-        deadlines = ("session.DIAL_DEADLINE=1", "pairing.FIRST_QR_DEADLINE=1", "factory.CLOSE_DEADLINE=0")
+        deadlines = (
+            "session.DIAL_DEADLINE=1",
+            "pairing.engine_child.attempt.FIRST_QR_DEADLINE=1",
+            "factory.CLOSE_DEADLINE=0",
+        )
         async with Driven(tmp_path, descriptor, *deadlines) as elsewhere:
             for name in ("bot-two", "bot-one"):  # one that is not paired, and one that is
                 lost = elsewhere.bot(name)

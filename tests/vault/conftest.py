@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.harness.keys import KEYS
-from zapwire.transport.whatsapp_web.engine import library_path
-from zapwire.vault.database import SealedDatabase
+from zapwire.transport.whatsapp_web.engine.engine import library_path
 from zapwire.vault.keys import KeyRing
+from zapwire.vault.sealed_database import SealedDatabase
 from zapwire.vault.vfs import Vfs
 
 Make = Callable[..., SealedDatabase]

@@ -10,23 +10,23 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from zapwire import rotation, unlocking
-from zapwire.model import BotId
+from zapwire.maintenance import key_rotation, master_key
+from zapwire.model import timestamps
+from zapwire.model.bots import BotId, BotRow
 from zapwire.settings import Settings
-from zapwire.store import bots, sealing, times
-from zapwire.store.bots import BotRow
-from zapwire.store.db import Transaction
-from zapwire.store.preparing import prepare
-from zapwire.store.values import connect
-from zapwire.transport.whatsapp_web.engine import library_path
-from zapwire.vault.database import SealedDatabase
+from zapwire.store.sqlite import encryption
+from zapwire.store.sqlite.migrations import prepare
+from zapwire.store.sqlite.sealed_values import connect
+from zapwire.store.sqlite.unit_of_work import SqliteUnitOfWork
+from zapwire.transport.whatsapp_web.engine.engine import library_path
+from zapwire.vault.sealed_database import SealedDatabase
 from zapwire.vault.vfs import Vfs
 
 BOTS = ("a", "b", "c")
 
 
 def make(settings: Settings) -> None:
-    keys = unlocking.unlock(settings).keys
+    keys = master_key.unlock(settings).keys
     (settings.sessions_dir / "bots").mkdir()
     for bot in BOTS:
         database = SealedDatabase(settings.sessions_dir / "bots" / f"{bot}.db", Vfs.of(library_path()), keys)
@@ -39,7 +39,7 @@ def make(settings: Settings) -> None:
     with closing(connect(settings.database_file)) as sql:
         prepare(keys, sql)
         for bot in BOTS:
-            bots.insert(Transaction(sql), BotRow(BotId(bot), bot, autostart=True, created_at=times.now()))
+            SqliteUnitOfWork(sql).bots.insert(BotRow(BotId(bot), bot, autostart=True, created_at=timestamps.now()))
 
 
 def rotate(settings: Settings, die_at: int) -> None:
@@ -49,12 +49,12 @@ def rotate(settings: Settings, die_at: int) -> None:
         if next(steps) == die_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    report = rotation.rotate(settings, library_path(), step)
+    report = key_rotation.rotate(settings, library_path(), step)
     assert report.left == []
 
 
 def check(settings: Settings) -> None:
-    source = unlocking.find(settings)
+    source = master_key.find(settings)
     assert source is not None
     for bot in BOTS:
         database = SealedDatabase(settings.sessions_dir / "bots" / f"{bot}.db", Vfs.of(library_path()), source.keys)
@@ -63,8 +63,8 @@ def check(settings: Settings) -> None:
         database.close()
     with closing(connect(settings.database_file)) as sql:
         prepare(source.keys, sql)
-        assert [row.name for row in bots.all_bots(sql)] == list(BOTS)
-        assert list(sealing.verify(sql, sealing.choose(sql, source.keys))) == []
+        assert [row.name for row in SqliteUnitOfWork(sql).bots.all_bots()] == list(BOTS)
+        assert list(encryption.verify(sql, encryption.choose(sql, source.keys))) == []
 
 
 def main() -> None:

@@ -10,10 +10,11 @@ import pytest
 
 from tests.harness.keys import KEYS
 from tests.vault.conftest import Make, content, fill
-from zapwire.vault import files
-from zapwire.vault.database import SealedDatabase
+from zapwire.runtime import durable_files
+from zapwire.vault import sealed_files
 from zapwire.vault.keys import Damaged, Foreign, KeyRing, MasterKey, Missing
-from zapwire.vault.pages import PAGE, UNBOUND, FileKeys
+from zapwire.vault.sealed_database import SealedDatabase
+from zapwire.vault.sealed_pages import PAGE, UNBOUND, FileKeys
 
 
 def unbind(database: SealedDatabase) -> bytes:
@@ -22,7 +23,7 @@ def unbind(database: SealedDatabase) -> bytes:
     database.close()
     keys = FileKeys.derive(KEYS.sealing, UNBOUND + os.urandom(12), "")
     pages = [keys.seal_page(at, image[at : at + PAGE]) for at in range(0, len(image), PAGE)]
-    files.publish(database.path, pages)
+    durable_files.publish(database.path, pages)
     return database.path.read_bytes()
 
 
@@ -58,7 +59,7 @@ def test_also_with_the_wal_of_the_other(pair: tuple[Path, Path], at: Make):
     database = at("beta.db")
     with database.connect() as connection:
         connection.run("UPDATE rows SET text = 'newer'")
-        for file in (beta, files.wal_of(beta)):
+        for file in (beta, sealed_files.wal_of(beta)):
             shutil.copyfile(file, file.with_name(file.name.replace("beta", "alpha")))
         raw = bytearray(alpha.read_bytes())
         raw[100] ^= 1  # a torn first page, which the WAL would mend
@@ -129,7 +130,7 @@ def test_a_file_in_use_is_not_sealed_anew_and_stays_as_it_is(database: SealedDat
     unbind(database)
     again = at()
     with again.connect() as connection:
-        with pytest.raises(files.InUse):
+        with pytest.raises(sealed_files.InUse):
             again.rekey()
         connection.run("UPDATE rows SET text = 'goes on'")
     assert content(again)[0][1] == "goes on"

@@ -12,12 +12,12 @@ import pytest
 
 from tests.harness.keys import KEYS
 from tests.vault.conftest import Make, content, fill
-from zapwire.vault import files, handlers, selftest, upgrade
-from zapwire.vault.database import SealedDatabase
-from zapwire.vault.files import InUse, Lock
+from zapwire.vault import handlers, sealed_files, selftest, upgrade
 from zapwire.vault.keys import Damaged, KeyRing, MasterKey
-from zapwire.vault.pages import PAGE, FileKeys
-from zapwire.vault.sqlite import Connection, SqliteError
+from zapwire.vault.sealed_database import SealedDatabase
+from zapwire.vault.sealed_files import FileLock, InUse
+from zapwire.vault.sealed_pages import PAGE, FileKeys
+from zapwire.vault.sqlite import EngineConnection, SqliteError
 from zapwire.vault.vfs import VaultUnavailable, Vfs
 
 OTHER = KeyRing(MasterKey.generate())
@@ -39,7 +39,7 @@ def test_nothing_is_made_over_a_file_or_a_wal_that_is_there(database: SealedData
         at().create()
     with pytest.raises(FileExistsError):
         at().write(b"")
-    files.wal_of(at("y.db").path).write_bytes(b"of a lost database")
+    sealed_files.wal_of(at("y.db").path).write_bytes(b"of a lost database")
     with pytest.raises(FileExistsError):
         at("y.db").create()
 
@@ -73,7 +73,7 @@ def test_a_connection_keeps_the_wal_small_and_temporary_things_in_memory(databas
         for number in range(1000, 3000):
             connection.run("INSERT INTO rows VALUES (?, '', randomblob(3000))", number)
         connection.run("COMMIT")
-        wal = files.wal_of(database.path)
+        wal = sealed_files.wal_of(database.path)
         assert wal.stat().st_size > 4 << 20
         for number in range(3000, 3600):
             connection.run("INSERT INTO rows VALUES (?, '', randomblob(3000))", number)
@@ -81,7 +81,7 @@ def test_a_connection_keeps_the_wal_small_and_temporary_things_in_memory(databas
 
 
 def test_a_plain_connection_of_the_same_library_is_left_alone(vfs: Vfs, tmp_path: Path):
-    with Connection(vfs.code, str(tmp_path / "plain.db"), "vfs=unix", create=True) as connection:
+    with EngineConnection(vfs.code, str(tmp_path / "plain.db"), "vfs=unix", create=True) as connection:
         connection.run("CREATE TABLE rows (number)")
         assert connection.run("PRAGMA wal_autocheckpoint") == [(1000,)]
         assert connection.run("PRAGMA temp_store") == [(0,)]
@@ -92,8 +92,8 @@ def test_another_process_is_kept_out_even_when_the_locks_of_sqlite_are_lost(data
         database.path.open("rb").close()  # drops all POSIX locks of this process
         program = (
             "import sys; from pathlib import Path; from tests.harness.keys import KEYS\n"
-            "from zapwire.transport.whatsapp_web.engine import library_path\n"
-            "from zapwire.vault.database import SealedDatabase\nfrom zapwire.vault.vfs import Vfs\n"
+            "from zapwire.transport.whatsapp_web.engine.engine import library_path\n"
+            "from zapwire.vault.sealed_database import SealedDatabase\nfrom zapwire.vault.vfs import Vfs\n"
             "SealedDatabase(Path(sys.argv[1]), Vfs.of(library_path()), KEYS).open()"
         )
         done = subprocess.run(
@@ -106,21 +106,21 @@ def test_another_process_is_kept_out_even_when_the_locks_of_sqlite_are_lost(data
 
 
 def test_a_lock_that_its_owner_removes_meanwhile_is_taken_anew(tmp_path: Path, monkeypatch):
-    owner, other = Lock(tmp_path / "x.db"), Lock(tmp_path / "x.db")
+    owner, other = FileLock(tmp_path / "x.db"), FileLock(tmp_path / "x.db")
     owner.take()
-    flock = files.fcntl.flock
+    flock = sealed_files.fcntl.flock
 
     def late(descriptor: int, operation: int) -> None:
         if owner._descriptor is not None:
             owner.remove()  # after the other one has opened it
         flock(descriptor, operation)
 
-    monkeypatch.setattr(files.fcntl, "flock", late)
+    monkeypatch.setattr(sealed_files.fcntl, "flock", late)
     assert other.take()
     monkeypatch.undo()
     assert other.path.exists()
     with pytest.raises(InUse):
-        Lock(tmp_path / "x.db").take()
+        FileLock(tmp_path / "x.db").take()
 
 
 def test_looking_for_what_is_not_there_leaves_nothing(at: Make):
@@ -173,12 +173,12 @@ def test_a_connection_that_outlives_its_file_can_bring_nothing_back(database: Se
         with pytest.raises(SqliteError):
             connection.run("UPDATE rows SET text = 'back'")
     with pytest.raises(SqliteError):  # and its pool would open the path again
-        Connection(new._vfs.code, str(new.path), options)
+        EngineConnection(new._vfs.code, str(new.path), options)
     with new.connect() as held:
         held.run("UPDATE rows SET text = 'newer'")
         old.close()
         idle.close()
-        assert files.wal_of(new.path).exists(), "the old connections took the WAL of the new file with them"
+        assert sealed_files.wal_of(new.path).exists(), "the old connections took the WAL of the new file with them"
     assert {row[1] for row in content(new)} == {"newer"}
     assert twin.read_bytes()[:4] != b"SLD2"
 
@@ -325,7 +325,7 @@ def test_killed_before_any_step_it_can_be_done_again(vfs: Vfs, at: Make, tmp_pat
 
 def _prepare(what: str, vfs: Vfs, at: Make, path: Path) -> None:
     if what == "upgrade":
-        with Connection(vfs.code, str(path), "vfs=unix", create=True) as connection:
+        with EngineConnection(vfs.code, str(path), "vfs=unix", create=True) as connection:
             connection.run("CREATE TABLE rows (number INTEGER PRIMARY KEY, text TEXT, data BLOB)")
             connection.run("INSERT INTO rows VALUES (1, 'x', 'secret')")
     elif what != "create":
@@ -370,7 +370,9 @@ def test_a_library_that_does_not_seal_fails_the_self_test(vfs: Vfs, tmp_path: Pa
     with pytest.raises(VaultUnavailable, match=r"plaintext in \.db-wal"):
         selftest.check(vfs, tmp_path)
     monkeypatch.undo()
-    monkeypatch.setattr(files, "unlock", lambda path, _ring: files.Opened(_any_keys(path), KEYS.sealing, torn=False))
+    monkeypatch.setattr(
+        sealed_files, "unlock", lambda path, _ring: sealed_files.UnlockedFile(_any_keys(path), KEYS.sealing, torn=False)
+    )
     with pytest.raises(VaultUnavailable, match="the self-test of sealing failed"):
         selftest.check(vfs, tmp_path)
 

@@ -11,9 +11,9 @@ from contextlib import suppress
 import pytest
 
 from tests.vault.conftest import Make, content, fill
-from zapwire.vault import files
-from zapwire.vault.database import SealedDatabase
-from zapwire.vault.pages import PAGE, FileKeys
+from zapwire.vault import sealed_files
+from zapwire.vault.sealed_database import SealedDatabase
+from zapwire.vault.sealed_pages import PAGE, FileKeys
 from zapwire.vault.sqlite import SqliteError
 
 
@@ -74,7 +74,7 @@ def test_a_hole_is_filled_with_sealed_pages(database: SealedDatabase, at: Make):
     database.close()
     raw = database.path.read_bytes()
     assert len(raw) == size + 4 * PAGE
-    keys = files.unlock(database.path, database._ring).keys
+    keys = sealed_files.unlock(database.path, database._ring).keys
     for offset in range(size, len(raw), PAGE):
         assert keys.open_page(offset, raw[offset : offset + PAGE]) == page
 

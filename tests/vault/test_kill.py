@@ -16,9 +16,9 @@ import pytest
 
 from tests.vault import writer
 from tests.vault.conftest import Make
-from zapwire.transport.whatsapp_web.engine import library_path
-from zapwire.vault.database import SealedDatabase
+from zapwire.transport.whatsapp_web.engine.engine import library_path
 from zapwire.vault.keys import KeyRing, MasterKey
+from zapwire.vault.sealed_database import SealedDatabase
 
 ROOT = Path(__file__).parents[2]
 TELLTALES = (b"CREATE TABLE", b"SQLite format", b"session")
@@ -90,7 +90,7 @@ _ENDING = """
 import ctypes, os, sys, threading, time
 from pathlib import Path
 from tests.harness.keys import KEYS
-from zapwire.vault.database import SealedDatabase
+from zapwire.vault.sealed_database import SealedDatabase
 from zapwire.vault.vfs import Vfs
 path, library = sys.argv[1:]
 code = ctypes.CDLL(library)

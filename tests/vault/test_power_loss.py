@@ -10,7 +10,7 @@ import pytest
 
 from tests.vault.conftest import Make
 from tests.vault.disk import Recorder, Truncate, after_power_loss
-from zapwire.vault import files
+from zapwire.vault import sealed_files
 from zapwire.vault.keys import Damaged
 from zapwire.vault.vfs import Vfs
 
@@ -54,9 +54,9 @@ def damage(at: Make, content: bytes, wal: bytes, acknowledged: int) -> tuple[str
     """What is wrong with such a disk, and whether its first page was mended."""
     database = at("recorded.db")  # a file opens under the name it was made for only
     database.path.write_bytes(content)
-    files.wal_of(database.path).write_bytes(wal)
+    sealed_files.wal_of(database.path).write_bytes(wal)
     try:
-        torn = files.unlock(database.path, database._ring).torn
+        torn = sealed_files.unlock(database.path, database._ring).torn
         if database.query("PRAGMA integrity_check") != [("ok",)]:
             return "not whole", torn
         there = database.query("SELECT 1 FROM sqlite_master")
@@ -66,7 +66,7 @@ def damage(at: Make, content: bytes, wal: bytes, acknowledged: int) -> tuple[str
     finally:
         database._forget()
         database._lock.release()
-        for path in (database.path, files.wal_of(database.path)):
+        for path in (database.path, sealed_files.wal_of(database.path)):
             path.unlink(missing_ok=True)
     if any(row[2] != data(row[0], row[1]) for row in rows):
         return "wrong data", torn

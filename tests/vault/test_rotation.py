@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from zapwire import unlocking
-from zapwire.model import BotId
-from zapwire.runs import Run
+from zapwire.maintenance import master_key
+from zapwire.model.bots import BotId
+from zapwire.runtime.run_marker import RunMarker
 from zapwire.settings import Settings
-from zapwire.store import sealing
-from zapwire.transport.whatsapp_web.spool import Spool
-from zapwire.vault import files, sources
-from zapwire.vault.files import Lock
+from zapwire.store.sqlite import encryption
+from zapwire.transport.whatsapp_web.inbound.spool import Spool
+from zapwire.vault import sealed_files, sources
 from zapwire.vault.keys import Damaged, KeyRing, MasterKey
+from zapwire.vault.sealed_files import FileLock
 
 STEPS = 6
 """The new key, three auth files, the database, the old key."""
@@ -77,10 +77,10 @@ def test_killed_at_any_step_everything_opens_and_the_next_call_ends_it(folder: P
     rotating(folder, "check")
     [new] = keys(folder)
     assert new != old
-    assert sealing.fingerprint(folder / "zapwire.db") == new.fingerprint
+    assert encryption.fingerprint(folder / "zapwire.db") == new.fingerprint
     for bot in ("a", "b", "c"):
         with pytest.raises(Damaged):
-            files.unlock(folder / "bots" / f"{bot}.db", KeyRing(old))
+            sealed_files.unlock(folder / "bots" / f"{bot}.db", KeyRing(old))
 
 
 def test_a_file_that_does_not_open_keeps_the_old_key(folder: Path):
@@ -120,7 +120,7 @@ def test_a_full_disk_ends_it_in_words_and_the_next_call_ends_the_work(folder: Pa
     where = ("--sessions-dir", str(folder))
     done = run("zapwire", "key", "rotate", *where, largest=largest)
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
-    assert "cannot be sealed anew now" in done.stderr
+    assert "cannot be sealed again now" in done.stderr
     assert not list(folder.rglob("*.new"))
     rotating(folder, "check")
     assert run("zapwire", "key", "rotate", *where).returncode == 0
@@ -190,7 +190,7 @@ def test_status_and_verify(folder: Path):
 
 def test_verify_misses_what_has_to_be_there_and_takes_plain_for_plain(folder: Path):
     where = ("--sessions-dir", str(folder))
-    lock = Lock(folder / "bots" / "b.db")
+    lock = FileLock(folder / "bots" / "b.db")
     lock.take()
     lock.expect(there=True)
     lock.release()
@@ -216,7 +216,7 @@ def test_generate(tmp_path: Path):
     again = run("zapwire", "key", "generate", "--out", str(file))
     assert (again.returncode, "never overwritten" in again.stderr) == (2, True)
     settings = Settings(sessions_dir=tmp_path, master_key_file=file)
-    assert unlocking.unlock(settings).keys.sealing.text() in file.read_text()
+    assert master_key.unlock(settings).keys.sealing.text() in file.read_text()
 
 
 def test_status_and_doctor_change_nothing(folder: Path):
@@ -243,7 +243,7 @@ def test_doctor_says_what_to_do_about_auth_files_whose_database_is_lost(folder: 
 def test_another_database_under_the_same_key_is_not_locked_for_ever(folder: Path):
     shutil.copy(folder / "zapwire.db", folder / "other.db")
     for name in ("zapwire.db", "other.db"):
-        Run.begin(folder, folder / name).end("stopped")
+        RunMarker.begin(folder, folder / name).end("stopped")
     before = (folder / "master.key").read_text()
     done = run("zapwire", "key", "rotate", "--sessions-dir", str(folder))
     assert (done.returncode, f"{folder / 'other.db'} too" in done.stderr) == (2, True)
@@ -264,7 +264,7 @@ def test_what_an_unreadable_marker_hides_is_not_locked_for_ever(folder: Path):
 
 
 def test_a_copy_of_a_folder_is_rotated_beside_its_original(folder: Path, tmp_path: Path):
-    Run.begin(folder, folder / "zapwire.db").end("stopped")
+    RunMarker.begin(folder, folder / "zapwire.db").end("stopped")
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     assert run("zapwire", "key", "rotate", "--sessions-dir", str(copy)).returncode == 0
     assert run("zapwire", "key", "verify", "--sessions-dir", str(folder)).returncode == 0
@@ -272,7 +272,7 @@ def test_a_copy_of_a_folder_is_rotated_beside_its_original(folder: Path, tmp_pat
 
 
 def test_a_copy_that_shares_the_key_file_of_its_original_does_not_lock_that_for_ever(folder: Path, tmp_path: Path):
-    Run.begin(folder, folder / "zapwire.db").end("stopped")
+    RunMarker.begin(folder, folder / "zapwire.db").end("stopped")
     shared = (folder / "master.key").rename(tmp_path / "shared.key")
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     done = run("zapwire", "key", "rotate", "--sessions-dir", str(copy), ZAPWIRE_MASTER_KEY_FILE=str(shared))
@@ -289,7 +289,7 @@ def owners(folder: Path) -> dict[str, tuple[int, int, int]]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_rotated_by_root_everything_stays_its_owners(folder: Path):
-    Run.begin(folder, folder / "zapwire.db").end("stopped")
+    RunMarker.begin(folder, folder / "zapwire.db").end("stopped")
     spool = Spool(folder / "incoming", BotId("a"), keys(folder))
     spool.add(7, b"what came in")
     spool.close()

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from zapwire.errors import SettingsError
+from zapwire.maintenance.master_key import unlock
+from zapwire.model.errors import SettingsError
 from zapwire.settings import Settings
-from zapwire.store.db import Database
-from zapwire.unlocking import unlock
+from zapwire.store.sqlite.database import Database
 from zapwire.vault import sources
 from zapwire.vault.keys import KeyRing, MasterKey
-from zapwire.vault.sources import KeyUnavailable, Origin
+from zapwire.vault.sources import KeyOrigin, KeyUnavailable
 
 KEYS = [MasterKey(bytes([n]) * 32) for n in range(4)]
 
@@ -32,15 +32,15 @@ def test_the_order_of_the_sources(tmp_path: Path):
     with_credentials = {"CREDENTIALS_DIRECTORY": str(credentials)}
     variable = KEYS[1].text()
 
-    def found(environment: dict[str, str], file: Path | None, text: str | None) -> tuple[MasterKey, Origin]:
+    def found(environment: dict[str, str], file: Path | None, text: str | None) -> tuple[MasterKey, KeyOrigin]:
         source = sources.find(folder, file=file, variable=text, environment=environment)
         assert source is not None
         return source.keys.sealing, source.origin
 
-    assert found({}, None, None) == (KEYS[0], Origin.BESIDE)
-    assert found({}, None, variable) == (KEYS[1], Origin.VARIABLE)
-    assert found({}, named, variable) == (KEYS[2], Origin.FILE)
-    assert found(with_credentials, named, variable) == (KEYS[3], Origin.CREDENTIAL)
+    assert found({}, None, None) == (KEYS[0], KeyOrigin.BESIDE)
+    assert found({}, None, variable) == (KEYS[1], KeyOrigin.VARIABLE)
+    assert found({}, named, variable) == (KEYS[2], KeyOrigin.FILE)
+    assert found(with_credentials, named, variable) == (KEYS[3], KeyOrigin.CREDENTIAL)
 
 
 def test_a_key_that_others_can_read_is_refused(tmp_path: Path):
@@ -88,7 +88,7 @@ def test_a_source_that_cannot_be_used_is_not_passed_over(tmp_path: Path):
 def test_the_first_start_makes_a_key_and_says_what_it_is_worth(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     settings = Settings(sessions_dir=tmp_path)
     made = unlock(settings)
-    assert made.origin is Origin.BESIDE
+    assert made.origin is KeyOrigin.BESIDE
     assert (tmp_path / "master.key").stat().st_mode & 0o777 == 0o600
     assert unlock(settings).keys.sealing == made.keys.sealing
     assert "protects copies of the data alone" in caplog.text

@@ -14,10 +14,10 @@ import pytest
 
 from tests.harness.keys import KEYS
 from tests.vault.conftest import Make, content, fill
-from zapwire.vault import files
-from zapwire.vault.database import SealedDatabase
+from zapwire.vault import sealed_files
 from zapwire.vault.keys import Damaged, KeyRing, MasterKey
-from zapwire.vault.pages import FRAME, FRAME_HEADER, PAGE, WAL_HEADER
+from zapwire.vault.sealed_database import SealedDatabase
+from zapwire.vault.sealed_pages import FRAME, FRAME_HEADER, PAGE, WAL_HEADER
 
 Change = Callable[[bytearray, random.Random, bytes], None]
 
@@ -136,8 +136,8 @@ _WRITER = """
 import os, sys
 from pathlib import Path
 from tests.harness.keys import KEYS
-from zapwire.transport.whatsapp_web.engine import library_path
-from zapwire.vault.database import SealedDatabase
+from zapwire.transport.whatsapp_web.engine.engine import library_path
+from zapwire.vault.sealed_database import SealedDatabase
 from zapwire.vault.vfs import Vfs
 database = SealedDatabase(Path(sys.argv[1]), Vfs.of(library_path()), KEYS)
 database.create()
@@ -159,11 +159,11 @@ def killed(at: Make) -> Path:
 
 def test_a_wrong_key_never_touches_a_wal(killed: Path, at: Make):
     """SQLite would find no valid frame, take the log for empty, and delete it."""
-    before = files.wal_of(killed).read_bytes()
+    before = sealed_files.wal_of(killed).read_bytes()
     for _ in range(2):
         with pytest.raises(Damaged, match="master key is another one"):
             at(killed.name, KeyRing(MasterKey.generate())).query("SELECT 1")
-    assert files.wal_of(killed).read_bytes() == before
+    assert sealed_files.wal_of(killed).read_bytes() == before
     assert len(content(at(killed.name, KeyRing(MasterKey.generate(), *KEYS)))) == 60
 
 
@@ -173,19 +173,19 @@ def test_a_first_page_that_a_crash_has_torn_is_mended_from_the_wal(killed: Path,
     start = 16 if sector == 0 else sector * 512
     raw[start : (sector + 1) * 512] = os.urandom((sector + 1) * 512 - start)
     killed.write_bytes(raw)
-    before = files.wal_of(killed).read_bytes()
+    before = sealed_files.wal_of(killed).read_bytes()
     with pytest.raises(Damaged):
         at(killed.name, KeyRing(MasterKey.generate())).open()
-    assert files.wal_of(killed).read_bytes() == before
+    assert sealed_files.wal_of(killed).read_bytes() == before
     mended = at(killed.name)
     assert len(content(mended)) == 60
     mended.close()
-    assert not files.wal_of(killed).exists()
+    assert not sealed_files.wal_of(killed).exists()
     assert len(content(at(killed.name))) == 60
 
 
 def test_a_changed_wal_is_cut_there_and_that_is_said(killed: Path, at: Make, caplog: pytest.LogCaptureFixture):
-    file, wal, chance, seen = killed.read_bytes(), files.wal_of(killed).read_bytes(), random.Random(2), Counter()
+    file, wal, chance, seen = killed.read_bytes(), sealed_files.wal_of(killed).read_bytes(), random.Random(2), Counter()
     frames = (len(wal) - WAL_HEADER) // FRAME
     (killed.parent / "victim").mkdir()
     for attempt in range(120):
@@ -194,7 +194,7 @@ def test_a_changed_wal_is_cut_there_and_that_is_said(killed: Path, at: Make, cap
         changed[WAL_HEADER + frame * FRAME + within] ^= 1 << chance.randrange(8)
         victim = at(f"victim/{killed.name}")
         victim.path.write_bytes(file)
-        files.wal_of(victim.path).write_bytes(changed)
+        sealed_files.wal_of(victim.path).write_bytes(changed)
         caplog.clear()
         rows = victim.query("SELECT number, data FROM rows") if victim.query("SELECT 1 FROM sqlite_master") else []
         assert victim.query("PRAGMA integrity_check") == [("ok",)]

@@ -13,10 +13,10 @@ import sys
 import threading
 from pathlib import Path
 
-from zapwire.transport.whatsapp_web.engine import library_path
-from zapwire.vault.database import SealedDatabase
+from zapwire.transport.whatsapp_web.engine.engine import library_path
 from zapwire.vault.keys import KeyRing, MasterKey
-from zapwire.vault.sqlite import Connection, SqliteError
+from zapwire.vault.sealed_database import SealedDatabase
+from zapwire.vault.sqlite import EngineConnection, SqliteError
 from zapwire.vault.vfs import Vfs
 
 THREADS = 4
@@ -44,7 +44,7 @@ def work(database: SealedDatabase, thread: int) -> None:
             number = _transaction(connection, chance, thread, int(number))
 
 
-def _transaction(connection: Connection, chance: random.Random, thread: int, number: int) -> int:
+def _transaction(connection: EngineConnection, chance: random.Random, thread: int, number: int) -> int:
     rows = chance.choice([1, 1, 1, 1, 5, 60]) if thread % 2 else 1
     connection.run("BEGIN IMMEDIATE")
     for each in range(number + 1, number + rows + 1):

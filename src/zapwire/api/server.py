@@ -7,25 +7,27 @@ from collections.abc import AsyncIterator, Sequence
 from aiohttp import web
 
 from zapwire.api import routes
-from zapwire.api.auth import Auth
-from zapwire.api.bounds import BOTS_BOUND, WEBHOOKS_BOUND, Bound
-from zapwire.api.endings import ENDINGS, Endings
-from zapwire.api.keys import AUTH, CORE, ROUTES, SANDBOX, SETTINGS, WARNINGS
-from zapwire.api.moving import IMPORTS, imports
-from zapwire.api.origin import OriginGuard, add_headers, guard_middleware
-from zapwire.api.problems import problem_middleware
-from zapwire.api.sandbox import Sandbox
-from zapwire.api.streams import STREAMS, Streams, close_streams
-from zapwire.core.assembly import Core
+from zapwire.api.http.auth import Auth
+from zapwire.api.http.context import AUTH, CORE, ROUTES, SETTINGS, WARNINGS, WHATSAPP_SERVER
+from zapwire.api.http.errors import problem_middleware
+from zapwire.api.http.host_guard import HostGuard, add_headers, guard_middleware
+from zapwire.api.http.lifetimes import ENDINGS, Lifetimes
+from zapwire.api.http.openapi import EVENT_MODELS
+from zapwire.api.sandbox.client import SANDBOX, SandboxClient
+from zapwire.api.streaming.common import STREAMS, Streams, close_streams
+from zapwire.api.v1.capacity import BOTS_BOUND, WEBHOOKS_BOUND, CapacityBound
+from zapwire.api.v1.schemas.events import EVENTS
+from zapwire.api.v1.transfer import IMPORTS, imports
+from zapwire.core.wiring import Core
+from zapwire.runtime.tasks import Tasks
 from zapwire.settings import Settings
-from zapwire.tasks import Tasks
 
 
 def make_app(
     core: Core,
     settings: Settings,
     *,
-    sandbox: Sandbox | None = None,
+    sandbox: SandboxClient | None = None,
     fixed_tokens: Sequence[str] = (),
     warnings: Sequence[str] = (),
 ) -> web.Application:
@@ -34,19 +36,21 @@ def make_app(
     *warnings* say what is weak about this installation.
     """
     app = web.Application(
-        middlewares=[problem_middleware(), guard_middleware(OriginGuard(settings))], client_max_size=settings.max_body
+        middlewares=[problem_middleware(), guard_middleware(HostGuard(settings))], client_max_size=settings.max_body
     )
     app[CORE] = core
     app[SETTINGS] = settings
     app[AUTH] = Auth(core.tokens, fixed_tokens)
     app[SANDBOX] = sandbox
+    app[WHATSAPP_SERVER] = "WhatsApp" if sandbox is None else sandbox.socket_url
     app[WARNINGS] = list(warnings)
     app[STREAMS] = Streams(settings.max_streams)
-    app[ENDINGS] = Endings(core.tokens)
+    app[ENDINGS] = Lifetimes(core.tokens)
     app[IMPORTS] = imports()
-    app[BOTS_BOUND] = Bound("max_bots", settings.max_bots)
-    app[WEBHOOKS_BOUND] = Bound("max_webhooks", settings.max_webhooks)
+    app[BOTS_BOUND] = CapacityBound("max_bots", settings.max_bots)
+    app[WEBHOOKS_BOUND] = CapacityBound("max_webhooks", settings.max_webhooks)
     phones = routes.SANDBOX if sandbox is not None and sandbox.has_phones else ()
+    app[EVENT_MODELS] = EVENTS
     app[ROUTES] = (*routes.API, *phones, *routes.PAGES)
     for route in app[ROUTES]:
         route.add_to(app)

@@ -11,17 +11,19 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from zapwire import __version__, hardening, logs, settings
+from zapwire import __version__, settings
 from zapwire.cli import bots, keys, tokens
 from zapwire.cli.doctor import doctor
+from zapwire.cli.soak_report import soak_report
 from zapwire.cli.where import FILE, where
-from zapwire.environment import for_children
-from zapwire.errors import SettingsError, ZapwireError
+from zapwire.model.errors import SettingsError, ZapwireError
+from zapwire.runtime import hardening, log_setup
+from zapwire.runtime.child_environment import for_children
 
 _THE_MACHINES: Final = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.EIO}
 )
-"""A full or broken disk, no descriptor left: no fault of ours, and no traceback says more than the sentence."""
+"""A full or broken disk, no descriptor left: no internal error, and no traceback says more than the sentence."""
 
 
 def main() -> NoReturn:
@@ -61,15 +63,15 @@ def commands() -> None:
 @click.option("--sandbox", is_flag=True, help="Start a sandbox and use it instead of WhatsApp: no phone needed.")
 def serve(*, config: Path | None, sandbox: bool, **options: Any) -> None:
     """Run the daemon until SIGTERM or Ctrl-C. Every setting is listed by `zapwire settings`."""
-    from zapwire.transport.whatsapp_web.server_override import (  # noqa: PLC0415 - see below
+    from zapwire.transport.whatsapp_web.network.server_override import (  # noqa: PLC0415
         ensure_engine_environment,
         ensure_environment,
     )
 
     ensure_engine_environment()
     # imported here because the engine takes half a second
-    from zapwire import app  # noqa: PLC0415
-    from zapwire.own_sandbox import own_sandbox  # noqa: PLC0415
+    from zapwire.daemon import app  # noqa: PLC0415
+    from zapwire.daemon.dev_sandbox import own_sandbox  # noqa: PLC0415
 
     process = None
     with ExitStack() as stack:
@@ -83,7 +85,7 @@ def serve(*, config: Path | None, sandbox: bool, **options: Any) -> None:
                 chosen = settings.load({**options, "sessions_dir": settings.SANDBOX_SESSIONS_DIR}, config)
             process, descriptor = stack.enter_context(own_sandbox(chosen.sessions_dir))
             chosen = chosen.model_copy(update={"whatsapp_server": descriptor})
-        logs.configure(chosen.log_level, chosen.log_format)
+        log_setup.configure(chosen.log_level, chosen.log_format)
         _warn_of_mistakes()
         if chosen.whatsapp_server is not None:
             ensure_environment(chosen.whatsapp_server)
@@ -116,6 +118,7 @@ commands.add_command(tokens.token)
 commands.add_command(keys.key)
 commands.add_command(bots.bot)
 commands.add_command(doctor)
+commands.add_command(soak_report)
 
 
 def _warn_of_mistakes() -> None:

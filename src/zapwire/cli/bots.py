@@ -18,7 +18,7 @@ from urllib.parse import quote
 import click
 
 from zapwire.cli.where import FILE, existing, where
-from zapwire.errors import SettingsError, ZapwireError
+from zapwire.model.errors import SettingsError, ZapwireError
 from zapwire.settings import PASSPHRASE_VARIABLE, Settings
 
 LARGEST = 48 << 20
@@ -140,14 +140,15 @@ def _ask(chosen: Settings, path: str, body: dict[str, Any]) -> bytes:
     """POST to the daemon that runs on this folder, with a token made for just that. Raises `ZapwireError`."""
     import aiohttp  # noqa: PLC0415 - half a second that other commands need not wait
 
-    from zapwire import folder_lock, unlocking  # noqa: PLC0415
-    from zapwire.core.tokens import Tokens  # noqa: PLC0415
-    from zapwire.store.db import Database  # noqa: PLC0415
+    from zapwire.core.access.tokens import Tokens  # noqa: PLC0415
+    from zapwire.maintenance import master_key  # noqa: PLC0415
+    from zapwire.runtime import instance_lock  # noqa: PLC0415
+    from zapwire.store.sqlite.database import Database  # noqa: PLC0415
 
-    holder = folder_lock.holder(chosen.sessions_dir)
+    holder = instance_lock.holder(chosen.sessions_dir)
     if holder is None or holder.url is None:
         raise SettingsError(f"no daemon runs on {chosen.sessions_dir}: start it first", field="sessions_dir")
-    keys = unlocking.to_make_tokens(chosen)
+    keys = master_key.to_make_tokens(chosen)
     url = holder.url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 
     async def ask() -> bytes:

@@ -7,15 +7,15 @@ from typing import Any
 import click
 
 from zapwire.cli.where import load, where
-from zapwire.errors import StoreError
+from zapwire.model.errors import StoreError
 
 
 @click.command()
 @where
 def doctor(**options: Any) -> None:
     """Look whether everything is right: settings, key, sealing, database, auth files, network; changes nothing."""
-    from zapwire import doctor as looking  # noqa: PLC0415
-    from zapwire.transport.whatsapp_web.engine import library_path  # noqa: PLC0415
+    from zapwire.maintenance import doctor as looking  # noqa: PLC0415
+    from zapwire.transport.whatsapp_web.engine.engine import library_path  # noqa: PLC0415
 
     faults = 0
     for finding in looking.examine(load(options), library_path()):

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from zapwire.cli.where import FILE, load, where
-from zapwire.errors import SettingsError, StoreError
+from zapwire.model.errors import SettingsError, StoreError
 from zapwire.settings import Settings
 
 
@@ -21,11 +21,12 @@ def key() -> None:
 @where
 def status(**options: Any) -> None:
     """Say where the master key is and what is sealed with it."""
-    from zapwire import folder_lock, unlocking  # noqa: PLC0415
-    from zapwire.store import sealing  # noqa: PLC0415
+    from zapwire.maintenance import master_key  # noqa: PLC0415
+    from zapwire.runtime import instance_lock  # noqa: PLC0415
+    from zapwire.store.sqlite import encryption  # noqa: PLC0415
 
     chosen = load(options)
-    source = unlocking.find(chosen)
+    source = master_key.find(chosen)
     if source is None:
         click.echo("master key   none yet: the first start makes one")
     else:
@@ -36,10 +37,10 @@ def status(**options: Any) -> None:
             click.echo(f"             {source.warning}")
         if len(source.keys) > 1:
             click.echo("             a rotation is not finished: stop the daemon and run `zapwire key rotate`")
-    click.echo(f"database     {sealing.fingerprint(chosen.database_file) or 'none, or not sealed yet'}")
+    click.echo(f"database     {encryption.fingerprint(chosen.database_file) or 'none, or not sealed yet'}")
     for line in _auth_files(chosen):
         click.echo(f"auth files   {line}")
-    running = folder_lock.holder(chosen.sessions_dir)
+    running = instance_lock.holder(chosen.sessions_dir)
     click.echo(f"running      {running or 'nothing'}")
 
 
@@ -67,10 +68,10 @@ def generate(out: Path | None) -> None:
 @where
 def rotate(**options: Any) -> None:
     """Seal everything with a new key; the daemon must not run. Interrupted, it is finished by the next call."""
-    from zapwire import rotation  # noqa: PLC0415
-    from zapwire.transport.whatsapp_web.engine import library_path  # noqa: PLC0415
+    from zapwire.maintenance import key_rotation  # noqa: PLC0415
+    from zapwire.transport.whatsapp_web.engine.engine import library_path  # noqa: PLC0415
 
-    report = rotation.rotate(load(options), library_path(), lambda done: click.echo(done, err=True))
+    report = key_rotation.rotate(load(options), library_path(), lambda done: click.echo(done, err=True))
     click.echo(
         f"sealed with {report.fingerprint}: {report.auth_files} auth files, {report.values} values of the database"
     )
@@ -87,8 +88,8 @@ def rotate(**options: Any) -> None:
 @where
 def verify(**options: Any) -> None:
     """Open everything that is sealed, and say what does not open; the daemon must not run."""
-    from zapwire import verifying  # noqa: PLC0415
-    from zapwire.transport.whatsapp_web.engine import library_path  # noqa: PLC0415
+    from zapwire.maintenance import key_verify as verifying  # noqa: PLC0415
+    from zapwire.transport.whatsapp_web.engine.engine import library_path  # noqa: PLC0415
 
     checked, faults = verifying.verify(load(options), library_path())
     for fault in faults:
@@ -99,7 +100,7 @@ def verify(**options: Any) -> None:
 
 
 def _auth_files(chosen: Settings) -> list[str]:
-    from zapwire import verifying  # noqa: PLC0415
+    from zapwire.maintenance import key_verify as verifying  # noqa: PLC0415
 
     counts = verifying.look(chosen)
     return [f"{count} {what}" for what, count in counts.items()] or ["none"]

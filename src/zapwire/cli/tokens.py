@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from zapwire.cli.where import existing, where
-from zapwire.errors import Conflict, NotFound
+from zapwire.model.errors import Conflict, NotFound
 
 
 @click.group()
@@ -64,12 +64,12 @@ def _line(token: Any, between: str = ", ") -> str:
 
 def _with_tokens(options: dict[str, Any], work: Callable[[Any], Any], *, making: bool = False) -> Any:
     """Do *work*; for *making* a token the master key is needed, which looking at them and revoking can do without."""
-    from zapwire import unlocking  # noqa: PLC0415
-    from zapwire.core.tokens import Tokens  # noqa: PLC0415
-    from zapwire.store.db import Database  # noqa: PLC0415
+    from zapwire.core.access.tokens import Tokens  # noqa: PLC0415
+    from zapwire.maintenance import master_key  # noqa: PLC0415
+    from zapwire.store.sqlite.database import Database  # noqa: PLC0415
 
     chosen = existing(options)
-    keys = unlocking.to_make_tokens(chosen) if making else None
+    keys = master_key.to_make_tokens(chosen) if making else None
 
     async def run() -> Any:
         async with Database.open(chosen.database_file, keys, shared=True) as database:

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
-from zapwire import hardening, settings
-from zapwire.errors import SettingsError
+from zapwire import settings
+from zapwire.model.errors import SettingsError
+from zapwire.runtime import hardening
 from zapwire.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -14,8 +14,8 @@ from typing import Any
 
 from zapwire.sandbox.phones.errors import BadRequest
 from zapwire.sandbox.running import running_sandbox
-from zapwire.sandbox.server import REGISTRATION_SECONDS
-from zapwire.sandbox.state import StateError
+from zapwire.sandbox.server.network.sandbox_server import REGISTRATION_SECONDS
+from zapwire.sandbox.server.state_file import StateError
 
 
 async def run_sandbox(

@@ -10,14 +10,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from zapwire.sandbox.admin import AdminApi
-from zapwire.sandbox.admin_faults import ServerApi
-from zapwire.sandbox.admin_groups import GroupApi
-from zapwire.sandbox.page import routes as page_routes
-from zapwire.sandbox.phones.registry import Phones
-from zapwire.sandbox.server import REGISTRATION_SECONDS, SandboxServer
-from zapwire.sandbox.state import StateError
-from zapwire.sandbox.world import World
+from zapwire.sandbox.admin.faults import ServerApi
+from zapwire.sandbox.admin.groups import GroupApi
+from zapwire.sandbox.admin.page import routes as page_routes
+from zapwire.sandbox.admin.passkeys import PasskeyApi
+from zapwire.sandbox.admin.phones import AdminApi
+from zapwire.sandbox.phones.phone_registry import Phones
+from zapwire.sandbox.server.network.sandbox_server import REGISTRATION_SECONDS, SandboxServer
+from zapwire.sandbox.server.state_file import StateError
+from zapwire.sandbox.server.world import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,13 @@ async def running_sandbox(
     world = World()
     phones = Phones(world)
     server = SandboxServer(world, host, port, state, registration_seconds=registration_seconds)
-    for routes in (AdminApi(phones).routes(), GroupApi(phones).routes(), ServerApi(world).routes(), page_routes()):
+    for routes in (
+        AdminApi(phones).routes(),
+        PasskeyApi(phones).routes(),
+        GroupApi(phones).routes(),
+        ServerApi(world).routes(),
+        page_routes(),
+    ):
         server.add_routes(routes)
     saved: list[dict[str, Any]] = []
     server.state.add_section("phones", phones.to_json, saved.extend)

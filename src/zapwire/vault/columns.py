@@ -38,11 +38,19 @@ class Columns:
 
     def seal(self, place: str, row: str, text: str) -> bytes:
         """Seal *text* for the column *place* (`table.column`) of the row that is identified by *row*."""
-        return self._subkeys.seal(text.encode(), _about(place, row))
+        return self.seal_bytes(place, row, text.encode())
+
+    def seal_bytes(self, place: str, row: str, content: bytes) -> bytes:
+        """`seal` of a text that is encoded already."""
+        return self._subkeys.seal(content, _about(place, row))
 
     def unseal(self, place: str, row: str, sealed: bytes) -> str:
-        """The reverse. Raises `Damaged` when it was not sealed there, or with another key."""
-        return self._subkeys.unseal(sealed, _about(place, row)).decode()
+        """The reverse of `seal`. Raises `Damaged` when it was not sealed there, or with another key."""
+        return self.unseal_bytes(place, row, sealed).decode()
+
+    def unseal_bytes(self, place: str, row: str, sealed: bytes) -> bytes:
+        """The reverse of `seal_bytes`. Raises `Damaged` when it was not sealed there, or with another key."""
+        return self._subkeys.unseal(sealed, _about(place, row))
 
     def veil(self, place: str, text: str) -> bytes:
         """Seal *text*, which is not empty, for the column *place*: always to the same 16 bytes more than it has."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from zapwire.vault import sqlite
 from zapwire.vault.keys import Damaged
-from zapwire.vault.pages import EMPTY_DATABASE, FRAME, FRAME_HEADER, PAGE, WAL_HEADER, FileKeys, Refused
+from zapwire.vault.sealed_pages import EMPTY_DATABASE, FRAME, FRAME_HEADER, PAGE, WAL_HEADER, FileKeys, PageRefused
 from zapwire.vault.sqlite import ffi
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class Table:
                 return sqlite.IOERR_WRITE
             try:
                 return handler.write(file, pointer, source, size, offset)
-            except Refused as error:
+            except PageRefused as error:
                 log.error("refused to write %s: %s", file.path, error)  # noqa: TRY400 - no news in the traceback
                 return sqlite.IOERR_WRITE
 
@@ -142,10 +142,10 @@ class DatabaseFile:
         return sqlite.IOERR_DATA if offset else sqlite.NOTADB
 
     def write(self, file: SealedFile, pointer: Any, source: Any, size: int, offset: int) -> int:
-        """A page. Raises `Refused`."""
+        """A page. Raises `PageRefused`."""
         if size != PAGE or offset % PAGE:
             message = f"{size} bytes at {offset} of the database"
-            raise Refused(message)
+            raise PageRefused(message)
         sealed = file.keys.seal_page(offset, memoryview(ffi.buffer(source, PAGE)))
         result = self._fill(file, pointer, offset)
         return result or int(self._write(pointer, ffi.from_buffer(sealed), PAGE, offset))
@@ -221,7 +221,7 @@ class WalFile:
             log.warning("%s: the WAL ends at frame %d: torn by a crash, or changed", file.path, number)
 
     def write(self, file: SealedFile, pointer: Any, source: Any, size: int, offset: int) -> int:
-        """The file header, a frame header, or the page of a frame. Raises `Refused`."""
+        """The file header, a frame header, or the page of a frame. Raises `PageRefused`."""
         within = (offset - WAL_HEADER) % FRAME
         plain = bytes(ffi.buffer(source, size))
         if offset == 0 and size == WAL_HEADER and plain[8:12] == PAGE.to_bytes(4, "big"):
@@ -232,5 +232,5 @@ class WalFile:
             sealed = file.keys.seal_frame(offset, plain)
         else:
             message = f"{size} bytes at {offset} of the WAL"
-            raise Refused(message)
+            raise PageRefused(message)
         return int(self._write(pointer, ffi.from_buffer(sealed), size, offset))

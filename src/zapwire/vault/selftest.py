@@ -6,9 +6,9 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from zapwire.vault.database import SealedDatabase
-from zapwire.vault.files import InUse
 from zapwire.vault.keys import Damaged, KeyRing, MasterKey
+from zapwire.vault.sealed_database import SealedDatabase
+from zapwire.vault.sealed_files import InUse
 from zapwire.vault.sqlite import SqliteError
 from zapwire.vault.vfs import VaultUnavailable, Vfs
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from zapwire.vault import files
+from zapwire.runtime import durable_files
 from zapwire.vault.keys import KeyFormatError, KeyRing, MasterKey
 
 CREDENTIAL: Final = "master.key"
@@ -22,7 +22,7 @@ class KeyUnavailable(Exception):
     """There is no usable master key; says why and what to do, never what the key is."""
 
 
-class Origin(StrEnum):
+class KeyOrigin(StrEnum):
     """Which of the sources a key came from."""
 
     CREDENTIAL = "credential"
@@ -36,13 +36,13 @@ class Source:
     """The keys, and where they were found."""
 
     keys: KeyRing
-    origin: Origin
+    origin: KeyOrigin
     file: Path | None = None
 
     @property
     def warning(self) -> str | None:
         """What is weak about this place, in words."""
-        if self.origin is not Origin.BESIDE:
+        if self.origin is not KeyOrigin.BESIDE:
             return None
         return (
             f"the master key lies beside the data ({self.file}): that protects copies of the data alone, not of the "
@@ -66,31 +66,31 @@ def find(
     credentials = environment.get("CREDENTIALS_DIRECTORY")
     credential = Path(credentials) / CREDENTIAL if credentials else None
     if credential is not None and credential.exists():
-        return Source(_read(credential), Origin.CREDENTIAL, credential)
+        return Source(_read(credential), KeyOrigin.CREDENTIAL, credential)
     if file is not None:
         _refuse_open_permissions(file, shared=shared)
-        return Source(_read(file), Origin.FILE, file)
+        return Source(_read(file), KeyOrigin.FILE, file)
     if variable:
-        return Source(_parse(variable.encode(), "ZAPWIRE_MASTER_KEY"), Origin.VARIABLE)
+        return Source(_parse(variable.encode(), "ZAPWIRE_MASTER_KEY"), KeyOrigin.VARIABLE)
     beside = folder / BESIDE
     if not beside.exists():
         return None
     _refuse_open_permissions(beside)
-    return Source(_read(beside), Origin.BESIDE, beside)
+    return Source(_read(beside), KeyOrigin.BESIDE, beside)
 
 
 def make(folder: Path) -> Source:
     """Make a key and keep it beside the data, for a first start. Raises `KeyUnavailable`."""
     keys, file = KeyRing(MasterKey.generate()), folder / BESIDE
     write(file, keys)
-    return Source(keys, Origin.BESIDE, file)
+    return Source(keys, KeyOrigin.BESIDE, file)
 
 
 def write(file: Path, keys: KeyRing) -> None:
     """Keep *keys* in *file* (mode 0600), whole or not at all; a link stays one. Raises `KeyUnavailable`."""
     try:
         # Where a link leads to: replacing the link would leave the old key there and bring the new one to here.
-        files.publish(file.resolve(), [keys.text().encode()])
+        durable_files.publish(file.resolve(), [keys.text().encode()])
     except OSError as error:
         message = f"the master key cannot be written to {file}: {error.strerror}"
         raise KeyUnavailable(message) from None

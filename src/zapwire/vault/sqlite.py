@@ -109,7 +109,7 @@ def load(library: Path) -> Any:
     return ffi.dlopen(str(library))
 
 
-class Connection:
+class EngineConnection:
     """A connection for housekeeping: blocking, one thread at a time, no row factories."""
 
     def __init__(self, code: Any, path: str, options: str, *, create: bool = False) -> None:

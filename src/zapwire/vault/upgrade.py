@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from zapwire.vault import files
-from zapwire.vault.files import InUse, Lock
+from zapwire.runtime import durable_files
+from zapwire.vault import sealed_files
 from zapwire.vault.keys import OVERHEAD, MasterKey
-from zapwire.vault.pages import PAGE, Refused
-from zapwire.vault.sqlite import Connection, SqliteError
+from zapwire.vault.sealed_files import FileLock, InUse
+from zapwire.vault.sealed_pages import PAGE, PageRefused
+from zapwire.vault.sqlite import EngineConnection, SqliteError
 
 _COPY: Final = "/upgrade"
 _OLD: Final = ".plain"
@@ -24,8 +25,8 @@ def plain_image(code: Any, path: Path) -> bytes:
     # The copy is made in memory: its pages leave the room that a seal needs, which only a VACUUM can make.
     name = f"{_COPY}-{os.urandom(8).hex()}"
     with (
-        Connection(code, name, "vfs=memdb", create=True) as memory,
-        Connection(code, str(path), "vfs=unix") as connection,
+        EngineConnection(code, name, "vfs=memdb", create=True) as memory,
+        EngineConnection(code, str(path), "vfs=unix") as connection,
     ):
         connection.leave_the_wal()
         connection.run(f"PRAGMA page_size={PAGE}")
@@ -40,18 +41,18 @@ def seal(code: Any, path: Path, master: MasterKey) -> bool:
     Can be repeated after a crash at any point. Nothing may have the file open. Raises `SqliteError` for a damaged one.
     """
     old = path.with_name(path.name + _OLD)
-    if files.is_plain_database(path):
+    if sealed_files.is_plain_database(path):
         old.unlink(missing_ok=True)  # only a second name of the same file
         image = plain_image(code, path)
         os.link(path, old)
-        files.write(path, image, master)
+        sealed_files.write(path, image, master)
     if not old.exists():
         return False
     # The old WAL goes first: as long as the second name is there, nobody has used the sealed file.
     for suffix in ("-wal", "-shm", "-journal"):
         _destroy(path.with_name(path.name + suffix))
     _destroy(old)
-    files.sync_folder(path)
+    durable_files.sync_folder(path)
     return True
 
 
@@ -60,13 +61,13 @@ def seal_all(code: Any, folder: Path, master: MasterKey) -> Iterator[tuple[str, 
     names = {path.name.removesuffix(_OLD) for path in folder.glob("*.db*") if path.name.endswith((".db", _OLD))}
     for name in sorted(names):
         path, error = folder / name, None
-        lock = Lock(path)
-        if not files.is_plain_database(path) and not path.with_name(name + _OLD).exists():
+        lock = FileLock(path)
+        if not sealed_files.is_plain_database(path) and not path.with_name(name + _OLD).exists():
             continue
         try:
             lock.take()
             seal(code, path, master)
-        except (SqliteError, InUse, Refused) as problem:
+        except (SqliteError, InUse, PageRefused) as problem:
             error = problem
         finally:
             lock.release()
@@ -74,5 +75,5 @@ def seal_all(code: Any, folder: Path, master: MasterKey) -> Iterator[tuple[str, 
 
 
 def _destroy(file: Path) -> None:
-    files.shred(file)
+    durable_files.shred(file)
     file.unlink(missing_ok=True)

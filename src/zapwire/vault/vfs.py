@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Final
 
 from zapwire.vault import sqlite
 from zapwire.vault.handlers import DatabaseFile, SealedFile, Table, WalFile
-from zapwire.vault.pages import FRAME, PAGE
+from zapwire.vault.sealed_pages import FRAME, PAGE
 from zapwire.vault.sqlite import ffi
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ BASE: Final = "unix-excl"
 WAL_PAGES: Final = 256
 """After how many pages in the WAL a commit brings them into the database file: 1 MiB per bot instead of 4."""
 SALT_PARAMETER: Final = "salt"
-"""Option of the file name that says which file is meant: a path can be deleted and made anew."""
+"""Option of the file name that says which file is meant: a path can be deleted and made again."""
 _OPEN: Final = "int(sqlite3_vfs*, const char*, sqlite3_file*, int, int*)"
 _CONNECT: Final = "int(sqlite3*, char**, void*)"
 _OPTIONS: Final = b"PRAGMA temp_store=2; PRAGMA journal_size_limit=%d" % (WAL_PAGES * FRAME)
@@ -105,9 +105,9 @@ class Vfs:
         """The part of a file name's query that makes SQLite open this very file through this VFS."""
         return f"vfs={NAME}&{SALT_PARAMETER}={file.keys.salt.hex()}"
 
-    def connect(self, file: SealedFile) -> sqlite.Connection:
+    def connect(self, file: SealedFile) -> sqlite.EngineConnection:
         """A connection for housekeeping. Raises `SqliteError`."""
-        return sqlite.Connection(self.code, file.path, self.options(file))
+        return sqlite.EngineConnection(self.code, file.path, self.options(file))
 
     def _register(self) -> None:
         self._name = ffi.new("char[]", NAME.encode())

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import zapwire.protobufs  # noqa: F401  enters neonize without its client
+import zapwire.neonize_protos  # noqa: F401  enters neonize without its client
 
 # isort: split
 from google.protobuf.message import DecodeError
 from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, model_validator
 
-from zapwire.sandbox.node import Jid
 from zapwire.sandbox.phones import content
 from zapwire.sandbox.phones.content import E2EMessage
 from zapwire.sandbox.phones.errors import BadRequest, UnknownPhone
-from zapwire.sandbox.phones.inbox import Entry, Inbox
+from zapwire.sandbox.phones.inbox import Inbox, InboxEntry
 from zapwire.sandbox.phones.line import Line
+from zapwire.wire.node import WireJid
 
 
 class _Model(BaseModel):
@@ -66,7 +66,7 @@ class Contact(_Model):
 CONTENTS = ("text", "media", "reaction", "edit", "delete", "location", "contact", "protobuf")
 
 
-class Outgoing(_Model):
+class PhoneMessage(_Model):
     """The body of `send`: one content for one chat (a phone number, or a group's address)."""
 
     to: str
@@ -83,7 +83,7 @@ class Outgoing(_Model):
     times: int = Field(default=1, ge=1, le=10_000)
 
     @model_validator(mode="after")
-    def _one_content(self) -> Outgoing:
+    def _one_content(self) -> PhoneMessage:
         if sum(getattr(self, name) is not None for name in CONTENTS) != 1:
             message = f"exactly one of {', '.join(CONTENTS)} is needed"
             raise ValueError(message)
@@ -97,13 +97,13 @@ class Composer:
         self._line = line
         self._inbox = inbox
 
-    def _find(self, message_id: str) -> Entry:
+    def _find(self, message_id: str) -> InboxEntry:
         entry = self._inbox.find(message_id)
         if entry is None:
             raise UnknownPhone(f"this phone has neither got nor sent a message {message_id}")
         return entry
 
-    def compose(self, chat: Jid, body: Outgoing) -> E2EMessage:
+    def compose(self, chat: WireJid, body: PhoneMessage) -> E2EMessage:
         """The message of everything but media. Raises PhoneError."""
         if body.reaction is not None:
             return self._reaction(chat, body.reaction)
@@ -113,7 +113,7 @@ class Composer:
             return content.revoke(str(chat), body.delete)
         return self._plain(body)
 
-    def _plain(self, body: Outgoing) -> E2EMessage:
+    def _plain(self, body: PhoneMessage) -> E2EMessage:
         if body.text is not None:
             return content.text(body.text, self._quoted(body.reply_to))
         if body.location is not None:
@@ -134,18 +134,18 @@ class Composer:
         entry = self._find(message_id)
         return message_id, self._author(entry), Message.FromString(entry.raw)
 
-    def _author(self, entry: Entry) -> str:
+    def _author(self, entry: InboxEntry) -> str:
         """The address, without device, of who wrote a message."""
         own = str(self._line.account.lid_jid)
-        return own if entry.kind == "sent" else str(Jid.parse(entry.data["from_lid"]).bare)
+        return own if entry.kind == "sent" else str(WireJid.parse(entry.data["from_lid"]).bare)
 
-    def _reaction(self, chat: Jid, body: Reaction) -> E2EMessage:
+    def _reaction(self, chat: WireJid, body: Reaction) -> E2EMessage:
         entry = self._find(body.id)
         from_me = entry.kind == "sent" or bool(entry.data["from_me"])
         participant = self._author(entry) if chat.server == "g.us" and not from_me else ""
         return content.reaction(str(chat), body.id, body.emoji, from_me=from_me, participant=participant)
 
-    def described(self, chat: Jid, message: E2EMessage, message_id: str, timestamp: int) -> dict[str, Any]:
+    def described(self, chat: WireJid, message: E2EMessage, message_id: str, timestamp: int) -> dict[str, Any]:
         """The inbox entry of a message that was sent."""
         own = self._line.account.phone
         return {

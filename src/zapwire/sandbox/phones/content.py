@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
-import zapwire.protobufs  # noqa: F401  enters neonize without its client
+import zapwire.neonize_protos  # noqa: F401  enters neonize without its client
 
 # isort: split
 from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message, ProtocolMessage

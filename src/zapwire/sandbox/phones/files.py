@@ -5,17 +5,17 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-import zapwire.protobufs  # noqa: F401  enters neonize without its client
+import zapwire.neonize_protos  # noqa: F401  enters neonize without its client
 
 # isort: split
 from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message
 
-from zapwire.sandbox import media_crypto
+from zapwire.sandbox.phones import media_crypto
 from zapwire.sandbox.phones.compose import Media
 from zapwire.sandbox.phones.content import MEDIA_FIELDS, E2EMessage, unwrap
 from zapwire.sandbox.phones.errors import UnknownPhone
+from zapwire.sandbox.server.world import World
 from zapwire.sandbox.signal.errors import DecryptFailed
-from zapwire.sandbox.world import World
 
 MIME_TYPES: Final = {
     "image": "image/jpeg",

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from zapwire.sandbox.accounts import digits_of
-from zapwire.sandbox.node import Attr, Jid, Node
 from zapwire.sandbox.phones.errors import BadRequest, NotOnWhatsApp
 from zapwire.sandbox.phones.line import Line
+from zapwire.sandbox.server.state.accounts import digits_of
+from zapwire.wire.node import Attr, Node, WireJid
 
-GROUPS: Final = Jid("", "g.us")
+GROUPS: Final = WireJid("", "g.us")
 NAMESPACE: Final = "w:g2"
 MEMBER_CHANGES: Final = frozenset({"add", "remove", "promote", "demote"})
 
@@ -27,7 +27,7 @@ class GroupActions:
     def _members(self, numbers: Iterable[str]) -> list[Node]:
         nodes = []
         for number in numbers:
-            account = self._line.network.account_of(Jid(digits_of(number), "s.whatsapp.net"))
+            account = self._line.network.account_of(WireJid(digits_of(number), "s.whatsapp.net"))
             if account is None:
                 raise NotOnWhatsApp(f"{number} is not on WhatsApp")
             attrs: dict[str, Attr] = {"jid": account.lid_jid, "phone_number": account.phone_jid}
@@ -40,7 +40,7 @@ class GroupActions:
         answer = await self._line.ask(NAMESPACE, "set", create, to=GROUPS)
         return self._read(answer.child("group") or Node("group"))
 
-    async def info(self, group: Jid) -> dict[str, Any]:
+    async def info(self, group: WireJid) -> dict[str, Any]:
         """Subject, members and who is admin."""
         answer = await self._line.ask(NAMESPACE, "get", Node("query", {"request": "interactive"}), to=group)
         return self._read(answer.child("group") or Node("group"))
@@ -52,22 +52,22 @@ class GroupActions:
         groups = answer.child("groups") or Node("groups")
         return [self._read(group) for group in groups.all("group")]
 
-    async def change_members(self, group: Jid, change: str, numbers: Iterable[str]) -> None:
+    async def change_members(self, group: WireJid, change: str, numbers: Iterable[str]) -> None:
         """`add`, `remove`, `promote` or `demote` members."""
         if change not in MEMBER_CHANGES:
             raise BadRequest(f"members can be changed by {', '.join(sorted(MEMBER_CHANGES))}")
         await self._line.ask(NAMESPACE, "set", Node(change, content=self._members(numbers)), to=group)
 
-    async def set_subject(self, group: Jid, subject: str) -> None:
+    async def set_subject(self, group: WireJid, subject: str) -> None:
         """Rename the group."""
         await self._line.ask(NAMESPACE, "set", Node("subject", content=subject.encode()), to=group)
 
-    async def leave(self, group: Jid) -> None:
+    async def leave(self, group: WireJid) -> None:
         """Leave the group."""
         leave = Node("leave", content=[Node("group", {"id": group})])
         await self._line.ask(NAMESPACE, "set", leave, to=GROUPS)
 
-    async def invite_code(self, group: Jid) -> str:
+    async def invite_code(self, group: WireJid) -> str:
         """The code of the group's invite link."""
         answer = await self._line.ask(NAMESPACE, "get", Node("invite"), to=group)
         return (answer.child("invite") or Node("invite")).text("code")

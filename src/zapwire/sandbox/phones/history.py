@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import zlib
 
-import zapwire.protobufs  # noqa: F401  enters neonize without its client
+import zapwire.neonize_protos  # noqa: F401  enters neonize without its client
 
 # isort: split
 from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import HistorySyncType, Message, ProtocolMessage

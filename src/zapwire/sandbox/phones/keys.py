@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from zapwire.sandbox.node import Node
-from zapwire.sandbox.signal.curve import KEY_TYPE
 from zapwire.sandbox.signal.errors import DecryptFailed
 from zapwire.sandbox.signal.keystore import KeyStore
 from zapwire.sandbox.signal.x3dh import PreKeyBundle
+from zapwire.wire.curve import KEY_TYPE
+from zapwire.wire.node import Node
 
 UPLOAD: Final = 100
 """One-time prekeys that a phone uploads at once. A real one uploads 812; that many take a second to make."""

@@ -7,11 +7,11 @@ import secrets
 from itertools import count
 from typing import Final, Protocol
 
-from zapwire.sandbox.accounts import Account
-from zapwire.sandbox.node import Attr, Jid, Node
 from zapwire.sandbox.phones.errors import ServerRefused
+from zapwire.sandbox.server.state.accounts import Account
+from zapwire.wire.node import Attr, Node, WireJid
 
-SERVER: Final = Jid("", "s.whatsapp.net")
+SERVER: Final = WireJid("", "s.whatsapp.net")
 PHONE: Final = 0
 ANSWER_WITHIN: Final = 30.0
 """Seconds; the server is in the same process, so a late answer means a fault was asked for."""
@@ -23,7 +23,7 @@ class Network(Protocol):
     async def handle(self, account: Account, device: int, node: Node) -> None:
         """Take a stanza from a device."""
 
-    def account_of(self, jid: Jid) -> Account | None:
+    def account_of(self, jid: WireJid) -> Account | None:
         """The account behind a phone number or LID."""
 
 
@@ -43,7 +43,7 @@ class Line:
         self.sent += 1
         await self.network.handle(self.account, PHONE, node)
 
-    async def ask(self, namespace: str, kind: str, *content: Node, to: Jid = SERVER, **attrs: Attr) -> Node:
+    async def ask(self, namespace: str, kind: str, *content: Node, to: WireJid = SERVER, **attrs: Attr) -> Node:
         """Send an `<iq>` and return the result; raises ServerRefused, or TimeoutError when there is no answer."""
         number = f"{self._prefix}-{next(self._numbers)}"
         iq = Node("iq", {"id": number, "to": to, "type": kind, "xmlns": namespace, **attrs}, list(content))
@@ -91,12 +91,12 @@ class Line:
             attrs["type"] = node.attrs["type"]
         await self.send(Node("ack", attrs))
 
-    def lid(self, jid: Jid) -> Jid:
+    def lid(self, jid: WireJid) -> WireJid:
         """The same device under its account's LID, which names its Signal session; unknown ones stay as they are."""
         account = self.network.account_of(jid)
         return account.lid_jid.with_device(jid.device) if account else jid
 
-    def number(self, jid: Jid) -> str:
+    def number(self, jid: WireJid) -> str:
         """The phone number behind an address as digits; for groups and strangers the address itself."""
         account = self.network.account_of(jid)
         return account.phone if account else str(jid.bare)

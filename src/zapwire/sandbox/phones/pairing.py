@@ -6,22 +6,24 @@ import asyncio
 import logging
 import secrets
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
-from zapwire.sandbox import adv
-from zapwire.sandbox.app_state_patch import CRITICAL_BLOCK, AppStateKey
-from zapwire.sandbox.link_code import CodePairing, WrongCode
-from zapwire.sandbox.node import Jid, Node
-from zapwire.sandbox.pairing import PairingFailed
 from zapwire.sandbox.phones import history
+from zapwire.sandbox.phones.app_state import CRITICAL_BLOCK, AppStateKey
 from zapwire.sandbox.phones.content import E2EMessage
 from zapwire.sandbox.phones.errors import BadRequest, PhoneError, ServerRefused
 from zapwire.sandbox.phones.line import Line
+from zapwire.sandbox.phones.passkey import PasskeyNetwork, PasskeyPairing
 from zapwire.sandbox.phones.sending import Sending, new_message_id
+from zapwire.sandbox.server.pairings import PairingFailed
+from zapwire.wire import adv
+from zapwire.wire.link_code import CodePairing, WrongCode
+from zapwire.wire.node import Node, WireJid
 
 if TYPE_CHECKING:
-    from zapwire.sandbox.accounts import Account
-    from zapwire.sandbox.pairing import CodeRequest
+    from zapwire.sandbox.server.pairings import CodeRequest
+    from zapwire.sandbox.server.state.accounts import Account
 
 FINISH_WITHIN: Final = 20.0
 LINK_CODE: Final = "link_code_companion_reg"
@@ -29,7 +31,7 @@ LINK_CODE: Final = "link_code_companion_reg"
 log = logging.getLogger(__name__)
 
 
-class PairingNetwork(Protocol):
+class PairingNetwork(PasskeyNetwork, Protocol):
     """The part of the world that pairs."""
 
     async def pair(self, ref: str, account: Account, key_index: int, identity_container: bytes) -> int:
@@ -57,18 +59,24 @@ class Pairing:
         self._sending = sending
         self.app_state = app_state
         self.raw_id = raw_id
+        self.passkey: PasskeyPairing | None = None
+        """The last pairing for which the passkey was demanded."""
+        self._task: asyncio.Task[None] | None = None
         self._finishing: dict[str, asyncio.Future[Node]] = {}
 
-    async def scan(self, text: str) -> int:
-        """Pair with the client that shows this QR text; returns its device number. Raises PhoneError."""
+    async def scan(self, text: str) -> int | None:
+        """Pair with the client that shows this QR text; returns its device number. Raises PhoneError.
+
+        None when WhatsApp demands the passkey: `passkey` tells how that goes on.
+        """
         try:
             code = adv.parse_qr(text)
         except ValueError as error:
             raise BadRequest(str(error)) from error
-        return await self._pair(code.ref, code.identity_public, code.adv_secret)
+        return await self._accept(code.ref, code.identity_public, code.adv_secret)
 
-    async def enter_code(self, code: str) -> int:
-        """Pair with the client that shows this code for our number; returns its device number. Raises PhoneError."""
+    async def enter_code(self, code: str) -> int | None:
+        """Pair with the client that shows this code for our number; returns as `scan`. Raises PhoneError."""
         waiting = self._world.code_requests(self._line.account.phone)
         if not waiting:
             raise PhoneError("no client waits for a pairing code of this number")
@@ -81,7 +89,35 @@ class Pairing:
             secret = pairing.finish(_data(finish, "link_code_pairing_wrapped_key_bundle"), identity)
         except WrongCode as error:
             raise BadRequest(str(error)) from error
-        return await self._pair(request.ref, identity, secret)
+        return await self._accept(request.ref, identity, secret)
+
+    async def _accept(self, ref: str, companion_identity: bytes, secret: bytes) -> int | None:
+        account = self._line.account
+        if not account.passkey_rule.demanded:
+            return await self._pair(ref, companion_identity, secret)
+        attempt = PasskeyPairing(account, secret)
+        await attempt.begin(self._world, ref)
+        await self.aclose()
+        self.passkey = attempt
+        self._task = asyncio.create_task(self._pair_with_passkey(attempt, ref), name=f"passkey of {account.lid}")
+        return None
+
+    async def _pair_with_passkey(self, attempt: PasskeyPairing, ref: str) -> None:
+        try:
+            request = await attempt.finish()
+            await self._pair(ref, request.identity_public, request.adv_secret)
+        except PhoneError as error:
+            attempt.outcome = str(error)
+            with suppress(LookupError):
+                await self._world.decline(ref)
+        else:
+            attempt.outcome = "paired"
+
+    async def aclose(self) -> None:
+        """End a pairing that waits for a passkey."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
     async def _hello(self, ref: str, pairing: CodePairing) -> Node:
         self._finishing[ref] = asyncio.get_running_loop().create_future()
@@ -130,7 +166,7 @@ class Pairing:
         signed = adv.sign_key_indexes(self._keys.identity, indexes, raw_id=self.raw_id, timestamp=timestamp)
         self._world.publish_key_indexes(account, signed, timestamp)
 
-    async def _welcome(self, companion: Jid) -> None:
+    async def _welcome(self, companion: WireJid) -> None:
         """Give a new companion the key of the account's settings (the push name among them) and an empty history."""
         await self._publish_push_name()
         for message in (self.app_state.share(), history.nothing_before()):
@@ -145,7 +181,7 @@ class Pairing:
         except ServerRefused as error:
             log.debug("the push name was published before: %s", error)
 
-    async def asked_by_companion(self, companion: Jid, message: E2EMessage) -> None:
+    async def asked_by_companion(self, companion: WireJid, message: E2EMessage) -> None:
         """Answer what a companion asks its phone for; only the key of the settings can be had here."""
         if message.protocolMessage.HasField("appStateSyncKeyRequest"):
             await self._sending.send_to_companion(companion, self.app_state.share(), new_message_id())

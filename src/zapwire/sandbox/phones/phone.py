@@ -9,22 +9,23 @@ from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from typing import Any, Final
 
-from zapwire.sandbox.accounts import Account, digits_of
-from zapwire.sandbox.app_state_patch import AppStateKey
-from zapwire.sandbox.node import Jid, Node
-from zapwire.sandbox.phones.compose import Composer, Outgoing
+from zapwire.sandbox.phones.app_state import AppStateKey
+from zapwire.sandbox.phones.authenticator import Authenticator
+from zapwire.sandbox.phones.compose import Composer, PhoneMessage
 from zapwire.sandbox.phones.devices import Devices
 from zapwire.sandbox.phones.errors import NotOnWhatsApp, PhoneError, UnknownPhone
 from zapwire.sandbox.phones.files import Files
 from zapwire.sandbox.phones.groups import GroupActions
-from zapwire.sandbox.phones.inbox import Entry, Inbox
+from zapwire.sandbox.phones.inbox import Inbox, InboxEntry
 from zapwire.sandbox.phones.keys import upload_nodes
 from zapwire.sandbox.phones.line import PHONE, Line
 from zapwire.sandbox.phones.pairing import LINK_CODE, Pairing, new_raw_id
 from zapwire.sandbox.phones.receiving import Receiving
 from zapwire.sandbox.phones.sending import GROUP_SERVER, Sending, new_message_id
+from zapwire.sandbox.server.state.accounts import Account, digits_of
+from zapwire.sandbox.server.world import World
 from zapwire.sandbox.signal.keystore import KeyStore
-from zapwire.sandbox.world import World
+from zapwire.wire.node import Node, WireJid
 
 QUEUE: Final = 10_000
 """Stanzas that may wait to be read by one phone; whoever sends more waits."""
@@ -46,6 +47,8 @@ class Phone:
         self._devices = Devices(self._line, keys)
         self.sending = Sending(self._line, keys, self._devices)
         self.pairing = Pairing(world, self._line, self.sending, app_state=app_state, raw_id=raw_id)
+        self.authenticator: Authenticator | None = None
+        """The account's passkey, once there is one."""
         self.groups = GroupActions(self._line)
         self.files = Files(world)
         self._composer = Composer(self._line, self.inbox)
@@ -71,6 +74,7 @@ class Phone:
 
     async def aclose(self) -> None:
         """Go offline; what has arrived is read first."""
+        await self.pairing.aclose()
         self.world.detach(self.account, PHONE, self)
         if self._task is not None:
             with suppress(TimeoutError):
@@ -79,6 +83,13 @@ class Phone:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+
+    def have_passkey(self, authenticator: Authenticator | None) -> None:
+        """Create the account's passkey, or delete it (None)."""
+        self.authenticator = authenticator
+        self.account.passkey = None if authenticator is None else authenticator.public
+        self._taken += 1
+        self.world.changed()
 
     async def upload_prekeys(self) -> None:
         """Publish new one-time prekeys with the identity and the signed prekey."""
@@ -142,10 +153,10 @@ class Phone:
 
     # ---- what a person does
 
-    def chat(self, to: str) -> Jid:
+    def chat(self, to: str) -> WireJid:
         """The address of a phone number or of an address; raises NotOnWhatsApp."""
         try:
-            jid = Jid.parse(to) if "@" in to else Jid(digits_of(to), "s.whatsapp.net")
+            jid = WireJid.parse(to) if "@" in to else WireJid(digits_of(to), "s.whatsapp.net")
         except ValueError as error:
             raise NotOnWhatsApp(f"{to} is no phone number and no address") from error
         if jid.server == GROUP_SERVER:
@@ -155,7 +166,7 @@ class Phone:
             raise NotOnWhatsApp(f"{to} is not on WhatsApp")
         return account.lid_jid
 
-    async def send(self, body: Outgoing) -> str:
+    async def send(self, body: PhoneMessage) -> str:
         """Send a message (`times` copies of it) and return the id of the last one. Raises PhoneError."""
         chat = self.chat(body.to)
         message = self.files.compose(body.media) if body.media else self._composer.compose(chat, body)
@@ -181,10 +192,10 @@ class Phone:
             entry.data["read"] = True
             marked.setdefault((entry.data["chat"], entry.data["from_lid"]), []).append(entry.data["id"])
         for (where, sender), messages in marked.items():
-            await self._line.send(self._read_receipt(where, Jid.parse(sender), messages, played=played))
+            await self._line.send(self._read_receipt(where, WireJid.parse(sender), messages, played=played))
         return sum(map(len, marked.values()))
 
-    def _read_receipt(self, where: str, sender: Jid, messages: list[str], *, played: bool) -> Node:
+    def _read_receipt(self, where: str, sender: WireJid, messages: list[str], *, played: bool) -> Node:
         chat = self.chat(where)
         receipt = Node("receipt", {"id": messages[0], "to": chat, "type": "played" if played else "read"})
         receipt.attrs["t"] = str(int(time.time()))
@@ -252,7 +263,7 @@ class Phone:
         }
 
 
-def _concerned(entry: Entry, ids: Collection[str], chat: str, *, played: bool) -> bool:
+def _concerned(entry: InboxEntry, ids: Collection[str], chat: str, *, played: bool) -> bool:
     data = entry.data
     if data["from_me"] or (chat and data["chat"] != chat):
         return False

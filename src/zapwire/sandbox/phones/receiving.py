@@ -10,14 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeAlias
 
-import zapwire.protobufs  # noqa: F401  enters neonize without its client
+import zapwire.neonize_protos  # noqa: F401  enters neonize without its client
 
 # isort: split
 from google.protobuf.message import DecodeError
 from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message
 
-from zapwire.sandbox import adv
-from zapwire.sandbox.node import Attr, Jid, Node
 from zapwire.sandbox.phones import content
 from zapwire.sandbox.phones.content import E2EMessage
 from zapwire.sandbox.phones.inbox import Inbox
@@ -27,8 +25,10 @@ from zapwire.sandbox.phones.sending import GROUP_SERVER, KEPT_FOR_RETRY, MAX_RET
 from zapwire.sandbox.signal.errors import DecryptFailed, DuplicateMessage, SignalError
 from zapwire.sandbox.signal.framing import PreKeyMessage
 from zapwire.sandbox.signal.keystore import KeyStore
+from zapwire.wire import adv
+from zapwire.wire.node import Attr, Node, WireJid
 
-OnOwnMessage: TypeAlias = Callable[[Jid, E2EMessage], Coroutine[Any, Any, None]]
+OnOwnMessage: TypeAlias = Callable[[WireJid, E2EMessage], Coroutine[Any, Any, None]]
 """Called with the companion and the message that it sent to its own phone (key requests and the like)."""
 
 READ_KEPT: Final = 5_000
@@ -78,7 +78,7 @@ class Receiving:
         """Was a message of this id read before, by this phone or (after a restart) by its earlier life?"""
         return node.text("id") in self._read or self._inbox.find(node.text("id")) is not None
 
-    async def _enc(self, node: Node, sender: Jid, enc: Node) -> None:
+    async def _enc(self, node: Node, sender: WireJid, enc: Node) -> None:
         kind = enc.text("type")
         if kind == "skmsg":
             plain = self._keys.decrypt_group(node.text("from"), str(sender), enc.data)
@@ -92,7 +92,7 @@ class Receiving:
             self._keys.learn_sender_key(key.groupID, str(sender), key.axolotlSenderKeyDistributionMessage)
         await self._accept(node, sender, message)
 
-    def _check_companion(self, node: Node, sender: Jid, identity: bytes) -> None:
+    def _check_companion(self, node: Node, sender: WireJid, identity: bytes) -> None:
         """A companion that opens a session has to show that its account's phone vouches for it, as for a real phone."""
         account = self._line.network.account_of(sender)
         phone = account.devices[0].keys if account else None
@@ -103,7 +103,7 @@ class Receiving:
             message = "the message has no valid <device-identity>, which a companion's first messages need"
             raise DecryptFailed(message)
 
-    async def _accept(self, node: Node, sender: Jid, message: E2EMessage) -> None:
+    async def _accept(self, node: Node, sender: WireJid, message: E2EMessage) -> None:
         own = sender.bare == self._line.account.lid_jid
         if own and node.text("category") == "peer":
             await self._on_own(sender, message)
@@ -129,7 +129,7 @@ class Receiving:
         }
         self._inbox.add("message", data, message.SerializeToString())
 
-    def _receipt_attrs(self, node: Node, sender: Jid) -> dict[str, Attr]:
+    def _receipt_attrs(self, node: Node, sender: WireJid) -> dict[str, Attr]:
         attrs: dict[str, Attr] = {"id": node.attrs["id"], "to": node.attrs["from"]}
         attrs |= {name: node.attrs[name] for name in ("participant", "recipient") if name in node.attrs}
         if self._line.lid(sender).bare == self._line.account.lid_jid:
@@ -144,11 +144,14 @@ class Receiving:
         while len(self._retries) > KEPT_FOR_RETRY:
             del self._retries[next(iter(self._retries))]
         if count > MAX_RETRIES:
-            data = {"id": number, "from": self._line.number(node.jid("participant") or Jid.parse(node.text("from")))}
+            data = {
+                "id": number,
+                "from": self._line.number(node.jid("participant") or WireJid.parse(node.text("from"))),
+            }
             self._inbox.add("unreadable", data)
             await self._line.acknowledge(node)
             return
-        attrs = self._receipt_attrs(node, node.jid("participant") or Jid.parse(node.text("from")))
+        attrs = self._receipt_attrs(node, node.jid("participant") or WireJid.parse(node.text("from")))
         retry = Node("retry", {"count": str(count), "id": number, "t": node.text("t"), "v": "1"})
         await self._line.send(Node("receipt", {**attrs, "type": "retry"}, [retry, *retry_nodes(self._keys)]))
         await self._line.acknowledge(node)
@@ -160,7 +163,7 @@ class Receiving:
             return False
         sender = entry.data["from_lid"]
         await self._ask_again(
-            Node("message", {"id": number, "from": Jid.parse(sender), "t": str(entry.data["timestamp"])})
+            Node("message", {"id": number, "from": WireJid.parse(sender), "t": str(entry.data["timestamp"])})
         )
         return True
 

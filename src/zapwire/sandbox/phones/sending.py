@@ -13,20 +13,20 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Final
 
-import zapwire.protobufs  # noqa: F401  enters neonize without its client
+import zapwire.neonize_protos  # noqa: F401  enters neonize without its client
 
 # isort: split
 from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message
 
-from zapwire.sandbox.devices import list_hash
-from zapwire.sandbox.node import Attr, Jid, Node
 from zapwire.sandbox.phones import content
 from zapwire.sandbox.phones.content import E2EMessage
 from zapwire.sandbox.phones.devices import Devices
 from zapwire.sandbox.phones.errors import NotOnWhatsApp
 from zapwire.sandbox.phones.line import Line
+from zapwire.sandbox.server.handlers.devices import list_hash
+from zapwire.sandbox.signal.ciphers import pad
 from zapwire.sandbox.signal.keystore import KeyStore
-from zapwire.sandbox.signal.padding import pad
+from zapwire.wire.node import Attr, Node, WireJid
 
 GROUP_SERVER: Final = "g.us"
 KEPT_FOR_RETRY: Final = 1_000
@@ -46,9 +46,9 @@ class Sending:
         self.keys = keys
         self._devices = devices
         self._turn = asyncio.Lock()
-        self._kept: OrderedDict[str, tuple[Jid, E2EMessage]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[WireJid, E2EMessage]] = OrderedDict()
 
-    async def send(self, chat: Jid, message: E2EMessage, message_id: str) -> None:
+    async def send(self, chat: WireJid, message: E2EMessage, message_id: str) -> None:
         """Send to an account or a group; returns when the server has it. Raises NotOnWhatsApp, ServerRefused."""
         async with self._turn:
             build = self._to_group if chat.server == GROUP_SERVER else self._to_account
@@ -56,13 +56,13 @@ class Sending:
             self.keep(chat, message, message_id)
             await self._line.send_message(stanza)
 
-    def keep(self, chat: Jid, message: E2EMessage, message_id: str) -> None:
+    def keep(self, chat: WireJid, message: E2EMessage, message_id: str) -> None:
         """Remember a message in case a device asks for it again."""
         self._kept[message_id] = (chat, message)
         while len(self._kept) > KEPT_FOR_RETRY:
             self._kept.popitem(last=False)
 
-    async def send_to_companion(self, device: Jid, message: E2EMessage, message_id: str) -> bool:
+    async def send_to_companion(self, device: WireJid, message: E2EMessage, message_id: str) -> bool:
         """Send something between devices of this account only; False when the device has no keys yet."""
         async with self._turn:
             if not await self._devices.ready([device]):
@@ -75,7 +75,7 @@ class Sending:
 
     # ---- the two kinds of chats
 
-    async def _to_account(self, chat: Jid, message: E2EMessage, message_id: str) -> Node:
+    async def _to_account(self, chat: WireJid, message: E2EMessage, message_id: str) -> Node:
         peer = self._line.lid(chat.bare)
         account = self._line.network.account_of(peer)
         devices = await self._devices.ready(await self._devices.of([peer, self._devices.own]))
@@ -88,7 +88,7 @@ class Sending:
         attrs = {**_attrs(peer, message, message_id), "peer_recipient_pn": account.phone_jid}
         return Node("message", attrs, [Node("participants", content=nodes)])
 
-    async def _to_group(self, chat: Jid, message: E2EMessage, message_id: str) -> Node:
+    async def _to_group(self, chat: WireJid, message: E2EMessage, message_id: str) -> Node:
         devices = await self._devices.of(await self.members(chat))
         key = self.keys.own_sender_key(str(chat))
         if key.given_to - {str(device) for device in devices}:
@@ -105,20 +105,20 @@ class Sending:
         attrs = {**_attrs(chat, message, message_id), "addressing_mode": "lid", "phash": list_hash(devices)}
         return Node("message", attrs, [*([Node("participants", content=nodes)] if nodes else []), enc])
 
-    async def members(self, group: Jid) -> list[Jid]:
+    async def members(self, group: WireJid) -> list[WireJid]:
         """The members of a group by LID; raises ServerRefused."""
         answer = await self._line.ask("w:g2", "get", Node("query", {"request": "interactive"}), to=group)
         found = answer.child("group") or Node("group")
         return [self._line.lid(member) for node in found.all("participant") if (member := node.jid("jid"))]
 
-    def _key_message(self, group: Jid) -> E2EMessage:
+    def _key_message(self, group: WireJid) -> E2EMessage:
         message = Message()
         message.senderKeyDistributionMessage.groupID = str(group)
         distribution = self.keys.own_sender_key(str(group)).distribution
         message.senderKeyDistributionMessage.axolotlSenderKeyDistributionMessage = distribution
         return message
 
-    def _to(self, device: Jid, plain: bytes, message: E2EMessage) -> Node:
+    def _to(self, device: WireJid, plain: bytes, message: E2EMessage) -> Node:
         enc = self._encrypt(device, plain)
         if kind := content.media_type(message):
             enc.attrs["mediatype"] = kind
@@ -126,7 +126,7 @@ class Sending:
             enc.attrs["decrypt-fail"] = "hide"
         return Node("to", {"jid": device}, [enc])
 
-    def _encrypt(self, device: Jid, plain: bytes) -> Node:
+    def _encrypt(self, device: WireJid, plain: bytes) -> Node:
         kind, data = self.keys.encrypt(str(device), plain)
         return Node("enc", {"v": "2", "type": kind}, data)
 
@@ -147,7 +147,7 @@ class Sending:
             await self._line.send(self._again(receipt, device, *kept, count=retry.text("count", "1")))
         return True
 
-    def _again(self, receipt: Node, device: Jid, chat: Jid, message: E2EMessage, *, count: str) -> Node:
+    def _again(self, receipt: Node, device: WireJid, chat: WireJid, message: E2EMessage, *, count: str) -> Node:
         again = Message()
         again.CopyFrom(message)
         attrs: dict[str, Attr] = {**_attrs(chat, message, receipt.text("id")), "to": receipt.attrs["from"]}
@@ -178,10 +178,10 @@ class Sending:
     def load(self, saved: Iterable[tuple[str, str, str]]) -> None:
         """Read what `to_json` made."""
         for number, chat, message in saved:
-            self.keep(Jid.parse(chat), Message.FromString(base64.b64decode(message)), number)
+            self.keep(WireJid.parse(chat), Message.FromString(base64.b64decode(message)), number)
 
 
-def _attrs(to: Jid, message: E2EMessage, message_id: str) -> dict[str, Attr]:
+def _attrs(to: WireJid, message: E2EMessage, message_id: str) -> dict[str, Attr]:
     attrs: dict[str, Attr] = {"to": to, "id": message_id, "type": content.stanza_type(message)}
     if edit := content.edit_attribute(message):
         attrs["edit"] = edit

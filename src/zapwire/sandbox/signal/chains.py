@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from zapwire.sandbox.signal.errors import DecryptFailed, DuplicateMessage
-from zapwire.sandbox.signal.kdf import hmac_sha256
+from zapwire.wire.kdf import hmac_sha256
 
 MAX_SKIPPED = 2000
 """How many messages may be missing before the next one; also how many skipped keys are kept. As in libsignal."""

@@ -9,9 +9,9 @@ import hmac
 from dataclasses import dataclass
 
 from zapwire.sandbox.signal import fields
-from zapwire.sandbox.signal.curve import KeyPair, from_wire, to_wire, verify
 from zapwire.sandbox.signal.errors import DecryptFailed
-from zapwire.sandbox.signal.kdf import hmac_sha256
+from zapwire.wire.curve import KeyPair, from_wire, to_wire, verify
+from zapwire.wire.kdf import hmac_sha256
 
 VERSION = b"\x33"
 """Message version 3 of a protocol whose current version is 3."""

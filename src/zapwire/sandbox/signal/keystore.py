@@ -10,12 +10,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from zapwire.sandbox.signal import x3dh
-from zapwire.sandbox.signal.curve import KeyPair, to_wire
+from zapwire.sandbox.signal.ciphers import pad, unpad
 from zapwire.sandbox.signal.errors import NoSenderKey, NoSession, UnknownPreKey
 from zapwire.sandbox.signal.framing import PreKeyMessage, SignalMessage
-from zapwire.sandbox.signal.padding import pad, unpad
 from zapwire.sandbox.signal.sender_keys import OwnSenderKey, TheirSenderKeys
-from zapwire.sandbox.signal.session import Session
+from zapwire.sandbox.signal.signal_session import Session
+from zapwire.wire.curve import KeyPair, to_wire
 
 MAX_PREKEY_ID = 0xFFFFFF
 

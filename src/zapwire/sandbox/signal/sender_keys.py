@@ -9,10 +9,11 @@ import secrets
 from dataclasses import dataclass, field
 
 from zapwire.sandbox.signal.chains import MAX_SKIPPED, Chain, ReceivingChain
-from zapwire.sandbox.signal.curve import KeyPair
+from zapwire.sandbox.signal.ciphers import decrypt
 from zapwire.sandbox.signal.errors import NoSenderKey
 from zapwire.sandbox.signal.framing import SenderKeyDistribution, SenderKeyMessage
-from zapwire.sandbox.signal.kdf import cbc_decrypt, cbc_encrypt, hkdf
+from zapwire.wire.curve import KeyPair
+from zapwire.wire.kdf import cbc_encrypt, hkdf
 
 MAX_STATES = 5
 
@@ -89,6 +90,6 @@ class TheirSenderKeys:
             raise NoSenderKey(reason)
         message.check(key.signing_public)
         found = key.receiving.find(message.iteration)
-        plaintext = cbc_decrypt(*_cipher(found.seed), message.ciphertext)
+        plaintext = decrypt(*_cipher(found.seed), message.ciphertext)
         key.receiving.take(found)
         return plaintext

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zapwire.sandbox.signal.chains import Chain, ReceivingChain
-from zapwire.sandbox.signal.curve import KeyPair, to_wire, verify
 from zapwire.sandbox.signal.errors import DecryptFailed
 from zapwire.sandbox.signal.framing import PreKeyMessage
-from zapwire.sandbox.signal.kdf import hkdf
-from zapwire.sandbox.signal.session import SessionState, Unconfirmed, next_root
+from zapwire.sandbox.signal.signal_session import SessionState, Unconfirmed, next_root
+from zapwire.wire.curve import KeyPair, to_wire, verify
+from zapwire.wire.kdf import hkdf
 
 _DISCONTINUITY = b"\xff" * 32
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zapwire.transport.whatsapp_web.factory import WhatsAppWeb as WhatsAppWeb
-    from zapwire.transport.whatsapp_web.server_override import ensure_environment as ensure_environment
+    from zapwire.transport.whatsapp_web.network.server_override import ensure_environment as ensure_environment
 
 __all__ = ["WhatsAppWeb", "ensure_environment"]
 
@@ -17,7 +17,7 @@ def __getattr__(name: str) -> Any:
 
         return WhatsAppWeb
     if name == "ensure_environment":
-        from zapwire.transport.whatsapp_web.server_override import ensure_environment  # noqa: PLC0415
+        from zapwire.transport.whatsapp_web.network.server_override import ensure_environment  # noqa: PLC0415
 
         return ensure_environment
     message = f"module {__name__!r} has no attribute {name!r}"

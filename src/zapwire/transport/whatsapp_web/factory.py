@@ -10,35 +10,43 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from zapwire.errors import Blocked, SettingsError, TransportError
-from zapwire.measures import EngineFigures
-from zapwire.model import BotId
-from zapwire.proxy import Proxy
-from zapwire.transport.whatsapp_web import builds, descriptors, proxies, sealed_file, stdout
-from zapwire.transport.whatsapp_web.bot import WhatsAppWebBot
-from zapwire.transport.whatsapp_web.devices import AuthFile
-from zapwire.transport.whatsapp_web.engine import Engine, library_path
-from zapwire.transport.whatsapp_web.file_threads import in_file_thread
-from zapwire.transport.whatsapp_web.last_words import LastWords
-from zapwire.transport.whatsapp_web.plain_file import PlainFile
-from zapwire.transport.whatsapp_web.server_override import (
+from zapwire.model.bots import BotId
+from zapwire.model.errors import Blocked, SettingsError, TransportError
+from zapwire.model.proxy import Proxy
+from zapwire.runtime.file_threads import in_file_thread
+from zapwire.runtime.instruments import EngineFigures
+from zapwire.transport.whatsapp_web.auth import sealed
+from zapwire.transport.whatsapp_web.auth.auth_file import AuthFile
+from zapwire.transport.whatsapp_web.auth.plain import PlainAuthFile
+from zapwire.transport.whatsapp_web.client_version import Wanted
+from zapwire.transport.whatsapp_web.engine import fd_limits, stdout
+from zapwire.transport.whatsapp_web.engine.build_date import built_on
+from zapwire.transport.whatsapp_web.engine.crash_marker import CrashMarker
+from zapwire.transport.whatsapp_web.engine.engine import Engine, library_path
+from zapwire.transport.whatsapp_web.engine.private import builds
+from zapwire.transport.whatsapp_web.inbound.spool import Spools
+from zapwire.transport.whatsapp_web.network import proxy_check
+from zapwire.transport.whatsapp_web.network.server_override import (
     ENGINE,
     ServerOverride,
     fits_engine,
     hide_environment,
     read_descriptor,
 )
-from zapwire.transport.whatsapp_web.shared import Shared
-from zapwire.transport.whatsapp_web.spool import Spools
+from zapwire.transport.whatsapp_web.pairing.pairing import Way
+from zapwire.transport.whatsapp_web.shared import SharedEngine
+from zapwire.transport.whatsapp_web.transport import WhatsAppWebTransport
 from zapwire.vault.keys import KeyRing
 
 CLOSE_DEADLINE: Final = 5.0
+VERSION_FILE: Final = "whatsapp-version"
+"""Beside the folder of the bots: the newest version that is known, for the next start."""
 FLAGS: Final = (builds.BUFFER_DECRYPTED, builds.KEEP_SENT, builds.LEAVE_HISTORY)
 """What is switched on in each client of a known build."""
 
 
 class WhatsAppWeb:
-    """Makes the bots' transports; implements `zapwire.transport.base.TransportFactory`.
+    """Makes the bots' transports; implements `TransportFactory` and the optional protocols of factories.
 
     An async context manager: entering loads the engine, leaving waits a little for what is still ending.
     """
@@ -51,12 +59,17 @@ class WhatsAppWeb:
         *,
         keys: KeyRing | None,
         spools: Spools | None = None,
+        pairing: Way = "auto",
+        version: Wanted = "engine",
+        sees_time_locks: bool = False,
         known_builds: Iterable[builds.Build] = builds.KNOWN,
     ) -> None:
         """*server* is a server in WhatsApp's place, or the file that describes it; raises `SettingsError` about that
         file. *keys* seal the auth state; None keeps it in the clear. *spools* keep what came in over the death of the
         process; without them some milliseconds of it are lost. *known_builds* are those of the engine that are looked
-        into; with none of them the daemon works as on a machine whose build is not known.
+        into; with none of them the daemon works as on a machine whose build is not known. *pairing* says who
+        pairs, *version* which version of WhatsApp Web is announced. With *sees_time_locks* the engine logs every
+        stanza, as it tells of a reach-out time-lock in no other way.
 
         This process' environment has to fit it: see `server_override.ensure_environment`.
         """
@@ -67,7 +80,10 @@ class WhatsAppWeb:
         self._keys = keys
         self._spools = spools
         self._known_builds = known_builds
-        self._shared: Shared | None = None
+        self._pairing: Way = pairing
+        self._version: Wanted = version
+        self._sees_time_locks = sees_time_locks
+        self._shared: SharedEngine | None = None
 
     async def __aenter__(self) -> Self:
         """Load the engine and make sure that it seals. Raises `SettingsError` when it cannot be used."""
@@ -76,19 +92,30 @@ class WhatsAppWeb:
             message = f"the process has to be started with {names} in its environment"
             raise SettingsError(message)
         stdout.divert()
-        descriptors.raise_limit()
+        fd_limits.raise_limit()
         root = self.server.noise_root if self.server is not None else None
-        engine = await Engine.load(root, FLAGS, self._known_builds)
-        self._shared = Shared(engine, await self._files(), self.server, self._max_pairings, self._spools)
+        engine = await Engine.load(root, FLAGS, self._known_builds, sees_stanzas=self._sees_time_locks)
+        self._shared = SharedEngine(
+            engine,
+            await self._files(),
+            self.server,
+            self._max_pairings,
+            self._spools,
+            way_to_pair=self._pairing,
+            version=self._version,
+            version_file=self._folder.parent / VERSION_FILE,
+            built=await in_file_thread(built_on, library_path()),
+        )
+        await self._shared.version.begin()
         hide_environment()
         return self
 
     async def _files(self) -> Callable[[BotId], AuthFile]:
         keys = self._keys
         if keys is None:
-            return partial(PlainFile, self._folder)
-        vfs = await in_file_thread(sealed_file.start, library_path(), self._folder, keys)
-        return partial(sealed_file.SealedFile, self._folder, vfs=vfs, ring=keys)
+            return partial(PlainAuthFile, self._folder)
+        vfs = await in_file_thread(sealed.start, library_path(), self._folder, keys)
+        return partial(sealed.SealedAuthFile, self._folder, vfs=vfs, ring=keys)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -101,25 +128,25 @@ class WhatsAppWeb:
         await shared.close()
         self._shared = None
 
-    def __call__(self, bot: BotId) -> WhatsAppWebBot:
+    def __call__(self, bot: BotId) -> WhatsAppWebTransport:
         """Make the transport of *bot*; does no I/O."""
-        return WhatsAppWebBot(self._entered, bot)
+        return WhatsAppWebTransport(self._entered, bot)
 
     async def state(self, bot: BotId, *, at_rest: bool) -> bytes:
-        """See `TransportFactory.state`."""
+        """See `KeepsAuthState.state`."""
         if at_rest:
             await self._entered.let_go(bot)
         return await self._entered.file(bot).copy()
 
     async def keeps(self, bot: BotId) -> bool:
-        """See `TransportFactory.keeps`. What holds no device is what an unfinished pairing left, and worth nothing."""
+        """See `KeepsAuthState.keeps`. What holds no device is what an unfinished pairing left, and worth nothing."""
         try:
             return await self._entered.file(bot).device() is not None
         except Blocked:
             return True
 
     async def adopt(self, bot: BotId, state: bytes) -> None:
-        """See `TransportFactory.adopt`."""
+        """See `KeepsAuthState.adopt`."""
         await self._entered.file(bot).put(state)
 
     async def forget(self, bot: BotId) -> None:
@@ -128,37 +155,37 @@ class WhatsAppWeb:
         with contextlib.suppress(TransportError):
             await self._entered.let_go(bot)
         file = self._entered.file(bot)
-        LastWords(file.path.parent, bot).take()
+        CrashMarker(file.path.parent, bot).take()
         await file.destroy()
         self._entered.destroy_spool(bot)
 
     async def answers(self) -> None:
-        """See `zapwire.transport.base.Watched`."""
+        """See `zapwire.transport.protocol.Watched`."""
         await self._entered.engine.answers()
 
     def stuck(self) -> int:
-        """See `zapwire.transport.base.Watched`."""
+        """See `zapwire.transport.protocol.Watched`."""
         return self._entered.engine.stuck()
 
     async def try_proxy(self, proxy: Proxy) -> None:
-        """See `zapwire.transport.base.TriesProxies`."""
+        """See `zapwire.transport.protocol.TriesProxies`."""
         if proxy.scheme == "socks5" and self._entered.global_proxy:
             message = (
                 "zapwire was started with HTTPS_PROXY, which the engine would use behind a SOCKS5 proxy: "
                 "start it without, or give an HTTP proxy"
             )
             raise TransportError(message)
-        await proxies.try_proxy(proxy, self._entered.ca)
+        await proxy_check.try_proxy(proxy, self._entered.ca)
 
     def figures(self) -> EngineFigures:
-        """See `zapwire.transport.base.Measured`."""
+        """See `zapwire.transport.protocol.Measured`."""
         shared = self._entered
         gate = shared.engine.gate
         clients = sum(session.running.done() and not session.gone.is_set() for session in shared.sessions.values())
-        return EngineFigures(clients, gate.passed, gate.waited, shared.pairings_under_way)
+        return EngineFigures(clients, gate.passed, gate.waited, shared.pairings_under_way, shared.version.figures())
 
     @property
-    def _entered(self) -> Shared:
+    def _entered(self) -> SharedEngine:
         if self._shared is None:
             message = "WhatsAppWeb is used outside its context"
             raise RuntimeError(message)

@@ -11,21 +11,26 @@ from functools import partial
 from itertools import count
 from typing import Any, Final, TypeVar
 
-from zapwire.errors import LoggedOut, NotConnected, TransportError, ZapwireError
-from zapwire.model import Identity
-from zapwire.transport.whatsapp_web import codes, endings, log_lines
-from zapwire.transport.whatsapp_web.callbacks import Callbacks
-from zapwire.transport.whatsapp_web.dial_errors import from_start_error, unreachable
-from zapwire.transport.whatsapp_web.engine import BEGIN_WITHIN, Engine
-from zapwire.transport.whatsapp_web.gate import Change
-from zapwire.transport.whatsapp_web.incoming import Incoming
-from zapwire.transport.whatsapp_web.last_words import LastWords
-from zapwire.transport.whatsapp_web.library import Library
-from zapwire.transport.whatsapp_web.log_lines import LogLine
-from zapwire.transport.whatsapp_web.messages import id_of, read_identity, unreadable_event, with_kind
-from zapwire.transport.whatsapp_web.pump_ends import PumpEnded
-from zapwire.transport.whatsapp_web.spool import Spool
-from zapwire.transport.whatsapp_web.threads import in_thread, tell_loop
+from zapwire.model.bots import Identity
+from zapwire.model.errors import LoggedOut, NotConnected, TransportError, ZapwireError
+from zapwire.model.jid import LID_SERVER, PHONE_SERVER
+from zapwire.transport.whatsapp_web.addresses import jid_bytes
+from zapwire.transport.whatsapp_web.engine import disconnect_reasons, event_codes, log_lines
+from zapwire.transport.whatsapp_web.engine.call_pool import in_thread, tell_loop
+from zapwire.transport.whatsapp_web.engine.callbacks import Callbacks
+from zapwire.transport.whatsapp_web.engine.crash_marker import CrashMarker
+from zapwire.transport.whatsapp_web.engine.dial_errors import from_start_error, unreachable
+from zapwire.transport.whatsapp_web.engine.engine import BEGIN_WITHIN, Engine
+from zapwire.transport.whatsapp_web.engine.event_pump import PumpEnded
+from zapwire.transport.whatsapp_web.engine.exports import BadArgument
+from zapwire.transport.whatsapp_web.engine.gate import GateChange
+from zapwire.transport.whatsapp_web.engine.library import Library
+from zapwire.transport.whatsapp_web.engine.log_lines import LogLine
+from zapwire.transport.whatsapp_web.engine.protos import neonize
+from zapwire.transport.whatsapp_web.engine.untrusted_text import text_of
+from zapwire.transport.whatsapp_web.inbound.decode import id_of, read_identity, unreadable_event, with_kind
+from zapwire.transport.whatsapp_web.inbound.event_queue import EventQueue
+from zapwire.transport.whatsapp_web.inbound.spool import Spool
 
 T = TypeVar("T")
 
@@ -33,7 +38,7 @@ log = logging.getLogger(__name__)
 
 DIAL_DEADLINE: Final = 30.0
 STOP_PROMPT: Final = 8.0
-"""How long `stop` is waited for; what takes longer ends by itself (`Session.gone`)."""
+"""How long `stop` is waited for; what takes longer ends by itself (`EngineSession.gone`)."""
 STOP_DIALLING: Final = 1.0
 """The same while a dial is under way, which nothing can cut short."""
 LOOK_UP_DEADLINE: Final = 5.0
@@ -46,7 +51,7 @@ UNAVAILABLE: Final = 256
 _NUMBERS: Final = count()
 
 
-class Session:
+class EngineSession:
     """A client in the engine. `start`, use, `stop`; never started again."""
 
     def __init__(
@@ -57,8 +62,8 @@ class Session:
         *,
         spool: Spool | None = None,
         proxy: str | None = None,
-        last_words: LastWords | None = None,
-        subscribed: bytes = codes.SUBSCRIBED,
+        last_words: CrashMarker | None = None,
+        subscribed: bytes = event_codes.SUBSCRIBED,
     ) -> None:
         self._last_words = last_words
         self._subscribed = subscribed
@@ -68,7 +73,7 @@ class Session:
         self._proxy = proxy
         self._loop = asyncio.get_running_loop()
         self._callbacks: Callbacks | None = None
-        self._change: Change | None = None
+        self._change: GateChange | None = None
         self._registered = False
         """Calls may be made: without a client in its table the engine would crash."""
         self._stopping = False
@@ -81,7 +86,7 @@ class Session:
         self._settled = threading.Event()
         """The start is over: the client runs, or its thread has ended."""
         self._parked: threading.Thread | None = None
-        self.incoming = Incoming(self._loop, spool=spool)
+        self.incoming = EventQueue(self._loop, spool=spool)
         self.running: asyncio.Future[None] = self._loop.create_future()
         """Done when the client runs."""
         self.failed: asyncio.Future[ZapwireError] = self._loop.create_future()
@@ -92,6 +97,8 @@ class Session:
         """When something last came in, by `time.monotonic`."""
         self._unavailable: dict[str, str] = {}
         """Messages that the log called unavailable, by id: of which kind; the event does not tell."""
+        self.time_lock: log_lines.TimeLock | None = None
+        """What was last said of a reach-out time-lock, until somebody has taken it."""
         self.problem: TransportError | None = None
         """Why the engine's latest own attempt to reconnect failed; None after it worked."""
         self.logged_out = False
@@ -156,12 +163,33 @@ class Session:
     @property
     def takes_receipts(self) -> bool:
         """Does the engine tell receipts?"""
-        return codes.RECEIPT in self._subscribed
+        return event_codes.RECEIPT in self._subscribed
 
     @property
     def library(self) -> Library:
         """The engine's calls, for `call`."""
         return self._engine.library
+
+    async def phone_of_lid(self, user: str, within: float = LOOK_UP_DEADLINE) -> str | None:
+        """The phone number (digits) of the account with the LID whose user part is *user*; None when the engine's store
+        does not know it. Raises like `look_up`.
+        """
+        return await self._other_address(self._engine.library.phone_of_lid, user, LID_SERVER, within)
+
+    async def lid_of_phone(self, user: str, within: float = LOOK_UP_DEADLINE) -> str | None:
+        """The user part of the LID of the account with the phone number *user* (digits); otherwise like
+        `phone_of_lid`.
+        """
+        return await self._other_address(self._engine.library.lid_of_phone, user, PHONE_SERVER, within)
+
+    async def _other_address(
+        self, look_up: Callable[[bytes, bytes], bytes], user: str, server: str, within: float
+    ) -> str | None:
+        try:
+            answer = await self.look_up(look_up, jid_bytes(user, server), within=within)
+        except BadArgument:  # a stranger's odd address, which has no other one
+            return None
+        return text_of(neonize.GetJIDFromStoreReturnFunction.FromString(answer).Jid.User) or None
 
     async def identity(self) -> Identity:
         """The account as the engine knows it now. Raises like `look_up`."""
@@ -188,6 +216,10 @@ class Session:
         self.problem = problem
         self.news.set()
 
+    def _have_time_lock(self, lock: log_lines.TimeLock) -> None:
+        self.time_lock = lock
+        self.news.set()
+
     # The engine's threads, from here on.
 
     def _park(self) -> None:
@@ -199,7 +231,8 @@ class Session:
             return
         assert self._callbacks is not None  # noqa: S101 - lent before this thread was made
         start, functions = self._engine.library.start, self._callbacks.functions
-        error = start(self._dsn, self._bot, self._subscribed, b"", functions, proxy=self._proxy)
+        level = self._engine.log_level
+        error = start(self._dsn, self._bot, self._subscribed, b"", functions, proxy=self._proxy, log_level=level)
         self._engine.gate.end(self._change)
         started = self._settled.is_set()
         self._settled.set()
@@ -218,18 +251,18 @@ class Session:
     def on_event(self, code: int, data: bytes) -> None:
         """Take an event; the first one says that the client runs."""
         self.heard = time.monotonic()
-        if code == codes.DEVICE:
+        if code == event_codes.DEVICE:
             self._registered = True
             self._engine.started(self._bot)
             self._engine.gate.end(self._change, dialled=True)
             self._settled.set()
             tell_loop(self._loop, _finish, self.running, None)
             return
-        if code == codes.UNDECRYPTABLE and (kind := self._unavailable.pop(id_of(data) or "", None)) is not None:
+        if code == event_codes.UNDECRYPTABLE and (kind := self._unavailable.pop(id_of(data) or "", None)) is not None:
             data = with_kind(data, kind)
-        if code in codes.ENDS:
-            self.logged_out = self.logged_out or code == codes.LOGGED_OUT
-            self.fail(endings.from_event(code))
+        if code in event_codes.ENDS:
+            self.logged_out = self.logged_out or code == event_codes.LOGGED_OUT
+            self.fail(disconnect_reasons.from_event(code))
             return
         self.incoming.put(code, data)
 
@@ -248,11 +281,14 @@ class Session:
             return
         if (lost := log_lines.lost_message(line)) is not None:
             # These lines are written where messages are dealt with, so that waiting here is back-pressure as well.
-            self.incoming.put(codes.UNDECRYPTABLE, unreadable_event(lost.sender, lost.chat))
+            self.incoming.put(event_codes.UNDECRYPTABLE, unreadable_event(lost.sender, lost.chat))
             return
         problem = log_lines.reconnect_problem(line)
         if problem is not None:
             tell_loop(self._loop, self._have_problem, problem)
+            return
+        if (lock := log_lines.time_lock(line)) is not None:
+            tell_loop(self._loop, self._have_time_lock, lock)
 
     def on_qr(self) -> None:
         """A device row vanished between the check and the start."""

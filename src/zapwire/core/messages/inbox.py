@@ -1,0 +1,114 @@
+"""What the network reports about messages: stored, then emitted, in the order in which it came; each in a unit of work
+that may be repeated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import overload
+
+from zapwire.core.events import serializers
+from zapwire.core.person_merges import PersonMerges
+from zapwire.model.bots import BotId
+from zapwire.model.events import EventType
+from zapwire.model.messages import KnownParty, Message, MessageId, MessageState, OutgoingView, Party, Undecryptable
+from zapwire.store.ordered_writes import OrderedWrites
+from zapwire.store.ports import UnitOfWork
+from zapwire.transport.protocol import HistoryOffered, Receipt, SendFailed
+
+
+async def received(
+    writes: OrderedWrites, bot: BotId, message: Message, merges: PersonMerges | None = None
+) -> Message | None:
+    """Store a message and emit it; returns it with all that is known of chat and sender, None for a duplicate."""
+
+    def work(transaction: UnitOfWork) -> Message | None:
+        chat, sender = _learn(transaction, bot, message.chat, message.sender, merges)
+        complete = replace(message, chat=chat.party, sender=sender.party)
+        if not transaction.messages.insert(bot, complete, chat, sender):
+            return None
+        transaction.journal.append(EventType.MESSAGE_RECEIVED, bot, serializers.message_json(complete))
+        return complete
+
+    return await writes.write(work)
+
+
+async def withheld(
+    writes: OrderedWrites, bot: BotId, message: Undecryptable, merges: PersonMerges | None = None
+) -> None:
+    """Emit that a message cannot be read: once for each id, and not when the message itself was emitted."""
+
+    def work(transaction: UnitOfWork) -> None:
+        chat, sender = _learn(transaction, bot, message.chat, message.sender, merges)
+        complete = replace(message, chat=chat.party if chat else None, sender=sender.party if sender else None)
+        if transaction.messages.insert_undecryptable(bot, complete, chat, sender):
+            transaction.journal.append(EventType.MESSAGE_UNDECRYPTABLE, bot, serializers.undecryptable_json(complete))
+
+    await writes.write(work)
+
+
+async def history(writes: OrderedWrites, bot: BotId, offer: HistoryOffered) -> None:
+    """Keep what it takes to fetch a part of the account's history; nothing is emitted."""
+
+    def work(transaction: UnitOfWork) -> None:
+        transaction.history_notices.keep(bot, offer.id, offer.timestamp, offer.notice)
+
+    await writes.write(work)
+
+
+async def receipt(writes: OrderedWrites, bot: BotId, told: Receipt) -> None:
+    """Move the messages that a receipt is about forward and emit each step; older receipts change nothing."""
+    await _advance(writes, bot, told.whatsapp_ids, MessageState(told.kind.value))
+
+
+async def send_failed(writes: OrderedWrites, bot: BotId, told: SendFailed) -> None:
+    """Fail messages that the network accepted and cannot deliver, and emit that; what was delivered stays so."""
+    await _advance(writes, bot, told.whatsapp_ids, MessageState.FAILED, told.reason)
+
+
+async def _advance(
+    writes: OrderedWrites, bot: BotId, whatsapp_ids: tuple[str, ...], state: MessageState, reason: str | None = None
+) -> None:
+    def work(transaction: UnitOfWork) -> None:
+        for whatsapp_id in whatsapp_ids:
+            message = transaction.outbox.advance(bot, whatsapp_id, state, reason)
+            if message is not None:
+                emit_status(transaction, bot, message)
+
+    await writes.write(work)
+
+
+def emit_status(transaction: UnitOfWork, bot: BotId, message: MessageId) -> OutgoingView | None:
+    """Append `message.status` with an outgoing message as it is now."""
+    view = transaction.outbox.get(bot, message)
+    if view is not None:
+        transaction.journal.append(EventType.MESSAGE_STATUS, bot, serializers.outgoing_json(view))
+    return view
+
+
+@overload
+def _learn(
+    transaction: UnitOfWork, bot: BotId, chat: Party, sender: Party, merges: PersonMerges | None
+) -> tuple[KnownParty, KnownParty]: ...
+@overload
+def _learn(
+    transaction: UnitOfWork, bot: BotId, chat: Party | None, sender: Party | None, merges: PersonMerges | None
+) -> tuple[KnownParty | None, KnownParty | None]: ...
+def _learn(
+    transaction: UnitOfWork, bot: BotId, chat: Party | None, sender: Party | None, merges: PersonMerges | None
+) -> tuple[KnownParty | None, KnownParty | None]:
+    """Note who chat and sender are, one after the other: what the sender's addresses tell may be news of the chat."""
+
+    def learn(party: Party | None) -> KnownParty | None:
+        known = None if party is None else transaction.persons.learn(bot, party)
+        if merges is not None:
+            merges.note(transaction, bot, known)
+        return known
+
+    if chat == sender:
+        return (known := learn(chat)), known
+    by = learn(sender)
+    known = learn(chat)
+    if known is not None and by is not None and by.party.id in known.gone:
+        by = known  # the same person, as it turned out
+    return known, by

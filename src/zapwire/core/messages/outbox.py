@@ -1,0 +1,359 @@
+"""Sending: takes messages from callers, stores them, and lets each bot's lane send them.
+
+A message to a connected bot whose way is free is stored as `sending` and handed over right after that one commit;
+any other is stored as `queued` and waits in its lane. Once `submit` returned, the message is safe; its further way is
+told by `message.status` events, by `get` and by `wait`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import secrets
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+
+from zapwire.core.messages import inbox
+from zapwire.core.messages.content import sendable
+from zapwire.core.messages.queued_messages import Entry
+from zapwire.core.messages.restrictions import RestrictionDetector
+from zapwire.core.messages.send_worker import UNLINKED, SendWorker
+from zapwire.core.person_merges import PersonMerges
+from zapwire.core.store_retry import retry_until_stored
+from zapwire.core.tuning import Tuning
+from zapwire.model import timestamps
+from zapwire.model.bots import BotId
+from zapwire.model.content.kinds import AnyContent
+from zapwire.model.errors import (
+    IdempotencyMismatch,
+    InvalidInput,
+    NotFound,
+    StoreError,
+    TooMany,
+    ZapwireError,
+)
+from zapwire.model.jid import parse_recipient
+from zapwire.model.messages import Message, MessageId, MessageState, NewMessage, Outgoing, OutgoingView, QueuedMessage
+from zapwire.runtime.tasks import Tasks
+from zapwire.store.ports import Store, Transactions, UnitOfWork, View
+from zapwire.transport.protocol import Transport
+
+log = logging.getLogger(__name__)
+
+KEY_LONGEST = 255
+_FAILED_AT_ONCE = 50
+"""Messages of a former account that are failed in one transaction: some 5 ms."""
+_PENDING = frozenset({MessageState.QUEUED, MessageState.SENDING})
+
+
+class Outbox:
+    """All bots' outgoing messages. Bots come and go by `attach` and `detach`."""
+
+    def __init__(
+        self,
+        database: Store,
+        limits: Tuning,
+        default_country: str | None = None,
+        merges: PersonMerges | None = None,
+    ) -> None:
+        self.merges = merges or PersonMerges()
+        self.merges.follow(self._united)
+        self._database = database
+        self._limits = limits
+        self._default_country = default_country
+        self._countries: dict[BotId, str] = {}
+        """Of bots that have a default country of their own."""
+        self._workers: dict[BotId, SendWorker] = {}
+        self._refusals: dict[BotId, ZapwireError] = {}
+        self._waiters: dict[MessageId, set[asyncio.Future[OutgoingView]]] = {}
+        self._steps = Tasks()
+        self._failing: set[BotId] = set()
+        """Bots whose messages to an account that is gone are being failed."""
+        self._closing = False
+
+    async def submit(
+        self,
+        bot: str,
+        to: str,
+        content: AnyContent,
+        *,
+        idempotency_key: str | None = None,
+    ) -> OutgoingView:
+        """Take a message for *to* (a phone number or a JID); returns once it is stored.
+
+        The same *idempotency_key* with the same message returns the first one again, with another it raises
+        `IdempotencyMismatch`. Raises `NotFound`, `InvalidInput` naming the field, `NotSupported`, `LoggedOut`, and
+        `TooMany` when too many messages wait already.
+        """
+        worker = self._workers.get(BotId(bot))
+        if worker is None:
+            raise NotFound("no such bot", field="bot")
+        chat = str(parse_recipient(to, country=self.country_of(bot)))
+        sendable.check(content, worker.transport.capabilities)
+        _check_key(idempotency_key)
+        created = timestamps.now()
+        message = NewMessage(
+            id=MessageId(f"msg_{secrets.token_hex(12)}"),
+            bot=BotId(bot),
+            chat=chat,
+            content=content,
+            digest=_digest(chat, content),
+            created_at=created,
+            deadline=created + timedelta(seconds=self._limits.send_lifetime),
+            key=idempotency_key,
+            account=worker.account,  # as it is now: it may be gone when the message is stored
+        )
+        # a caller who goes away leaves no message stored but unsent
+        return await self._steps.shielded(self._store(worker, message), f"submit-{bot}")
+
+    async def _store(self, worker: SendWorker, message: NewMessage) -> OutgoingView:
+        full: ZapwireError | None = self._refusals.get(message.bot)
+        if full is None and worker.waiting >= self._limits.queued_per_bot:
+            full = TooMany(f"{worker.waiting} messages wait for this bot already", retry_after=60.0)
+        if full is not None and message.key is None:
+            raise full
+        entry = worker.enter(message.chat)  # counts from now on, or a burst could pass the limit while its writes wait
+
+        def work(transaction: UnitOfWork) -> OutgoingView:
+            return _with_limit(transaction, worker, _insert(transaction, message, worker, entry, full))
+
+        try:
+            return await self._database.write(work)
+        finally:
+            worker.leave(entry)  # unless it is stored
+
+    def country_of(self, bot: str) -> str | None:
+        """In which country numbers without a country code are dialled that *bot* is given; None: in none."""
+        return self._countries.get(BotId(bot), self._default_country)
+
+    def set_country(self, bot: BotId, country: str | None) -> None:
+        """Give a bot a default country of its own, or with None that of the daemon."""
+        self._countries.pop(bot, None)
+        if country is not None:
+            self._countries[bot] = country
+
+    async def get(self, bot: str, message: str) -> OutgoingView:
+        """An outgoing message as it is now. Raises `NotFound`."""
+        worker = self._workers.get(BotId(bot))
+
+        def work(view: View) -> OutgoingView | None:
+            found = view.outbox.get(bot, message)
+            return None if found is None else _with_limit(view, worker, found)
+
+        found = await self._database.read(work)
+        if found is None:
+            raise NotFound("no such message of this bot", field="message")
+        return found
+
+    def time_locked(self, bot: BotId, until: datetime | None) -> None:
+        """WhatsApp said until when the bot may not write to strangers; None: it may again."""
+        if bot in self._workers:
+            self._workers[bot].time_locked(until)
+
+    async def wait(self, bot: str, message: str, seconds: float) -> OutgoingView:
+        """Like `get`, once the message is neither queued nor being sent any more, or after *seconds*."""
+        future: asyncio.Future[OutgoingView] = asyncio.get_running_loop().create_future()
+        waiters = self._waiters.setdefault(MessageId(message), set())
+        waiters.add(future)
+        try:
+            worker = self._workers.get(BotId(bot))
+            if worker is None or message not in worker.unfinished:  # else its end is heard of here
+                view = await self.get(bot, message)
+                if view.state not in _PENDING:
+                    return view
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    return await future
+            return await self.get(bot, message)
+        finally:
+            waiters.discard(future)
+            if not waiters:
+                self._waiters.pop(MessageId(message), None)
+
+    # -- for the fleet ------------------------------------------------------------------------------------------
+
+    async def attach(
+        self, bot: BotId, transport: Transport, restrictions: RestrictionDetector, store: Transactions
+    ) -> None:
+        """Take care of a bot's messages; those that waited before the daemon started wait again. What becomes of them
+        is written to *store*.
+        """
+        account, waiting, lost = await self._database.read(lambda view: _standing(view, bot))
+        worker = SendWorker(
+            bot,
+            transport,
+            store,
+            limits=self._limits,
+            restrictions=restrictions,
+            merges=self.merges,
+            done=self._settled,
+            account=account,
+        )
+        worker.load(waiting)
+        self._workers[bot] = worker
+        if lost:
+            self._fail_lost(bot)
+
+    async def detach(self, bot: BotId) -> None:
+        """Stop sending for a bot that goes away."""
+        self._refusals.pop(bot, None)
+        self._countries.pop(bot, None)
+        worker = self._workers.pop(bot, None)
+        if worker is not None:
+            await worker.close()
+
+    def online(self, bot: BotId) -> None:
+        """The bot is connected."""
+        if bot in self._workers:
+            self._workers[bot].go(online=True)
+
+    def offline(self, bot: BotId) -> None:
+        """The bot is not connected."""
+        if bot in self._workers:
+            self._workers[bot].go(online=False)
+
+    def refuse(self, bot: BotId, why: ZapwireError | None) -> None:
+        """Take no more messages for the bot, but repeats of those that were taken; None: take them."""
+        if why is None:
+            self._refusals.pop(bot, None)
+        else:
+            self._refusals[bot] = why
+
+    def abandon(self, transaction: UnitOfWork, bot: BotId) -> None:
+        """As part of *transaction*, which unlinks the bot: what waits was for the account that goes, and fails.
+
+        That is one step, however much waits. The messages are failed one after the other afterwards, and told.
+        """
+        account = transaction.outbox.next_account(bot)
+        transaction.after_commit.append(partial(self._abandoned, bot, account))
+
+    def _abandoned(self, bot: BotId, account: int) -> None:
+        if bot in self._workers:
+            self._workers[bot].abandon(account)
+        self._fail_lost(bot)
+
+    def _fail_lost(self, bot: BotId) -> None:
+        if bot not in self._failing:
+            self._failing.add(bot)
+            self._steps.spawn(self._fail_all_lost(bot), f"failing-{bot}")
+
+    async def _fail_all_lost(self, bot: BotId) -> None:
+        """Fail what waits for an account that is gone, a little at a time, so that no other write waits long.
+
+        What is left when the daemon stops is done at the next start.
+        """
+        try:
+            step = partial(self._database.write, partial(_fail_some, bot=bot))
+            retry = partial(retry_until_stored, step, bot, self._limits.store_again, closing=lambda: self._closing)
+            while not self._closing and (some := await retry()):
+                for view in some:
+                    self._settled(view)
+        except StoreError as error:
+            log.error("bot %s: messages to a former account could not be failed: %s", bot, error)  # noqa: TRY400
+        finally:
+            self._failing.discard(bot)
+
+    def _united(self, bot: BotId, gone: str, person: str) -> None:
+        if bot in self._workers:
+            self._workers[bot].united((gone, person))
+
+    def heard(self, bot: BotId, message: Message) -> None:
+        """A message came in; it paces the answers to its chat."""
+        if bot in self._workers and not message.from_me:
+            self._workers[bot].heard(message.chat)
+
+    def wrote(self, bot: BotId, message: Message) -> None:
+        """A message that came in is stored."""
+        if bot in self._workers and not message.from_me:
+            self._workers[bot].wrote(message.chat)
+
+    async def drain(self, seconds: float) -> None:
+        """Begin no more messages, and wait for those under way, at most *seconds*."""
+        self._closing = True
+        await asyncio.gather(*(worker.drain(seconds) for worker in self._workers.values()))
+
+    async def close(self) -> None:
+        """End everything."""
+        self._closing = True
+        await self._steps.settled()
+        await asyncio.gather(*(worker.close() for worker in self._workers.values()))
+        self._workers.clear()
+
+    def _settled(self, view: OutgoingView) -> None:
+        if view.bot in self._workers:
+            self._workers[view.bot].unfinished.discard(view.id)
+        for future in self._waiters.get(view.id, ()):
+            if not future.done():
+                future.set_result(view)
+
+
+def _insert(
+    transaction: UnitOfWork, message: NewMessage, worker: SendWorker, entry: Entry, full: ZapwireError | None
+) -> OutgoingView:
+    """Store the message and hand it to *worker*, or find the one stored under its key. A new one raises *full*."""
+    now = transaction.outbox.account(message.bot)
+    if now is None:
+        raise NotFound("no such bot", field="bot")
+    if message.key is not None:
+        known = transaction.outbox.by_key(message.bot, message.key)
+        if known is not None:
+            view, digest = known
+            if digest != message.digest:
+                raise IdempotencyMismatch("this Idempotency-Key was used for another message", field="Idempotency-Key")
+            return view
+    if full is not None:
+        raise full
+    number, view = transaction.outbox.insert(message, MessageState.SENDING if entry.direct else MessageState.QUEUED)
+    if message.account != now:
+        transaction.outbox.finish(message.id, MessageState.FAILED, UNLINKED)
+        return inbox.emit_status(transaction, message.bot, message.id) or view
+    waiting = QueuedMessage(
+        number, message.id, message.chat, view.to, message.deadline, message.created_at, account=now
+    )
+    content = Outgoing(message.chat, message.content)
+    # On the loop, in the order of the commits, and before anybody hears of it: that is the order of the chat.
+    transaction.after_commit.append(partial(worker.stored, entry, waiting, content))
+    return view
+
+
+def _standing(view: View, bot: BotId) -> tuple[int, list[QueuedMessage], bool]:
+    """The number of the bot's account, what waits for it, and whether anything waits for an earlier one."""
+    return view.outbox.account(bot) or 0, view.outbox.waiting(bot), bool(view.outbox.lost(bot, 1))
+
+
+def _fail_some(transaction: UnitOfWork, bot: BotId) -> list[OutgoingView]:
+    """Fail some of what waits for an account that is gone, and tell it."""
+    found = []
+    for message in transaction.outbox.lost(bot, _FAILED_AT_ONCE):
+        if transaction.outbox.finish(message, MessageState.FAILED, UNLINKED):
+            view = inbox.emit_status(transaction, bot, message)
+            if view is not None:
+                found.append(view)
+    return found
+
+
+def _with_limit(view: View, worker: SendWorker | None, message: OutgoingView) -> OutgoingView:
+    """*message* with the limit on the account that it waits for, or will meet."""
+    if message.state not in _PENDING or worker is None:
+        return message
+    limit = worker.limit(known=True)
+    if limit is None and worker.limit(known=False) is not None:
+        limit = worker.limit(known=view.messages.came_from(message.bot, message.to.jid))
+    if limit is None:
+        return message
+    reason = limit.reason if message.state is MessageState.QUEUED else message.reason
+    return replace(message, reason=reason, limit=limit)
+
+
+def _check_key(key: str | None) -> None:
+    if key is not None and not (0 < len(key) <= KEY_LONGEST and key.isprintable()):
+        raise InvalidInput(f"1 to {KEY_LONGEST} printable characters", field="Idempotency-Key")
+
+
+def _digest(chat: str, content: AnyContent) -> bytes:
+    said = [chat, content.kind, content.as_json()]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).digest()

@@ -1,0 +1,360 @@
+"""One bot's way out: hands its messages to the transport in the order of its queue, and sees to what becomes of them.
+
+The rows are in the outbox; their order is in `core/messages/send_queue.py`. Nothing is sent while the bot is offline. A
+message is marked `sending` in the database before it is handed over, so that after a crash it is known which ones
+nobody can answer for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Collection, Coroutine, Iterable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
+
+from zapwire.core.messages.pacing import Pacing, names_of
+from zapwire.core.messages.queued_messages import Entry, Place, Queued
+from zapwire.core.messages.restrictions import RestrictionDetector
+from zapwire.core.messages.send_queue import SendQueue
+from zapwire.core.messages.send_results import Done, SendResults
+from zapwire.core.person_merges import PersonMerges
+from zapwire.core.tuning import Tuning
+from zapwire.model import timestamps
+from zapwire.model.bots import BotId, Restriction
+from zapwire.model.errors import NotConnected, Refused, Restricted, StoreError, TransportError
+from zapwire.model.messages import MessageId, MessageState, Outgoing, Party, QueuedMessage
+from zapwire.runtime.tasks import Tasks
+from zapwire.store.ports import Transactions
+from zapwire.transport.protocol import Transport
+
+log = logging.getLogger(__name__)
+
+_SWEEP = 60.0
+"""Seconds between two looks for messages that waited too long."""
+_TRIAL = 2.0
+"""Seconds between two held chats that are let go to try whether the limit is over."""
+_TOLD_AT_ONCE = 50
+"""Held messages that are emitted in one transaction."""
+
+UNLINKED = "the bot was logged out before it was sent"
+"""Why messages fail that were meant for an account the bot no longer has."""
+
+
+class SendWorker:
+    """The waiting messages of one bot. Everything but the sends themselves happens without waiting, on the loop."""
+
+    def __init__(
+        self,
+        bot: BotId,
+        transport: Transport,
+        store: Transactions,
+        *,
+        limits: Tuning,
+        restrictions: RestrictionDetector,
+        merges: PersonMerges,
+        done: Done,
+        account: int = 0,
+    ) -> None:
+        self.transport = transport
+        self._bot = bot
+        self._store = store
+        self._limits = limits
+        self._results = SendResults(bot, store, limits, merges, done)
+        self._restrictions = restrictions
+        self._pacing = Pacing(limits)
+        self._queue = SendQueue(limits.sends_at_once, self._pacing.ready)
+        self._sends = Tasks()
+        self._records = Tasks()
+        self._untold: deque[Queued] = deque()
+        """Held messages that nobody was told of yet."""
+        self._telling: asyncio.Task[None] | None = None
+        self._next_trial = 0.0
+        self._online = False
+        self._closed = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self.unfinished: set[MessageId] = set()
+        """Messages whose end is still to come, in this process."""
+        self.account = account
+        """Counts the accounts the bot had; no message goes out through another one than it was meant for."""
+
+    @property
+    def waiting(self) -> int:
+        """Messages queued here or on their way into the queue."""
+        return self._queue.waiting + self._queue.entering
+
+    def limit(self, *, known: bool) -> Restriction | None:
+        """What makes a queued message wait, if it is a limit on the account."""
+        return self._restrictions.limit(known=known)
+
+    def time_locked(self, until: datetime | None) -> None:
+        """See `RestrictionDetector.announced`."""
+        self._restrictions.announced(until)
+        self._pump()
+
+    # -- what happens -----------------------------------------------------------------------------------------------
+
+    def go(self, *, online: bool) -> None:
+        """Start or stop sending."""
+        if online is not self._online:
+            self._online = online
+            self._pump()
+
+    def abandon(self, account: int) -> None:
+        """The account is gone, the next one is *account*: let go of what waits for it; the database knows already."""
+        self.account = account
+        self._restrictions.forget()
+        self._queue.clear()
+        self._untold.clear()
+
+    def heard(self, chat: Party) -> None:
+        """Note a message from *chat*, which paces messages to it."""
+        self._pacing.heard(names_of(chat), self._loop.time())
+
+    def wrote(self, chat: Party) -> None:
+        """*chat* has written, which is stored: what was held back as a first message to it need not wait."""
+        names, now = names_of(chat), self._loop.time()
+        self._pacing.know(names)
+        self._queue.know(names, now)
+        if self._restrictions.asks_who():
+            for name in names:
+                self._queue.free(name, now)
+            self._pump()
+
+    def united(self, names: Collection[str]) -> None:
+        """These are names of one chat."""
+        self._pacing.know(names)
+        self._queue.know(names, self._loop.time())
+        self._pump()
+
+    # -- what comes in ----------------------------------------------------------------------------------------------
+
+    def load(self, waiting: Iterable[QueuedMessage]) -> None:
+        """Queue what waited before the daemon started."""
+        for message in waiting:
+            delay = (message.due - timestamps.now()).total_seconds()
+            self._queue.put(self._queued(message, delay), names_of(message.to), self._loop.time())
+        self._pump()
+
+    def enter(self, chat: str) -> Entry:
+        """A message to *chat* is about to be stored, as `sending` if it goes out at once; `stored` or `leave` comes."""
+        is_open = self._online and not self._closed and self._restrictions.restriction is None
+        return self._queue.enter(chat, self._loop.time(), is_open=is_open)
+
+    def stored(self, entry: Entry, message: QueuedMessage, content: Outgoing) -> None:
+        """The message is stored: send it, or let it wait."""
+        self.unfinished.add(message.id)
+        queued = self._queued(message)
+        place = self._queue.stored(entry, queued, names_of(message.to), self._loop.time())
+        if place is Place.QUEUED:
+            self._tell_if_held(queued)
+            if self._online or self._timer is None:
+                self._pump()
+        elif place is Place.SEND and not self._closed:
+            self._begin(queued, self._hand_over(queued, content))
+        else:
+            self._begin(queued, self._requeue(queued, 0.0))
+
+    def leave(self, entry: Entry) -> None:
+        """The message was not stored, or had been before."""
+        if not entry.over:
+            self._queue.leave(entry, self._loop.time())
+            self._pump()
+
+    def _queued(self, message: QueuedMessage, delay: float = 0.0) -> Queued:
+        return Queued(
+            n=message.n,
+            id=message.id,
+            to=message.chat,
+            deadline=message.deadline.timestamp(),
+            ready=self._loop.time() + delay,
+            attempts=message.attempts,
+            account=message.account,
+        )
+
+    # -- the end ----------------------------------------------------------------------------------------------------
+
+    async def drain(self, seconds: float) -> None:
+        """Begin nothing more, and give what is under way *seconds* to end."""
+        self._closed = self._results.closing = True
+        if self._timer is not None:
+            self._timer.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._sends.settled()
+                await self._records.settled()
+
+    async def close(self) -> None:
+        """End everything at once; what is under way stays `sending` in the database, what is known is written."""
+        await self.drain(0)
+        await self._sends.cancel()
+        await self._records.settled()
+
+    # -- what goes out ----------------------------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        """Begin what may begin, and look again when the next one may."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._closed:
+            return
+        while (message := self._queue.expired(time.time())) is not None:
+            self._begin(message, self._expire(message))
+        if self._queue.waiting:
+            now = self._loop.time()
+            look = self._pump_online(now) if self._online else None
+            self._timer = self._loop.call_at(min(look or now + _SWEEP, now + _SWEEP), self._pump)
+
+    def _pump_online(self, now: float) -> float | None:
+        """Begin what may begin; returns when to look again, if that is known."""
+        trial = self._free_held(now)
+        while self._queue.is_ready(now):
+            until = self._restrictions.holds(known=True)
+            if until is not None:
+                return now + max(0.0, (until - timestamps.now()).total_seconds())
+            message = self._queue.next(now)
+            if message is not None:
+                self._begin(message, self._take(message))
+        soonest = self._queue.soonest()
+        return min((when for when in (trial, soonest) if when is not None), default=None)
+
+    def _free_held(self, now: float) -> float | None:
+        """Let held chats go when their limit is over, or one of them when it may be; returns when to look again."""
+        if not self._queue.holds:
+            return None
+        if not self._restrictions.asks_who():
+            self._queue.free_all()
+            return None
+        trial = self._restrictions.next_trial()
+        if trial is None:
+            return None
+        when = max(now + (trial - timestamps.now()).total_seconds(), self._next_trial)
+        if when > now:
+            return when
+        self._queue.free_one(now)
+        self._next_trial = now + _TRIAL
+        return self._next_trial
+
+    def _begin(self, message: Queued, step: Coroutine[Any, Any, None]) -> None:
+        task = self._sends.spawn(step, f"send-{self._bot}")
+
+        def ended(_: asyncio.Task[None]) -> None:
+            self._queue.release(message, self._loop.time())
+            self._pump()
+
+        task.add_done_callback(ended)
+
+    async def _expire(self, message: Queued) -> None:
+        hours = self._limits.send_lifetime / 3600
+        why = f"the bot was not connected within {hours:g} hours"
+        if self._online and (limit := self._restrictions.restriction) is not None:
+            why = f"{limit.reason}, and did not for {hours:g} hours"
+        await self._results.end(message.id, MessageState.FAILED, why)
+
+    async def _take(self, message: Queued) -> None:
+        message.known = not self._restrictions.asks_who() or await self._writes_to_us(message.to)
+        if not message.known and self._restrictions.holds(known=False) is not None:
+            self._hold(message)
+            return
+        view = await self._results.take(message.id)
+        if view is not None:
+            await self._hand_over(message, Outgoing(message.to, view.content))
+
+    async def _writes_to_us(self, chat: str) -> bool:
+        try:
+            return await self._store.read(lambda view: view.messages.came_from(self._bot, chat))
+        except StoreError as error:
+            log.warning("bot %s: whether a chat is new cannot be looked up: %s", self._bot, error)
+            return False
+
+    async def _hand_over(self, message: Queued, content: Outgoing) -> None:
+        try:
+            async with asyncio.timeout(self._limits.send_time):
+                sent = await self.transport.send(content)
+        except NotConnected as error:
+            await self._requeue(message, self._limits.send_again, error.detail)
+        except Restricted as error:
+            await self._restricted(message, error)
+        except TransportError as error:
+            await self._try_again(message, error)
+        except Refused as error:
+            await self._results.end(message.id, MessageState.FAILED, error.detail)
+        except TimeoutError:
+            await self._results.end(
+                message.id, MessageState.UNKNOWN, "WhatsApp did not answer: it may have been sent or not"
+            )
+        except Exception:
+            log.exception("bot %s: sending failed with an unexpected error", self._bot)
+            await self._results.end(
+                message.id, MessageState.UNKNOWN, "internal error, see the log: it may have been sent"
+            )
+        else:
+            self._restrictions.passed(known=message.known)
+            self._pacing.spoken(self._queue.names(message.to), self._loop.time())
+            # The next one to this chat need not wait for the disk: its `sending` goes into the same commit.
+            self._records.spawn(self._results.sent(message.id, message.to, sent), f"sent-{self._bot}")
+
+    async def _try_again(self, message: Queued, error: TransportError) -> None:
+        message.attempts += 1
+        if message.attempts >= self._limits.send_attempts:
+            await self._results.end(message.id, MessageState.FAILED, f"{error.detail} ({message.attempts} attempts)")
+        else:
+            await self._requeue(message, self._limits.send_again * 2.0**message.attempts, error.detail)
+
+    async def _requeue(self, message: Queued, delay: float, reason: str | None = None, *, held: bool = False) -> None:
+        """Let a message wait again that was marked `sending` and surely not sent; *held* by a limit is emitted."""
+        due = timestamps.now() + timedelta(seconds=delay)
+        if message.account == self.account:
+            await self._results.requeue(message.id, message.attempts, due, reason, told=held and not message.told)
+        if message.account != self.account:  # perhaps only since the line before
+            await self._results.end(message.id, MessageState.FAILED, UNLINKED)
+            return
+        message.told = message.told or held
+        message.ready = self._loop.time() + delay
+        if held and self._restrictions.asks_who():
+            self._hold(message)
+        else:
+            self._queue.put(message, (), self._loop.time())
+
+    # -- limits -----------------------------------------------------------------------------------------------------
+
+    async def _restricted(self, message: Queued, error: Restricted) -> None:
+        self._restrictions.refused(error)
+        if not self._restrictions.asks_who():  # all are held
+            self._tell_held(self._queue.messages())
+        await self._requeue(message, 0.0, error.detail, held=True)
+
+    def _hold(self, message: Queued) -> None:
+        """Let a message wait for the end of a limit, with what is behind it in its chat."""
+        self._tell_held(self._queue.hold(message, self._loop.time()))
+
+    def _tell_if_held(self, message: Queued) -> None:
+        limit = self._restrictions.restriction
+        if limit is not None and (not self._restrictions.asks_who() or self._queue.is_held(message.to)):
+            self._tell_held([message])
+
+    def _tell_held(self, held: Iterable[Queued]) -> None:
+        """Tell of held messages that they are, a few at a time."""
+        for message in held:
+            if not message.told:
+                message.told = True
+                self._untold.append(message)
+        if self._untold and self._telling is None and not self._closed:
+            self._telling = self._sends.spawn(self._tell_all(), f"held-{self._bot}")
+            self._telling.add_done_callback(self._all_told)
+
+    async def _tell_all(self) -> None:
+        while self._untold and not self._closed:
+            reason = self._restrictions.restriction.reason if self._restrictions.restriction is not None else None
+            some = [self._untold.popleft().id for _ in range(min(_TOLD_AT_ONCE, len(self._untold)))]
+            if reason is not None:
+                await self._results.held(some, reason)
+
+    def _all_told(self, _: asyncio.Task[None]) -> None:
+        self._telling = None
+        self._tell_held(())

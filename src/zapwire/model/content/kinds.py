@@ -1,0 +1,68 @@
+"""All kinds of content, by the `type` of their messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, TypeAlias, get_args
+
+from zapwire.model.content.base import Content
+from zapwire.model.content.changes import ReactionContent, RevokeContent
+from zapwire.model.content.interactive import PollContent, PollVoteContent, ReplyContent
+from zapwire.model.content.media import AudioContent, DocumentContent, ImageContent, StickerContent, VideoContent
+from zapwire.model.content.places_and_people import ContactContent, GroupInviteContent, LocationContent
+from zapwire.model.content.text import TextContent
+
+
+class UnknownContent(Content):
+    """A kind that is not known here."""
+
+    kind: ClassVar = "unknown"
+
+    whatsapp_type: str | None = None
+    """The field of WhatsApp's protobuf, or its number when it is newer than what is known here."""
+
+
+Simple: TypeAlias = (
+    TextContent
+    | ImageContent
+    | VideoContent
+    | AudioContent
+    | DocumentContent
+    | StickerContent
+    | LocationContent
+    | ContactContent
+    | GroupInviteContent
+    | PollContent
+    | PollVoteContent
+    | ReplyContent
+    | ReactionContent
+    | RevokeContent
+    | UnknownContent
+)
+"""Every kind that holds no other content."""
+
+
+class EditContent(Content):
+    """An earlier message was changed."""
+
+    kind: ClassVar = "edit"
+
+    message_id: str
+    type: str
+    """Of the new content."""
+    content: Simple
+    """The new content."""
+
+
+AnyContent: TypeAlias = Simple | EditContent
+
+KINDS: Final[dict[str, type[AnyContent]]] = {one.kind: one for one in get_args(AnyContent)}
+
+
+def read_content(kind: str, fields: Mapping[str, Any]) -> AnyContent:
+    """The content that `Content.as_json` of a message of type *kind* was. Raises `ValueError` for what is none."""
+    if kind not in KINDS:
+        raise ValueError(f"there is no type of message {kind[:40]!r}")
+    if kind == EditContent.kind and isinstance(edited := fields.get("content"), Mapping):
+        fields = {**fields, "content": read_content(str(fields.get("type")), edited)}
+    return KINDS[kind].model_validate(fields)

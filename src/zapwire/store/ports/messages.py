@@ -1,0 +1,143 @@
+"""What is kept of messages, as the core sees it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol
+
+from zapwire.model.bots import BotId
+from zapwire.model.messages import (
+    KnownParty,
+    Message,
+    MessageId,
+    MessageState,
+    NewMessage,
+    OutgoingView,
+    Party,
+    QueuedMessage,
+    Undecryptable,
+)
+
+
+class MessageRepository(Protocol):
+    """Messages that came in. WhatsApp delivers at least once; this table makes that exactly once."""
+
+    def insert(self, bot: BotId, message: Message, chat: KnownParty, sender: KnownParty) -> bool:
+        """Store *message* of *chat* by *sender*; False when it is already there, under whichever of their addresses."""
+
+    def insert_undecryptable(
+        self, bot: BotId, message: Undecryptable, chat: KnownParty | None, sender: KnownParty | None
+    ) -> bool:
+        """Note that *message* cannot be read; False when that is noted already, or the message itself is there.
+
+        One without an id is not noted, as nobody could know it again.
+        """
+
+    def came_from(self, bot: BotId, chat: str) -> bool:
+        """Has *chat* written to the bot, as far as messages are kept? Groups always count as known."""
+
+
+class OutboxRepository(Protocol):
+    """Outgoing messages and how far each has got."""
+
+    def account(self, bot: BotId) -> int | None:
+        """How many accounts the bot has lost: messages are meant for the one that it had, or awaits, at that number.
+
+        None when there is no such bot.
+        """
+
+    def next_account(self, bot: BotId) -> int:
+        """The bot has lost its account: returns the number of the next one. What waits for the former is `lost` by
+        that.
+        """
+
+    def insert(self, message: NewMessage, state: MessageState) -> tuple[int, OutgoingView]:
+        """Store a new message; returns its number, and the message as the API shows it."""
+
+    def by_key(self, bot: BotId, key: str) -> tuple[OutgoingView, bytes] | None:
+        """The message submitted under an idempotency key, and the digest of its request (empty when
+        that is damaged).
+        """
+
+    def get(self, bot: str, message: str) -> OutgoingView | None:
+        """One message as the API shows it; of a damaged row without what cannot be read."""
+
+    def waiting(self, bot: BotId) -> list[QueuedMessage]:
+        """What is queued for the account that the bot has or awaits, in order; without that whose chat
+        cannot be read.
+        """
+
+    def lost(self, bot: BotId, limit: int) -> list[MessageId]:
+        """Up to *limit* messages, in order, that are queued for an account that the bot no longer has."""
+
+    def take(self, bot: BotId, message: MessageId) -> OutgoingView | None:
+        """Mark a queued message as being sent; None when it is not queued (any more).
+
+        One whose row is damaged comes back as `failed`: that is to be reported, and nothing is to be sent.
+        """
+
+    def requeue(self, message: MessageId, attempts: int, due: datetime, reason: str | None) -> bool:
+        """Put a message back that was surely not sent, to be retried from *due* on; False when it is past that."""
+
+    def hold(self, message: MessageId, reason: str) -> bool:
+        """Note why a queued message waits; False when that is noted already, or it is queued no longer."""
+
+    def finish(self, message: MessageId, state: MessageState, reason: str) -> bool:
+        """End a message that was not sent as `failed` or `unknown`; False when it is past that."""
+
+    def sent(self, bot: BotId, message: MessageId, whatsapp_id: str) -> list[tuple[MessageState, str | None]]:
+        """Record WhatsApp's answer. Returns the steps: the first is made, the others came faster than the answer
+        and are to be made, each with a reason when it is a failure.
+        """
+
+    def advance(self, bot: BotId, whatsapp_id: str, state: MessageState, reason: str | None = None) -> MessageId | None:
+        """Take in a receipt, or with `FAILED` and *reason* a late failure; returns our id when it moved a message.
+
+        A receipt for a message whose sending is not recorded yet is kept for `sent`.
+        """
+
+    def unreadable(self) -> list[tuple[BotId, MessageId]]:
+        """What is queued but whose chat cannot be read, of all bots: it is never `waiting`, and has to be failed."""
+
+    def apply_step(self, message: MessageId, state: MessageState, reason: str | None = None) -> bool:
+        """Move a sent message forward to *state*; False when it is already there or further. What was delivered can not
+        fail any more.
+        """
+
+    def interrupted(self, bot: BotId, reason: str) -> list[MessageId]:
+        """After a crash: what was being sent becomes `unknown`. Returns whom that concerns, in order."""
+
+
+class PersonRepository(Protocol):
+    """Persons: whoever has an address, under one id that stays the same whichever addresses are known."""
+
+    def learn(self, bot: BotId, party: Party) -> KnownParty:
+        """Note who *party* is: a new person, or one of whom more is known now."""
+
+    def alias(self, bot: BotId, party: Party, jid: str) -> KnownParty:
+        """Learn that a message to *jid*, a phone number, goes to *party*."""
+
+    def complete(self, bot: BotId, party: Party) -> Party:
+        """*party* with what is known of it; without an id when it is a person that nobody knows."""
+
+    def look_up(self, bot: BotId, party: Party) -> KnownParty:
+        """Like `complete`, with all addresses."""
+
+    def by_id(self, bot: BotId, person: str) -> Party | None:
+        """The person of this id, also one that it had before it was merged."""
+
+    def merges(self) -> list[tuple[str, str]]:
+        """Each id that is another person's now, and that person's."""
+
+    def ids_of(self, chat: str) -> list[tuple[BotId, KnownParty, list[str]]]:
+        """Whoever has the id or the JID *chat*, with each bot that knows it, and all ids that it had."""
+
+
+class HistoryNoticeRepository(Protocol):
+    """What the phone said about the history that it offers: where WhatsApp keeps it, and the keys. Sealed."""
+
+    def keep(self, bot: BotId, whatsapp_id: str, offered_at: datetime, notice: bytes) -> None:
+        """Store a notice; one with that id changes nothing."""
+
+    def of(self, bot: BotId) -> list[bytes]:
+        """The notices of this bot's present account, the oldest first; one that does not open is left out."""

@@ -1,0 +1,267 @@
+"""Outgoing messages and how far each has got.
+
+States: queued -> sending -> sent -> delivered -> read -> played, and `failed` or `unknown` as other ends of the first
+two. Only queued <-> sending goes back and forth; from `sent` on a state never goes back, whatever order receipts come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import datetime
+
+from typing_extensions import override
+
+from zapwire.model import timestamps
+from zapwire.model.bots import BotId
+from zapwire.model.content.kinds import AnyContent, UnknownContent, read_content
+from zapwire.model.messages import DAMAGED_ROW, MessageId, MessageState, NewMessage, OutgoingView, Party, QueuedMessage
+from zapwire.runtime.json_encoder import encode
+from zapwire.store.ports import OutboxRepository
+from zapwire.store.sqlite.repository import Repository
+from zapwire.store.sqlite.sealed_values import Row
+from zapwire.store.sqlite.soft_delete import GONE_BOTS
+
+_COLUMNS = "id, bot, chat, type, content, state, reason, whatsapp_id, created_at, updated_at"
+_PROGRESS = (MessageState.SENT, MessageState.DELIVERED, MessageState.READ, MessageState.PLAYED)
+_RANK = {state: rank for rank, state in enumerate((MessageState.FAILED, *_PROGRESS[1:]))}
+"""Of what is known of a message before the answer to its send: that it arrived outweighs that it did not."""
+_EARLY_KEPT_MS = 600_000
+"""How long a receipt may wait for the message it belongs to; the answer to a send takes 75 s at the very most."""
+
+
+def _before(state: MessageState) -> tuple[MessageState, ...]:
+    """The states of a message that moves on to *state* when the network reports that."""
+    return (MessageState.SENT,) if state is MessageState.FAILED else _PROGRESS[: _PROGRESS.index(state)]
+
+
+def _content(opened: Row, kind: str, sealed: bytes | None) -> AnyContent:
+    fields = opened.json("content", opened.open("content", sealed), dict)
+    if fields is not None:
+        with suppress(ValueError):
+            return read_content(kind, fields)
+        opened.spoiled("content")
+    return UnknownContent()
+
+
+class SqliteOutbox(Repository, OutboxRepository):
+    """See `OutboxRepository`."""
+
+    @override
+    def account(self, bot: BotId) -> int | None:
+        row = self._sql.execute("SELECT account FROM bots WHERE id = ? AND deleted_upto IS NULL", (bot,)).fetchone()
+        return None if row is None else int(row[0])
+
+    @override
+    def next_account(self, bot: BotId) -> int:
+        row = self._sql.execute(
+            "UPDATE bots SET account = account + 1 WHERE id = ? RETURNING account", (bot,)
+        ).fetchall()
+        return int(row[0][0]) if row else 0
+
+    @override
+    def insert(self, message: NewMessage, state: MessageState) -> tuple[int, OutgoingView]:
+        to = self._unit.persons.learn(message.bot, Party(message.chat)).party
+        created, values = timestamps.to_ms(message.created_at), self._values
+        cursor = self._sql.execute(
+            "INSERT INTO outbox (id, bot, chat, type, content, key, digest, state, attempts, due, deadline, "
+            "created_at, updated_at, account) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)",
+            (
+                *(message.id, message.bot, values.veil("outbox.chat", message.chat), message.content.kind),
+                *(values.seal("outbox.content", message.id, encode(message.content.as_json())), message.key),
+                *(values.seal("outbox.digest", message.id, message.digest.hex()), state, created),
+                *(timestamps.to_ms(message.deadline), created, created, message.account),
+            ),
+        )
+        assert cursor.lastrowid is not None  # noqa: S101 - an INSERT always has one
+        moment = timestamps.from_ms(created)
+        what = (message.id, message.bot, to, message.content.kind, message.content, state)
+        return cursor.lastrowid, OutgoingView(*what, None, None, created_at=moment, updated_at=moment)
+
+    @override
+    def by_key(self, bot: BotId, key: str) -> tuple[OutgoingView, bytes] | None:
+        row = self._sql.execute("SELECT id, digest FROM outbox WHERE bot = ? AND key = ?", (bot, key)).fetchone()
+        if row is None:
+            return None
+        view = self.get(bot, row[0])
+        assert view is not None  # noqa: S101 - same connection, same snapshot
+        return view, bytes.fromhex(self._values.row("outbox", row[0]).open("digest", row[1]) or "")
+
+    @override
+    def get(self, bot: str, message: str) -> OutgoingView | None:
+        found = self._read(bot, message)
+        return None if found is None else found[0]
+
+    def _read(self, bot: str, message: str) -> tuple[OutgoingView, bool] | None:
+        """The message. Also: is its row damaged?"""
+        query = f"SELECT {_COLUMNS} FROM outbox WHERE id = ? AND bot = ? AND bot NOT IN {GONE_BOTS}"  # noqa: S608 - constant
+        row = self._sql.execute(query, (message, bot)).fetchone()
+        if row is None:
+            return None
+        ours, owner, chat, kind, content, state, reason, whatsapp_id, created, updated = row
+        opened = self._values.row("outbox", ours)
+        to = opened.unveil("chat", chat)
+        view = OutgoingView(
+            id=MessageId(ours),
+            bot=BotId(owner),
+            to=Party("") if to is None else self._unit.persons.complete(BotId(owner), Party(to)),
+            type=kind,
+            content=_content(opened, kind, content),
+            state=opened.word("state", state, MessageState) or MessageState.UNKNOWN,
+            reason=reason,
+            whatsapp_id=whatsapp_id,
+            created_at=timestamps.from_ms(created),
+            updated_at=timestamps.from_ms(updated),
+        )
+        return view, bool(opened.damaged)
+
+    @override
+    def waiting(self, bot: BotId) -> list[QueuedMessage]:
+        rows = self._sql.execute(
+            "SELECT n, id, chat, deadline, due, attempts, account FROM outbox WHERE bot = ?1 "
+            "AND state IN ('queued', 'sending') AND state = 'queued' "
+            "AND account = (SELECT account FROM bots WHERE id = ?1) ORDER BY n",
+            (bot,),
+        )
+        found, parties = [], dict[str, Party]()
+        for n, ours, veiled, deadline, due, attempts, number in rows:
+            chat = self._values.row("outbox", ours).unveil("chat", veiled)
+            if chat is None:
+                continue
+            if chat not in parties:
+                parties[chat] = self._unit.persons.complete(bot, Party(chat))
+            moments = (timestamps.from_ms(deadline), timestamps.from_ms(due))
+            found.append(QueuedMessage(n, MessageId(ours), chat, parties[chat], *moments, attempts, number))
+        return found
+
+    @override
+    def lost(self, bot: BotId, limit: int) -> list[MessageId]:
+        rows = self._sql.execute(
+            "SELECT id FROM outbox WHERE bot = ?1 AND state IN ('queued', 'sending') AND state = 'queued' "
+            "AND account < (SELECT account FROM bots WHERE id = ?1) ORDER BY n LIMIT ?2",
+            (bot, limit),
+        )
+        return [MessageId(row[0]) for row in rows]
+
+    @override
+    def take(self, bot: BotId, message: MessageId) -> OutgoingView | None:
+        if not self._move(message, MessageState.SENDING, (MessageState.QUEUED,)):
+            return None
+        found = self._read(bot, message)
+        if found is not None and found[1]:
+            self._move(message, MessageState.FAILED, (MessageState.SENDING,), reason=DAMAGED_ROW)
+            return self.get(bot, message)
+        return found and found[0]
+
+    @override
+    def requeue(self, message: MessageId, attempts: int, due: datetime, reason: str | None) -> bool:
+        if not self._move(message, MessageState.QUEUED, (MessageState.SENDING,), reason=reason):
+            return False
+        self._sql.execute(
+            "UPDATE outbox SET attempts = ?, due = ? WHERE id = ?", (attempts, timestamps.to_ms(due), message)
+        )
+        return True
+
+    @override
+    def hold(self, message: MessageId, reason: str) -> bool:
+        done = self._sql.execute(
+            "UPDATE outbox SET reason = ?1, updated_at = ?2 WHERE id = ?3 AND state = 'queued' AND reason IS NOT ?1",
+            (reason, timestamps.to_ms(timestamps.now()), message),
+        )
+        return done.rowcount == 1
+
+    @override
+    def finish(self, message: MessageId, state: MessageState, reason: str) -> bool:
+        return self._move(message, state, (MessageState.QUEUED, MessageState.SENDING), reason=reason)
+
+    @override
+    def sent(self, bot: BotId, message: MessageId, whatsapp_id: str) -> list[tuple[MessageState, str | None]]:
+        moved = self._sql.execute(
+            "UPDATE outbox SET state = 'sent', reason = NULL, updated_at = ?, whatsapp_id = ? WHERE id = ? "
+            "AND state IN ('queued', 'sending', 'unknown')",
+            (timestamps.to_ms(timestamps.now()), whatsapp_id, message),
+        )
+        if moved.rowcount == 0:
+            return []
+        early = self._sql.execute(
+            "DELETE FROM early_receipts WHERE bot = ? AND whatsapp_id = ? RETURNING state, reason",
+            (bot, whatsapp_id),
+        ).fetchall()
+        return [(MessageState.SENT, None), *((MessageState(state), reason) for state, reason in early)]
+
+    @override
+    def advance(self, bot: BotId, whatsapp_id: str, state: MessageState, reason: str | None = None) -> MessageId | None:
+        before = _before(state)
+        marks = ", ".join("?" * len(before))
+        moved = self._sql.execute(
+            f"UPDATE outbox SET state = ?, reason = ?, updated_at = ? WHERE bot = ? AND whatsapp_id = ? "  # noqa: S608 - marks
+            f"AND state IN ({marks}) RETURNING id",
+            (state, reason, timestamps.to_ms(timestamps.now()), bot, whatsapp_id, *before),
+        ).fetchall()
+        if moved:
+            return MessageId(moved[0][0])
+        known = self._sql.execute("SELECT 1 FROM outbox WHERE bot = ? AND whatsapp_id = ?", (bot, whatsapp_id))
+        if known.fetchone() is None:
+            self._keep_early(bot, whatsapp_id, state, reason)
+        return None
+
+    @override
+    def unreadable(self) -> list[tuple[BotId, MessageId]]:
+        rows = self._sql.execute(
+            "SELECT bot, id, chat FROM outbox WHERE state IN ('queued', 'sending') AND state = 'queued' "  # noqa: S608 - constant
+            f"AND bot NOT IN {GONE_BOTS}"
+        )
+        return [
+            (BotId(bot), MessageId(ours))
+            for bot, ours, veiled in rows
+            if self._values.row("outbox", ours).unveil("chat", veiled) is None
+        ]
+
+    @override
+    def apply_step(self, message: MessageId, state: MessageState, reason: str | None = None) -> bool:
+        return self._move(message, state, _before(state), reason=reason if state is MessageState.FAILED else None)
+
+    @override
+    def interrupted(self, bot: BotId, reason: str) -> list[MessageId]:
+        self._sql.execute("DELETE FROM early_receipts WHERE bot = ?", (bot,))
+        rows = self._sql.execute(
+            "SELECT id FROM outbox WHERE bot = ? AND state IN ('queued', 'sending') AND state = 'sending' ORDER BY n",
+            (bot,),
+        ).fetchall()
+        found = [MessageId(row[0]) for row in rows]
+        for message in found:
+            self._move(message, MessageState.UNKNOWN, (MessageState.SENDING,), reason=reason)
+        return found
+
+    def _keep_early(self, bot: BotId, whatsapp_id: str, state: MessageState, reason: str | None) -> None:
+        sql, now = self._sql, timestamps.to_ms(timestamps.now())
+        under_way = sql.execute(
+            "SELECT 1 FROM outbox WHERE bot = ? AND state IN ('queued', 'sending') AND state = 'sending' LIMIT 1",
+            (bot,),
+        ).fetchone()
+        if under_way is None:
+            return  # of a message that another device of the account sent
+        sql.execute("DELETE FROM early_receipts WHERE bot = ? AND at < ?", (bot, now - _EARLY_KEPT_MS))
+        known = sql.execute(
+            "SELECT state FROM early_receipts WHERE bot = ? AND whatsapp_id = ?", (bot, whatsapp_id)
+        ).fetchone()
+        if known is not None and _RANK[MessageState(known[0])] >= _RANK[state]:
+            return
+        sql.execute(
+            "INSERT OR REPLACE INTO early_receipts (bot, whatsapp_id, state, at, reason) VALUES (?, ?, ?, ?, ?)",
+            (bot, whatsapp_id, state, now, reason),
+        )
+
+    def _move(
+        self,
+        message: MessageId,
+        state: MessageState,
+        before: Iterable[MessageState],
+        *,
+        reason: str | None = None,
+    ) -> bool:
+        allowed = tuple(before)
+        marks = ", ".join("?" * len(allowed))
+        update = f"UPDATE outbox SET state = ?, reason = ?, updated_at = ? WHERE id = ? AND state IN ({marks})"  # noqa: S608
+        done = self._sql.execute(update, (state, reason, timestamps.to_ms(timestamps.now()), message, *allowed))
+        return done.rowcount == 1

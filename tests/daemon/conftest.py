@@ -1,0 +1,3 @@
+from tests.api.conftest import chromium, page
+
+__all__ = ["chromium", "page"]
