@@ -129,3 +129,25 @@ def test_it_leaves_when_the_main_thread_stands(how: str, when: str) -> None:
     finally:
         os.close(read)
         os.close(write)
+
+
+def test_it_leaves_when_no_handler_of_a_signal_runs_any_more() -> None:
+    """As when a signal comes after the last step of Python before a system call that never returns."""
+    body = """
+    held = ctypes.create_string_buffer(64)
+    lock = ctypes.CDLL(None).pthread_mutex_lock
+
+    def say():
+        while held.raw[0] != 2:  # glibc: held, and somebody waits
+            os.sched_yield()
+        print("ready", flush=True)
+
+    async def main():
+        stop = shutdown.Stop(0.2)
+        threading.Thread(target=say, daemon=True).start()
+        lock(held), lock(held)
+    asyncio.run(main())
+    """
+    with Program(body) as program:
+        program.send(signal.SIGTERM)
+        assert program.end()[0] == 1

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import logging
+import math
 import os
+import select
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from queue import SimpleQueue
 from types import FrameType
 from typing import Final
 
@@ -22,8 +23,12 @@ logger = logging.getLogger(__name__)
 
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGALRM)
 """Every one of them would end the process: it stops in order instead."""
+_RESTART: Final = signal.SIGUSR2
 _INSISTS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 """A second one of these leaves at once. A terminal that is closed sends SIGHUP twice and means one stop."""
+_BEGIN: Final = b"\0"
+"""In the wakeup pipe: the daemon stops without any signal."""
+_STARTS_THE_CLOCK: Final = frozenset({*_STOPS, *_BEGIN})
 _LAST_RESORT: Final = 5.0
 """Seconds after the limit at which the process is ended without Python."""
 
@@ -33,29 +38,35 @@ class Stop:
 
     A second signal, or *limit* seconds of stopping, end the process the hard way. That works also while the event loop
     or the main thread stands: a thread that waits from the start does it, and it takes no lock that anybody may hold.
+
+    The thread learns of signals by Python's wakeup pipe, which is written in the moment in which a signal comes. The
+    handlers run in the main thread only, between two of its steps, and not at all when the signal came just before a
+    system call that never returns.
     """
 
     def __init__(self, limit: float) -> None:
         self._limit = limit
         self._asked = asyncio.Event()
-        self._insisted = False
         self._fault: ZapwireError | None = None
         self.restarting: str | None = None
         """Why the program is to be executed again after the stop."""
         self.signal: str | None = None
         """Name of the signal that asked last."""
         self._loop = asyncio.get_running_loop()
-        self._begun: SimpleQueue[None] = SimpleQueue()  # its put is safe in a signal handler
         self._clock_runs = False
         # where the last resort says where it stood: stderr may be what hangs
         self._nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-        threading.Thread(target=self._leave_in_time, name="hard exit", daemon=True).start()
+        # open as long as the process: a signal may come at any time
+        signals, self._wakeup = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._wakeup, False)  # when it is full, the thread has enough to read
+        threading.Thread(target=self._leave_in_time, args=(signals,), name="hard exit", daemon=True).start()
+        # asyncio's own handlers cannot be used beside it: they need the wakeup pipe for themselves
+        signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
         for number in _STOPS:
             # nohup has it ignored, and means it
             if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
-                # not the loop's own handlers: those wait for the loop to turn
                 signal.signal(number, self._on_signal)
-        self._loop.add_signal_handler(signal.SIGUSR2, self.self_restart, "SIGUSR2 asks for it")
+        signal.signal(_RESTART, self._on_restart)
 
     async def wait(self) -> None:
         """Wait until it is time to stop; raises the fault when there is one."""
@@ -80,32 +91,56 @@ class Stop:
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         """In the main thread, between any two steps of Python: no log line here, its lock may be held."""
         self.restarting, self.signal = None, signal.Signals(number).name  # who asks for a stop means it
-        if number in _INSISTS:
-            if self._insisted:
-                _leave("a stop was asked for twice: leaving at once")
-            self._insisted = True
-        self._start_the_clock()
+        self._start_last_resort()
+        self._in_loop(self._asked.set)
+
+    def _on_restart(self, _number: int, _frame: FrameType | None) -> None:
+        self._in_loop(lambda: self.self_restart(f"{_RESTART.name} asks for it"))
+
+    def _in_loop(self, work: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # the loop is closed: the process ends already
-            self._loop.call_soon_threadsafe(self._asked.set)
+            self._loop.call_soon_threadsafe(work)
 
     def _begin(self) -> None:
-        self._start_the_clock()
+        self._start_last_resort()
+        with suppress(BlockingIOError):
+            os.write(self._wakeup, _BEGIN)
         self._asked.set()
 
-    def _start_the_clock(self) -> None:
-        """Safe in a signal handler."""
+    def _start_last_resort(self) -> None:
+        """End the process also when something never gives Python's lock back: needs neither that lock nor Python.
+
+        Safe in a signal handler.
+        """
         if self._clock_runs:
             return
         self._clock_runs = True
-        self._begun.put(None)
         with suppress(RuntimeError):  # no thread to be had
-            # Ends the process also when something never gives Python's lock back: needs neither that lock nor Python.
             faulthandler.dump_traceback_later(self._limit + _LAST_RESORT, exit=True, file=self._nowhere)
 
-    def _leave_in_time(self) -> None:
-        self._begun.get()
-        time.sleep(self._limit)
+    def _leave_in_time(self, signals: int) -> None:
+        """The thread's work: *signals* is where the numbers of signals are read, and `_BEGIN`."""
+        ends_at, insisted = math.inf, False
+        wait = select.poll()
+        wait.register(signals, select.POLLIN)
+        while time.monotonic() < ends_at:
+            left = None if ends_at == math.inf else max(ends_at - time.monotonic(), 0) * 1000
+            if not wait.poll(left):
+                continue
+            for number in os.read(signals, 1024):
+                if number in _INSISTS:
+                    if insisted:
+                        _leave("a stop was asked for twice: leaving at once")
+                    insisted = True
+                if number in _STARTS_THE_CLOCK:
+                    ends_at = min(ends_at, time.monotonic() + self._limit)
+            # wakes a loop that began to wait in the moment in which the signal came: then the handlers run
+            self._in_loop(_nothing)
         _leave("the stop took too long: leaving at once")
+
+
+def _nothing() -> None:
+    """For a loop that is only to turn once."""
 
 
 def _leave(why: str) -> None:
