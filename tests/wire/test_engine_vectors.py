@@ -82,7 +82,7 @@ def test_the_qr_code_is_the_engines() -> None:
     keys = CompanionKeys(
         KeyPair(b"", qr.noise_public), KeyPair(b"", qr.identity_public), KeyPair(b"", b""), b"", 0, qr.adv_secret
     )
-    assert codes.qr_text(qr.ref, keys, device_props.qr_client(PairingOptions())) == VECTORS["qr"]
+    assert codes.qr_text(qr.ref, keys, keys.adv_secret, device_props.qr_client(PairingOptions())) == VECTORS["qr"]
     first = RECEIVED[0].child("pair-device")
     assert first is not None
     assert qr.ref == next(first.all("ref")).data.decode()

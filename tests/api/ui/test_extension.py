@@ -152,6 +152,7 @@ async def test_a_click_answers_on_whatsapps_page_and_hands_in(flagged: Api, chro
         await expect(page.get_by_role("heading", name="Compare the codes")).to_be_visible()
         await expect(page.locator("#passkey-code-text")).to_have_text(CODE)
         assert passkey.verifies(transport.answers[0])
+        assert {*transport.answers[0]} == {"id", "rawId", "type", "response"}
         assert asked[0] == "/robots.txt", "no WhatsApp runs there"
         assert "/seen" in asked, "password managers take over what pages call, not what extensions call"
         assert closed == ["https://web.whatsapp.com/robots.txt"]
@@ -165,7 +166,7 @@ async def test_a_person_is_asked_whether_the_page_is_theirs(flagged: Api, chromi
         async with page.expect_event("dialog") as shown:
             clicked = asyncio.ensure_future(click(worker))
         dialog = await shown.value
-        assert dialog.message.startswith(flagged.url.removeprefix("http://"))
+        assert dialog.message.startswith(f"{flagged.url} ")
         assert "Is this your own zapwire?" in dialog.message
         await dialog.dismiss()
         await clicked

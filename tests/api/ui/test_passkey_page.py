@@ -280,6 +280,8 @@ async def test_what_a_foreign_page_puts_behind_the_address_is_refused_in_words(
     await expect(page.locator("#notice")).to_contain_text("is required")
     assert page.url == f"{flagged.url}/"
     await page.goto(f"{flagged.url}/#bot=nobody&passkey=<img>")
+    await expect(page.locator("#notice")).to_contain_text("for a bot that is not here")
+    await page.goto(f"{flagged.url}/#bot=shop&passkey=<img>")
     await expect(page.locator("#notice")).to_contain_text("That is not the answer of a passkey")
     assert transport.answers == []
 

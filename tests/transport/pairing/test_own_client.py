@@ -160,11 +160,17 @@ async def test_where_our_rows_do_not_fit_the_engines_store_the_engine_pairs(
     tmp_path: Path, sandbox: Sandbox, phone: Phone
 ):
     # A key id that the engine's store refuses, in place of a store that has changed.
-    async with Driven(tmp_path, sandbox.descriptor_file, "pairing.own.device_row.PREKEY_ID=9e9", env=OWN) as changed:
+    change = "pairing.own.device_row.PREKEY_ID=9e9"
+    async with Driven(tmp_path, sandbox.descriptor_file, change, env={"DRIVER_PAIRING": "auto"}) as changed:
         bot = changed.bot("bot")
         await scanned(bot, phone)
         await bot.until("Connected")
         assert "only the engine pairs" in changed.log_text()
+    (folder := tmp_path / "own").mkdir()
+    async with Driven(folder, sandbox.descriptor_file, change, env=OWN) as changed:
+        bot = changed.bot("bot")
+        await bot("start")
+        assert "the pairing client of our own cannot be used here" in (await bot.ending()).detail
 
 
 REFUSALS: list[dict[str, Any]] = [

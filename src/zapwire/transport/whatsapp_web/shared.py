@@ -140,7 +140,8 @@ class SharedEngine:
         url = None if proxy is None else proxy.url
         engine = partial(ChildAttempt, bot, file, root, self._environment, url, options=options, version=self.version)
         ours = None if own is None else (partial(OwnAttempt, own, file, proxy, options), self._own_turns)
-        way: Way = "own" if own_at_once and self._way_to_pair == "auto" else self._way_to_pair
+        at_once = own_at_once and ours is not None and self._way_to_pair == "auto"
+        way: Way = "own" if at_once else self._way_to_pair
         return Pairing(file, way, (engine, self._engine_turns), ours, options.timeout)
 
     def _line_maker(self) -> LineMaker | None:
@@ -176,8 +177,9 @@ class SharedEngine:
             try:
                 await self._learn_template()
             except (SqliteError, sqlite3.Error, TransportError):
+                # for this time: the next pairing tries again
                 log.exception("the engine's store is not as it should be: only the engine pairs, without passkeys")
-                self._own = None
+                return None
         return self._own
 
     async def _learn_template(self) -> bytes:

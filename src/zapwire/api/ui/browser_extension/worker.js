@@ -22,11 +22,12 @@ async function ask(question) {
   let tab = null;
   try {
     tab = (await chrome.tabs.create({ url: PLACE })).id;
-    if (!(await isLoaded(tab))) return JSON.stringify({ error: "NotLoaded" });
+    if (!(await isLoaded(tab)) || !(await isWhatsApp(tab))) return JSON.stringify({ error: "NotLoaded" });
     // in the page's own world: password managers take over what the page calls, not what an extension calls
     return (await inTab(tab, useCredential, [question], "MAIN")) ?? JSON.stringify({ error: "TabClosed" });
-  } catch {
-    return JSON.stringify({ error: "TabClosed" });
+  } catch (error) {
+    const isOpen = tab !== null && (await chrome.tabs.get(tab).then(() => true, () => false));
+    return JSON.stringify({ error: isOpen || tab === null ? `${error}`.slice(0, 200) : "TabClosed" });
   } finally {
     clearInterval(awake);
     if (tab !== null) await chrome.tabs.remove(tab).catch(() => {});
@@ -50,6 +51,11 @@ function isLoaded(tab) {
   });
 }
 
+// Where the network sends it to another page, the extension has no right to that tab, and asks for nothing there.
+async function isWhatsApp(tab) {
+  return inTab(tab, () => location.origin === "https://web.whatsapp.com").catch(() => false);
+}
+
 async function inTab(tab, func, args = [], world = "ISOLATED") {
   const [{ result }] = await chrome.scripting.executeScript({ target: { tabId: tab }, func, args, world });
   return result;
@@ -60,15 +66,20 @@ async function inTab(tab, func, args = [], world = "ISOLATED") {
 // Null when there is none, empty when the person does not want it. It asks here, as a page that means ill would not warn.
 function takeQuestion() {
   const question = document.getElementById("passkey")?.dataset.question;
-  if (!question) return null;
+  if (!question || !["http:", "https:"].includes(location.protocol)) return null;
   const words = "asks for your WhatsApp passkey. Whose question it is, their device is linked to your account. Is this your own zapwire?";
-  return confirm(`${location.host} ${words}`) ? question : "";
+  return confirm(`${location.origin} ${words}`) ? question : "";
 }
 
-async function useCredential(question) {
+// Only what a passkey of WhatsApp needs goes in and comes out, whatever else the page wanted of the browser.
+async function useCredential(text) {
   try {
-    const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(JSON.parse(question));
-    return JSON.stringify((await navigator.credentials.get({ publicKey })).toJSON());
+    const { challenge, timeout, rpId, allowCredentials, userVerification, extensions } = JSON.parse(text);
+    const uvm = extensions?.uvm && { uvm: true };
+    const question = { challenge, timeout, rpId, allowCredentials, userVerification, extensions: uvm };
+    const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(JSON.parse(JSON.stringify(question)));
+    const { id, rawId, type, response } = (await navigator.credentials.get({ publicKey })).toJSON();
+    return JSON.stringify({ id, rawId, type, response });
   } catch (error) {
     return JSON.stringify({ error: error.name });
   }

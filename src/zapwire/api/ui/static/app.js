@@ -45,8 +45,9 @@ async function enter() {
 
 // An answer that came back from WhatsApp's page; what became of it is told as when a person pastes it.
 function handIn({ bot, text }) {
-  if (bots.has(bot)) select(bot);
-  if (selected !== null) attempt($("passkey-form").querySelector("button"), () => passkey.handIn(selected, text));
+  if (!bots.has(bot)) return void say($("notice"), "The passkey's answer is for a bot that is not here.");
+  select(bot);
+  attempt($("passkey-form").querySelector("button"), () => passkey.handIn(selected, text));
 }
 
 async function showLive(live) {

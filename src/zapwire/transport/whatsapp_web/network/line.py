@@ -39,6 +39,9 @@ class Line:
                 await self.writer.wait_closed()
         except (OSError, TimeoutError):
             self.writer.transport.abort()
+        except asyncio.CancelledError:
+            self.writer.transport.abort()
+            raise
 
 
 _FAILURES: Final = (TimeoutError, OSError, ProxyError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)

@@ -11,12 +11,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, Literal
 
-from zapwire.model.errors import Blocked, Condition, Conflict, PairingTimedOut
-from zapwire.model.pairing import (
-    PairingCode,
-    PairingStep,
-    QrCode,
-)
+from zapwire.model.errors import Blocked, Condition, Conflict, PairingTimedOut, TransportError
+from zapwire.model.pairing import PairingCode, PairingStep, QrCode
 from zapwire.transport.protocol import Disconnected, Emit, PairingProgress, TransportEvent
 from zapwire.transport.whatsapp_web.auth.auth_file import AuthFile
 from zapwire.transport.whatsapp_web.pairing.attempt import PAIRING_LASTS, Attempt, nobody_scanned
@@ -28,6 +24,12 @@ Way = Literal["auto", "own", "engine"]
 _ONCE_MORE: Final = (
     "WhatsApp wants a passkey for this account; the pairing begins again, as it can be answered then",
     "Scan once more: the new code, with the same phone.",
+)
+
+
+_NO_OWN: Final = (
+    "the setting pairing is `own`, and the pairing client of our own cannot be used here: the log says why; set it to "
+    "`auto` or `engine`"
 )
 
 
@@ -81,7 +83,9 @@ class Pairing:
         Raises `PairingTimedOut`, `TransportError`, or what the server refused with. Cancelling ends the pairing.
         """
         try:
-            if self._way == "own" and self._own is not None:
+            if self._way == "own":
+                if self._own is None:
+                    raise TransportError(_NO_OWN)
                 await self._go(self._own, emit)
                 return
             try:

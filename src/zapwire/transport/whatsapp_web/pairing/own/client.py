@@ -231,7 +231,7 @@ class OwnAttempt:
             lasts = FIRST_QR_LASTS if number == 1 and len(refs) >= _ALL_REFS else NEXT_QR_LASTS
             expires_at = datetime.now(UTC) + timedelta(seconds=lasts)
             self._shown_until = max(self._shown_until, expires_at)
-            await emit(QrCode(qr_text(ref, self._keys, client), expires_at, number))
+            await emit(QrCode(qr_text(ref, self._keys, self._secret, client), expires_at, number))
             await asyncio.sleep((expires_at - datetime.now(UTC)).total_seconds())
         while (left := (self._shown_until - datetime.now(UTC)).total_seconds()) > 0:  # noqa: ASYNC110 - it may move
             await asyncio.sleep(left)  # a typed code lives longer
@@ -332,12 +332,14 @@ class OwnAttempt:
             self._began.set_exception(over)
             self._began.exception()  # nobody may be waiting
         self._finish(over)
-        await self._storing.settled()
-        if self._passkey is not None:
-            await self._passkey.close()
-        await self._tasks.cancel()
-        await talk.close()
-        self._talk = self._rotation = self._passkey = None  # else they wait for the garbage collector, with a TLS each
+        try:
+            await self._storing.settled()
+            if self._passkey is not None:
+                await self._passkey.close()
+            await self._tasks.cancel()
+        finally:  # also when whoever waits is cancelled once more
+            await talk.close()
+            self._talk = self._rotation = self._passkey = None  # else the garbage collector ends them, with a TLS each
 
 
 @contextlib.contextmanager

@@ -30,9 +30,9 @@ def is_ref(data: bytes) -> bool:
     return 0 < len(data) <= LONGEST_REF and all(0x21 <= byte <= 0x7E and byte != 0x2C for byte in data)
 
 
-def qr_text(ref: str, keys: CompanionKeys, client: str) -> str:
-    """The text of a QR code; *client* is the kind of program that it names."""
-    parts = (keys.noise.public, keys.identity.public, keys.adv_secret)
+def qr_text(ref: str, keys: CompanionKeys, secret: bytes, client: str) -> str:
+    """The text of a QR code with the ADV *secret*; *client* is the kind of program that it names."""
+    parts = (keys.noise.public, keys.identity.public, secret)
     return _URL + ",".join([ref, *(base64.b64encode(part).decode() for part in parts), client])
 
 
@@ -76,8 +76,8 @@ class TypedCode:
     async def finish(self, talk: Conversation, keys: CompanionKeys, part: Node) -> bytes | None:
         """Answer the phone's *part*, on which the code was typed: the ADV secret from now on.
 
-        None when it is not for this code, or holds no keys: WhatsApp sends such ones in between. Raises
-        `TransportError`, OSError.
+        None when it is not for this code, or holds no keys: WhatsApp sends such ones in between; also when WhatsApp
+        refuses what we answer, as a QR code may still be scanned. Raises `TransportError`, OSError.
         """
         parts = [
             part.child(name)
@@ -103,5 +103,8 @@ class TypedCode:
                 Node("link_code_pairing_ref", {}, ref),
             ],
         )
-        await talk.ask("set", "md", answer)
+        try:
+            await talk.ask("set", "md", answer)
+        except Denied:
+            return None
         return bundle.adv_secret

@@ -47,6 +47,8 @@ MOST_QUESTIONS: Final = 10
 MOST_ANSWERS: Final = 20
 """Answers that one attempt hands to WhatsApp."""
 LONGEST_QUESTION: Final = 64 * 1024
+_DEADLINE: Final = 20.0
+"""Seconds for an answer of WhatsApp while a person waits for ours; handing in a passkey has three of them."""
 
 _TEXTS: Final = {
     PairingStep.PASSKEY: (
@@ -195,7 +197,7 @@ class PasskeyStep:
             self._answers += 1
             if self._answers > MOST_ANSWERS:
                 raise Conflict("too many answers were refused: connect the bot again for a new pairing")
-            ref = (await self._talk.ask("get", "md", Node("ref"))).child("ref")
+            ref = (await self._talk.ask("get", "md", Node("ref"), deadline=_DEADLINE)).child("ref")
             try:
                 await self._send(assertion, _text(ref))
             except Denied:
@@ -223,17 +225,19 @@ class PasskeyStep:
         if proves and self._handoff is not None:
             parts.append(Node("pairing_handoff_proof", {}, passkey.handoff_proof(self._handoff, prologue)))
         self._offer = _Offer(ephemeral, companion, nonce, proves)
-        await self._talk.ask("set", "md", Node("passkey_prologue", {}, parts))
+        await self._talk.ask("set", "md", Node("passkey_prologue", {}, parts), deadline=_DEADLINE)
 
     async def _request(self) -> None:
         if self._agreed is None or self._requested:
             return
         self._requested = True
         request = passkey.Request(self._keys.noise.public, self._keys.identity.public, self.adv_secret)
-        await self._talk.ask("set", "md", Node("encrypted_pairing_request", {}, request.seal(self._agreed.key)))
+        await self._talk.ask(
+            "set", "md", Node("encrypted_pairing_request", {}, request.seal(self._agreed.key)), deadline=_DEADLINE
+        )
 
     async def _fetch(self) -> Mapping[str, Any]:
-        question = _question(await self._talk.ask("get", "md", Node("passkey_request_options")))
+        question = _question(await self._talk.ask("get", "md", Node("passkey_request_options"), deadline=_DEADLINE))
         if question is None:
             raise TransportError("WhatsApp asks for a passkey and gives no question that can be read")
         return question
