@@ -22,20 +22,19 @@ import base64
 import ctypes
 import json
 import os
-import signal
 import sys
 import threading
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from zapwire.model.errors import TransportError
+from zapwire.runtime.hardening import die_with_parent
 from zapwire.transport.whatsapp_web.engine.event_codes import CONNECTED
 from zapwire.transport.whatsapp_web.engine.exports import EVENT_CALLBACK, LOG_CALLBACK, TEXT_CALLBACK
 from zapwire.transport.whatsapp_web.engine.library import Library, WrongVersion
 from zapwire.transport.whatsapp_web.engine.private.announced_version import VersionNotFound
 from zapwire.transport.whatsapp_web.engine.private.noise_root import NoiseRootError
 
-PR_SET_PDEATHSIG = 1
 _CONFIRMED = b"Got 515 code, reconnecting..."
 CONFIRMED = b"\x0a" + bytes((len(_CONFIRMED),)) + _CONFIRMED + b"\x12\x04INFO\x1a\x06Client"
 """How that line is told: a `Neonize.LogEntry`, of which Go writes the fields in order."""
@@ -95,7 +94,7 @@ class Child:
 def main() -> None:
     """Pair one bot, as the first line on stdin says."""
     answers = _keep_stdout()
-    _die_with_parent()
+    die_with_parent()
     child = Child(answers)
     requests = sys.stdin.buffer
     request = json.loads(requests.readline() or b"{}")
@@ -136,14 +135,6 @@ def _keep_stdout() -> BinaryIO:
     os.dup2(null, 1)
     os.close(null)
     return answers
-
-
-def _die_with_parent() -> None:
-    parent = os.getppid()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 def _serve(requests: BinaryIO, child: Child, library: Library, bot: bytes) -> None:
