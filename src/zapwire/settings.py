@@ -28,6 +28,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from zapwire.model.content.interactive import Fallback
 from zapwire.model.errors import InvalidInput, SettingsError
 from zapwire.model.jid import parse_country
 from zapwire.model.pairing import DEVICE_NAME_LONGEST, PLATFORMS, TIMEOUTS
@@ -178,6 +179,11 @@ class Settings(BaseSettings):
         "engine",
         description="The version of WhatsApp Web that bots say they are: engine (its own), auto (the newest, which "
         "WhatsApp's web page names; asked once a day and when WhatsApp refuses ours) or one like 2.3000.1047769893.",
+    )
+    list_fallback: Fallback = Field(
+        "text",
+        description="What people see of lists and buttons, which WhatsApp shows reliably only for its official API: "
+        "text (numbered lines) or poll (2 to 12 options; more are a text). Either way the answer comes as `choice`.",
     )
     see_time_locks: bool = Field(
         default=False,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from zapwire.model.content.interactive import Fallback
+
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
@@ -56,6 +58,8 @@ class Tuning:
     """Until a message is retried that the transport had no connection for; after each failure twice as long."""
     send_attempts: int = 5
     """Failures of the network after which a message is failed."""
+    list_fallback: Fallback = "text"
+    """What stands in for lists and buttons where the network shows none."""
     send_lifetime: float = 24 * 3600.0
     """How long a message waits for its bot before it is failed: late answers help nobody."""
     strangers_first: float = 1800.0

@@ -14,7 +14,6 @@ from zapwire.core.bots.proxies import Proxies
 from zapwire.core.bots.registry import BotRegistry
 from zapwire.core.bots.transfer import BotTransfer
 from zapwire.core.events.subscriptions import Subscriptions
-from zapwire.core.messages.content import sendable
 from zapwire.core.messages.outbox import Outbox
 from zapwire.core.monitoring.counters import Counters
 from zapwire.core.monitoring.snapshot import StatsCollector
@@ -84,7 +83,7 @@ async def open_core(
         dispatcher = await stack.enter_async_context(
             Dispatcher(
                 database,
-                InlineReplies(outbox.submit, sendable.read, bounds.store_again),
+                InlineReplies(outbox.submit, outbox.read, bounds.store_again),
                 bounds,
                 guard=guard,
                 chance=chance,

@@ -167,6 +167,7 @@ def _limits(settings: Settings) -> Tuning:
         logout_kept=settings.logout_kept_days * day,
         keep_events=settings.keep_events_days * day,
         keep_messages=settings.keep_messages_days * day,
+        list_fallback=settings.list_fallback,
     )
 
 

@@ -96,6 +96,12 @@ class Conflict(ZapwireError):
     code = "conflict"
 
 
+class TooLate(Conflict):
+    """WhatsApp would not do it any more."""
+
+    code = "too-late"
+
+
 class AuthStateFound(Conflict):
     """Something is kept for a bot that is to be created: the caller has to say what becomes of it."""
 

@@ -37,7 +37,20 @@ class EventType(StrEnum):
     """Emitted when a pairing with a passkey comes to another step, or when one and the same begins again. Data: `step`
     (`passkey`, `phone`, `compare`), `expires_at`; never the challenge or the code."""
     MESSAGE_RECEIVED = "message.received"
-    """Emitted once for each message that arrives, also those the account's owner sends from the phone."""
+    """Emitted once for each message that arrives, also those the account's owner sends from the phone. Edits,
+    deletions, reactions and votes have events of their own, with the same data."""
+    MESSAGE_EDITED = "message.edited"
+    """Emitted when somebody gives a message another text. Data: as of `message.received`; `content.message_id` is the
+    message, `content.content` what it says now."""
+    MESSAGE_DELETED = "message.deleted"
+    """Emitted when somebody deletes a message for everybody. Data: as of `message.received`; `content.message_id` is
+    the message."""
+    MESSAGE_REACTION = "message.reaction"
+    """Emitted when somebody reacts to a message, or takes that back. Data: as of `message.received`;
+    `content.message_id` is the message, `content.emoji` the reaction, empty when it is taken back."""
+    POLL_VOTED = "poll.voted"
+    """Emitted when somebody votes in a poll. Data: as of `message.received`, with `poll`: how the poll stands now, null
+    where the poll is not known."""
     MESSAGE_UNDECRYPTABLE = "message.undecryptable"
     """Emitted once for each message that arrives and cannot be read: it does not open, there is no copy of it for this
     device, or it is of a kind that nobody here can read. `message.received` with the same id may follow. Data: `id`,

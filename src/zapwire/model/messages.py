@@ -9,6 +9,7 @@ from typing import Final, NewType
 
 from zapwire.model.bots import BotId, Restriction
 from zapwire.model.content.kinds import AnyContent
+from zapwire.model.jid import GROUP_SERVER
 
 MessageId = NewType("MessageId", str)
 """Of a received message WhatsApp's id; of a sent one ours (`msg_...`), as WhatsApp's is not known beforehand."""
@@ -48,6 +49,19 @@ class Origin(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class PollCount:
+    """How a poll stands."""
+
+    message_id: str
+    """Of the poll, WhatsApp's."""
+    question: str
+    options: tuple[tuple[str, int], ...]
+    """Each with the number of people who choose it."""
+    voters: int
+    """People whose newest vote chooses something."""
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """A message that came in over a bot's connection (also the account's own, sent from its phone)."""
 
@@ -59,11 +73,27 @@ class Message:
     content: AnyContent
     push_name: str | None = None
     origin: Origin = Origin.PERSON
+    vote: tuple[bytes, ...] | None = None
+    """Of a vote in a poll: the SHA-256 of each option that was chosen; None when it could not be decrypted."""
+    poll: PollCount | None = None
+    """Of a vote in a poll: how the poll stands with it, as far as the poll is known."""
 
     @property
     def type(self) -> str:
         """The kind of its content."""
         return self.content.kind
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message that came in, as much of it as is kept."""
+
+    whatsapp_id: str
+    sender: Party
+    from_me: bool
+    timestamp: datetime
+    content: AnyContent
+    """`UnknownContent` when the stored one is damaged, or when it could not be read."""
 
 
 class UndecryptableReason(StrEnum):
@@ -100,12 +130,33 @@ class Undecryptable:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageRef:
+    """An earlier message that another one is about."""
+
+    whatsapp_id: str
+    from_me: bool
+    sender: str | None
+    """JID of its author; None: this account."""
+    sent_at: datetime
+    content: AnyContent
+
+
+@dataclass(frozen=True, slots=True)
 class Outgoing:
     """A message to send."""
 
     to: str
     """A JID as in `Party.jid`."""
     content: AnyContent
+    target: MessageRef | None = None
+    """The message that the content changes or is about: of reactions, edits, deletions, pins, votes."""
+    quoted: MessageRef | None = None
+    """The message that it answers."""
+
+    @property
+    def in_group(self) -> bool:
+        """Does it go to a group?"""
+        return self.to.endswith(f"@{GROUP_SERVER}")
 
 
 @dataclass(frozen=True, slots=True)

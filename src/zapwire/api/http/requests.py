@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, RootModel, ValidationError
 
 from zapwire.api.http.errors import HttpProblem
 from zapwire.runtime.validation_messages import sentence
 
 M = TypeVar("M", bound=BaseModel)
+_TAGS: Final = frozenset({"union_tag_invalid", "union_tag_not_found"})
+"""Pydantic's errors about the `type` of a body."""
 
 BODY_WAIT: Final = 60.0
 LARGE_BODY_WAIT: Final = 600.0
@@ -34,7 +36,7 @@ async def read_body(request: web.Request, model: type[M], *, largest: int | None
         # RFC 8259 lets a reader skip a byte order mark, which some clients on Windows send
         return model.model_validate_json(raw.removeprefix(BOM_UTF8))
     except ValidationError as error:
-        raise _body_problem(error) from None
+        raise _body_problem(error, tagged=issubclass(model, RootModel)) from None
 
 
 async def read_all(request: web.Request, *, largest: int | None = None) -> bytes:
@@ -58,11 +60,18 @@ async def read_all(request: web.Request, *, largest: int | None = None) -> bytes
         raise HttpProblem(400, "bad-request", "the body ends early, or is not in its Content-Encoding") from None
 
 
-def _body_problem(error: ValidationError) -> HttpProblem:
+def _body_problem(error: ValidationError, *, tagged: bool) -> HttpProblem:
+    """*tagged*: the body is one of several, by its `type`, which stands in front of each field's name."""
     found = error.errors(include_url=False, include_input=False)
     if found[0]["type"] == "json_invalid":
         return HttpProblem(400, "malformed-json", f"the body is not JSON: {found[0]['ctx']['error']}")
-    faults = [{"field": ".".join(map(str, one["loc"])), "detail": _sentence(one["type"], one["msg"])} for one in found]
+    faults = [
+        {
+            "field": _field(one["type"], one["loc"][1:] if tagged else one["loc"]),
+            "detail": _sentence(one["type"], one["msg"]),
+        }
+        for one in found
+    ]
     first = faults[0]
     return HttpProblem(
         422,
@@ -74,9 +83,15 @@ def _body_problem(error: ValidationError) -> HttpProblem:
     )
 
 
+def _field(kind: str, where: tuple[str | int, ...]) -> str:
+    return "type" if kind in _TAGS else ".".join(map(str, where))
+
+
 def _sentence(kind: str, message: str) -> str:
     if kind == "missing":
         return "is required"
+    if kind in _TAGS:
+        return f"is no type of message; there are {message.partition('expected tags: ')[2]}"
     if kind == "extra_forbidden":
         return "is not a field of this call"
     return sentence(kind, message)

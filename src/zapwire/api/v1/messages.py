@@ -27,8 +27,9 @@ IDEMPOTENCY_KEY = Parameter(
 async def send(request: web.Request) -> web.Response:
     """`POST /v1/bots/{bot}/messages`."""
     sender, bot, wait = request.app[CORE].outbox, request.match_info["bot"], WAIT.read(request)
-    body = await read_body(request, SendMessage)
-    message = await sender.submit(bot, body.to, body.content(), idempotency_key=_key(request))
+    body = (await read_body(request, SendMessage)).root
+    content = body.content(sender.country_of(bot))
+    message = await sender.submit(bot, body.to, content, idempotency_key=_key(request))
     if wait:
         # whatever becomes of the token, the database or the bot: the message is taken, and an error would have it sent
         # again

@@ -9,11 +9,12 @@ from typing import Any
 
 from zapwire.model import timestamps
 from zapwire.model.bots import NO_BOT, BotId, BotView, Health, HistoryEntry, Restriction
+from zapwire.model.content.interactive import PollVoteContent
 from zapwire.model.content.kinds import AnyContent
 from zapwire.model.content.text import TextContent
 from zapwire.model.deliveries import Delivery
 from zapwire.model.events import Event, EventType, Payload
-from zapwire.model.messages import Message, OutgoingView, Party, Undecryptable
+from zapwire.model.messages import Message, OutgoingView, Party, PollCount, Undecryptable
 from zapwire.model.pairing import PairingStage, PasskeyChallenge, QrCode, VerificationCode
 from zapwire.model.webhooks import Endpoint
 from zapwire.runtime.json_encoder import encode_bytes
@@ -153,6 +154,19 @@ def message_json(message: Message) -> dict[str, Any]:
         **_content(message.type, message.content),
         "push_name": message.push_name,
         "origin": message.origin.value,
+        **({"poll": poll_json(message.poll)} if message.type == PollVoteContent.kind else {}),
+    }
+
+
+def poll_json(poll: PollCount | None) -> dict[str, Any] | None:
+    """How a poll stands."""
+    if poll is None:
+        return None
+    return {
+        "message_id": poll.message_id,
+        "question": poll.question,
+        "options": [{"title": title, "votes": votes} for title, votes in poll.options],
+        "voters": poll.voters,
     }
 
 

@@ -5,16 +5,28 @@ that may be repeated.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import overload
+from typing import Final, overload
 
 from zapwire.core.events import serializers
+from zapwire.core.messages import answers
 from zapwire.core.person_merges import PersonMerges
 from zapwire.model.bots import BotId
+from zapwire.model.content.changes import DeleteContent, ReactionContent
+from zapwire.model.content.interactive import PollVoteContent
+from zapwire.model.content.kinds import EditContent
 from zapwire.model.events import EventType
 from zapwire.model.messages import KnownParty, Message, MessageId, MessageState, OutgoingView, Party, Undecryptable
 from zapwire.store.ordered_writes import OrderedWrites
 from zapwire.store.ports import UnitOfWork
 from zapwire.transport.protocol import HistoryOffered, Receipt, SendFailed
+
+EVENTS: Final = {
+    EditContent.kind: EventType.MESSAGE_EDITED,
+    DeleteContent.kind: EventType.MESSAGE_DELETED,
+    ReactionContent.kind: EventType.MESSAGE_REACTION,
+    PollVoteContent.kind: EventType.POLL_VOTED,
+}
+"""What is emitted of a message, by its type; of all others `message.received`."""
 
 
 async def received(
@@ -25,9 +37,11 @@ async def received(
     def work(transaction: UnitOfWork) -> Message | None:
         chat, sender = _learn(transaction, bot, message.chat, message.sender, merges)
         complete = replace(message, chat=chat.party, sender=sender.party)
+        complete = answers.resolve(transaction, bot, complete, chat)
         if not transaction.messages.insert(bot, complete, chat, sender):
             return None
-        transaction.journal.append(EventType.MESSAGE_RECEIVED, bot, serializers.message_json(complete))
+        event = EVENTS.get(complete.type, EventType.MESSAGE_RECEIVED)
+        transaction.journal.append(event, bot, serializers.message_json(complete))
         return complete
 
     return await writes.write(work)

@@ -12,14 +12,17 @@ import hashlib
 import json
 import logging
 import secrets
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 from zapwire.core.messages import inbox
 from zapwire.core.messages.content import sendable
 from zapwire.core.messages.queued_messages import Entry
+from zapwire.core.messages.references import NotSentYet, References, with_quoted
 from zapwire.core.messages.restrictions import RestrictionDetector
 from zapwire.core.messages.send_worker import UNLINKED, SendWorker
 from zapwire.core.person_merges import PersonMerges
@@ -27,6 +30,7 @@ from zapwire.core.store_retry import retry_until_stored
 from zapwire.core.tuning import Tuning
 from zapwire.model import timestamps
 from zapwire.model.bots import BotId
+from zapwire.model.content.interactive import Fallback
 from zapwire.model.content.kinds import AnyContent
 from zapwire.model.errors import (
     IdempotencyMismatch,
@@ -119,12 +123,19 @@ class Outbox:
         entry = worker.enter(message.chat)  # counts from now on, or a burst could pass the limit while its writes wait
 
         def work(transaction: UnitOfWork) -> OutgoingView:
-            return _with_limit(transaction, worker, _insert(transaction, message, worker, entry, full))
+            view = _insert(transaction, message, worker, entry, full=full, fallback=self._limits.list_fallback)
+            return _with_limit(transaction, worker, view)
 
         try:
             return await self._database.write(work)
         finally:
             worker.leave(entry)  # unless it is stored
+
+    def read(self, bot: str, kind: str, fields: Mapping[str, Any]) -> AnyContent:
+        """The content of a message of type *kind*, from *fields* as they came from outside. Raises like
+        `sendable.read`.
+        """
+        return sendable.read(kind, fields, self.country_of(bot))
 
     def country_of(self, bot: str) -> str | None:
         """In which country numbers without a country code are dialled that *bot* is given; None: in none."""
@@ -292,7 +303,13 @@ class Outbox:
 
 
 def _insert(
-    transaction: UnitOfWork, message: NewMessage, worker: SendWorker, entry: Entry, full: ZapwireError | None
+    transaction: UnitOfWork,
+    message: NewMessage,
+    worker: SendWorker,
+    entry: Entry,
+    *,
+    full: ZapwireError | None,
+    fallback: Fallback,
 ) -> OutgoingView:
     """Store the message and hand it to *worker*, or find the one stored under its key. A new one raises *full*."""
     now = transaction.outbox.account(message.bot)
@@ -307,6 +324,8 @@ def _insert(
             return view
     if full is not None:
         raise full
+    content = _outgoing(transaction, message, entry, fallback)
+    message = replace(message, content=with_quoted(message.content, content))
     number, view = transaction.outbox.insert(message, MessageState.SENDING if entry.direct else MessageState.QUEUED)
     if message.account != now:
         transaction.outbox.finish(message.id, MessageState.FAILED, UNLINKED)
@@ -314,10 +333,19 @@ def _insert(
     waiting = QueuedMessage(
         number, message.id, message.chat, view.to, message.deadline, message.created_at, account=now
     )
-    content = Outgoing(message.chat, message.content)
     # On the loop, in the order of the commits, and before anybody hears of it: that is the order of the chat.
     transaction.after_commit.append(partial(worker.stored, entry, waiting, content))
     return view
+
+
+def _outgoing(transaction: UnitOfWork, message: NewMessage, entry: Entry, fallback: Fallback) -> Outgoing:
+    """The message with those that it is about. Raises what `References.outgoing` does."""
+    try:
+        return References(transaction, message.bot, message.chat).outgoing(message.content, fallback)
+    except NotSentYet:
+        if entry.direct:
+            raise
+        return Outgoing(message.chat, message.content)  # it waits behind that one, and is looked up again
 
 
 def _standing(view: View, bot: BotId) -> tuple[int, list[QueuedMessage], bool]:

@@ -9,12 +9,13 @@ from functools import partial
 from typing import TypeVar
 
 from zapwire.core.messages import inbox
+from zapwire.core.messages.references import References
 from zapwire.core.person_merges import PersonMerges
 from zapwire.core.store_retry import retry_until_stored
 from zapwire.core.tuning import Tuning
 from zapwire.model.bots import BotId
-from zapwire.model.errors import Fenced, StoreError
-from zapwire.model.messages import MessageId, MessageState, OutgoingView, Sent
+from zapwire.model.errors import Fenced, StoreError, ZapwireError
+from zapwire.model.messages import MessageId, MessageState, Outgoing, OutgoingView, Sent
 from zapwire.store.ports import Transactions, UnitOfWork
 
 log = logging.getLogger(__name__)
@@ -35,20 +36,24 @@ class SendResults:
         self.closing = False
         """A failing database is waited for no longer."""
 
-    async def take(self, message: MessageId) -> OutgoingView | None:
-        """It is to be sent now; None when there is nothing to send (any more)."""
+    async def take(self, message: MessageId, chat: str) -> Outgoing | None:
+        """It is to be sent now, to the JID *chat*; None when there is nothing to send (any more)."""
 
-        def work(transaction: UnitOfWork) -> OutgoingView | None:
+        def work(transaction: UnitOfWork) -> Outgoing | OutgoingView | None:
             view = transaction.outbox.take(self._bot, message)
-            if view is not None and view.state is MessageState.FAILED:
-                inbox.emit_status(transaction, self._bot, message)
-            return view
+            if view is None or view.state is MessageState.FAILED:
+                return inbox.emit_status(transaction, self._bot, message) if view is not None else None
+            try:
+                return References(transaction, self._bot, chat).outgoing(view.content, self._limits.list_fallback)
+            except ZapwireError as error:  # what it is about was not sent, or is kept no longer, or it is too late
+                transaction.outbox.finish(message, MessageState.FAILED, error.detail)
+                return inbox.emit_status(transaction, self._bot, message)
 
-        view = await self.write(work)
-        if view is not None and view.state is MessageState.FAILED:
-            self._done(view)
+        found = await self.write(work)
+        if isinstance(found, OutgoingView):
+            self._done(found)
             return None
-        return view
+        return found
 
     async def sent(self, message: MessageId, to: str, sent: Sent) -> None:
         """It was sent *to* that JID, and may have been received already."""

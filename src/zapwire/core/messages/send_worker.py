@@ -261,9 +261,9 @@ class SendWorker:
         if not message.known and self._restrictions.holds(known=False) is not None:
             self._hold(message)
             return
-        view = await self._results.take(message.id)
-        if view is not None:
-            await self._hand_over(message, Outgoing(message.to, view.content))
+        content = await self._results.take(message.id, message.to)
+        if content is not None:
+            await self._hand_over(message, content)
 
     async def _writes_to_us(self, chat: str) -> bool:
         try:

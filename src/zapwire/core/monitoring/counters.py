@@ -128,7 +128,13 @@ class Counters:
     def take(self, event: Event) -> None:
         """Count one event."""
         match event.type:
-            case EventType.MESSAGE_RECEIVED:
+            case (
+                EventType.MESSAGE_RECEIVED
+                | EventType.MESSAGE_EDITED
+                | EventType.MESSAGE_DELETED
+                | EventType.MESSAGE_REACTION
+                | EventType.POLL_VOTED
+            ):
                 self.received[event.data["type"]] += 1
                 self.all.received.add()
                 self._of(event.bot).received.add()

@@ -1,4 +1,4 @@
-"""Replies in the answer: a receiver answers `message.received` with `{"reply": {...}}`, and that is sent.
+"""Replies in the answer: a receiver answers `message.received` or `poll.voted` with a `reply`, and that is sent.
 
 A reply is an ordinary send with an idempotency key made of the event and the endpoint, so that an event that is
 delivered twice is answered once, also when the receiver's second answer is another. It is handed in before the
@@ -35,6 +35,7 @@ _TRIES: Final = 5
 """To hand a reply in while the database fails."""
 _NAME_LONGEST: Final = 40
 """Characters of a field's name that are repeated in an error."""
+_ANSWERABLE: Final = frozenset({EventType.MESSAGE_RECEIVED, EventType.POLL_VOTED})
 _OTHER_ENCODINGS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 
 
@@ -52,8 +53,8 @@ class Send(Protocol):
         """Take a message for sending."""
 
 
-ReadContent: TypeAlias = Callable[[str, Mapping[str, Any]], AnyContent]
-"""`sendable.read`."""
+ReadContent: TypeAlias = Callable[[str, str, Mapping[str, Any]], AnyContent]
+"""`Outbox.read`."""
 
 
 class InlineReplies:
@@ -66,7 +67,7 @@ class InlineReplies:
 
     async def take(self, endpoint: str, event: Event, outcome: Outcome) -> Result | None:
         """Send the reply in the answer to *event*; None when there is none. Raises nothing."""
-        if event.type is not EventType.MESSAGE_RECEIVED:
+        if event.type not in _ANSWERABLE:
             return None
         try:
             fields = _reply(outcome)
@@ -87,7 +88,7 @@ class InlineReplies:
             checked_text(fields.get(name, ""), name)
         to = fields.get("to") or event.data["chat"]["jid"]
         rest = {name: value for name, value in fields.items() if name not in {"to", "type"}}
-        return to, self._read(fields.get("type", TextContent.kind), rest)
+        return to, self._read(event.bot, fields.get("type", TextContent.kind), rest)
 
     async def _submit(self, bot: str, to: str, content: AnyContent, key: str) -> OutgoingView:
         for _ in range(_TRIES - 1):

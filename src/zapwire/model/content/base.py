@@ -31,6 +31,28 @@ class Quoted(ContentPart):
     """The text or the caption that is quoted, cut off after 200 characters; null where there is none."""
 
 
+class Referral(ContentPart):
+    """Where a person came from to write this: an ad, or a link on a page of WhatsApp's owner."""
+
+    source_id: str | None = None
+    """Of the ad or post."""
+    source_type: str | None = None
+    """WhatsApp's word: `ad`, `post`, ..."""
+    source_url: str | None = None
+    headline: str | None = None
+    body: str | None = None
+    click_id: str | None = None
+    """Which click (`ctwa_clid`); what ad platforms count conversions by."""
+
+
+class Choice(ContentPart):
+    """What a person chose of a list, of buttons, of a poll or of a numbered text that stood in their place."""
+
+    id: str
+    """Of the row or button, as it was sent."""
+    title: str
+
+
 class Content(ContentPart):
     """What a message says. Every kind is a class of its own, in a file of its subject; `kinds.KINDS` lists them."""
 
@@ -39,9 +61,16 @@ class Content(ContentPart):
 
     quoted: Quoted | None = None
     mentions: tuple[Person, ...] = ()
+    mentions_all: bool = False
+    """Everybody in the group is mentioned."""
     forwarded: bool = False
     view_once: bool = False
     disappearing: bool = False
+    expires_in: int | None = None
+    """Seconds after which WhatsApp's apps remove the message, by the timer of its chat."""
+    referral: Referral | None = None
+    choice: Choice | None = None
+    """What the message chose of something interactive that this bot has sent."""
 
     def as_json(self) -> dict[str, Any]:
         """A JSON object; a field that has its default is left out."""

@@ -1,4 +1,4 @@
-"""What is about an earlier message: reactions and deletions. Edits are in `kinds`, as they hold a content."""
+"""What is about an earlier message: reactions, deletions, pins. Edits are in `kinds`, as they hold a content."""
 
 from __future__ import annotations
 
@@ -17,9 +17,37 @@ class ReactionContent(Content):
     """Empty: the reaction is taken back."""
 
 
-class RevokeContent(Content):
-    """A message was deleted for everybody."""
+class DeleteContent(Content):
+    """A message is deleted for everybody."""
 
-    kind: ClassVar = "revoke"
+    kind: ClassVar = "delete"
+
+    message_id: str
+
+
+class PinContent(Content):
+    """A message is pinned in its chat, or no longer."""
+
+    kind: ClassVar = "pin"
+
+    message_id: str
+    pinned: bool = True
+    seconds: int | None = None
+    """How long it stays pinned."""
+
+
+class KeepContent(Content):
+    """A message of a chat with a disappearing timer is kept by everybody, or no longer."""
+
+    kind: ClassVar = "keep"
+
+    message_id: str
+    kept: bool = True
+
+
+class CommentContent(Content):
+    """A comment on a message of an announcement group; what it says is encrypted with that message's key."""
+
+    kind: ClassVar = "comment"
 
     message_id: str

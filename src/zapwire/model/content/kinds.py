@@ -6,8 +6,17 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final, TypeAlias, get_args
 
 from zapwire.model.content.base import Content
-from zapwire.model.content.changes import ReactionContent, RevokeContent
-from zapwire.model.content.interactive import PollContent, PollVoteContent, ReplyContent
+from zapwire.model.content.business import (
+    AlbumContent,
+    CallLogContent,
+    EventContent,
+    EventResponseContent,
+    OrderContent,
+    PaymentContent,
+    ProductContent,
+)
+from zapwire.model.content.changes import CommentContent, DeleteContent, KeepContent, PinContent, ReactionContent
+from zapwire.model.content.interactive import ButtonsContent, ListContent, PollContent, PollVoteContent, ReplyContent
 from zapwire.model.content.media import AudioContent, DocumentContent, ImageContent, StickerContent, VideoContent
 from zapwire.model.content.places_and_people import ContactContent, GroupInviteContent, LocationContent
 from zapwire.model.content.text import TextContent
@@ -20,6 +29,8 @@ class UnknownContent(Content):
 
     whatsapp_type: str | None = None
     """The field of WhatsApp's protobuf, or its number when it is newer than what is known here."""
+    text: str | None = None
+    """What a person can read of it."""
 
 
 Simple: TypeAlias = (
@@ -35,8 +46,20 @@ Simple: TypeAlias = (
     | PollContent
     | PollVoteContent
     | ReplyContent
+    | ListContent
+    | ButtonsContent
     | ReactionContent
-    | RevokeContent
+    | DeleteContent
+    | PinContent
+    | KeepContent
+    | CommentContent
+    | AlbumContent
+    | EventContent
+    | EventResponseContent
+    | ProductContent
+    | OrderContent
+    | PaymentContent
+    | CallLogContent
     | UnknownContent
 )
 """Every kind that holds no other content."""
@@ -56,11 +79,15 @@ class EditContent(Content):
 
 AnyContent: TypeAlias = Simple | EditContent
 
+FORMER: Final = {"revoke": DeleteContent.kind}
+"""Names that kinds had in earlier versions, as messages and events of then are stored."""
+
 KINDS: Final[dict[str, type[AnyContent]]] = {one.kind: one for one in get_args(AnyContent)}
 
 
 def read_content(kind: str, fields: Mapping[str, Any]) -> AnyContent:
     """The content that `Content.as_json` of a message of type *kind* was. Raises `ValueError` for what is none."""
+    kind = FORMER.get(kind, kind)
     if kind not in KINDS:
         raise ValueError(f"there is no type of message {kind[:40]!r}")
     if kind == EditContent.kind and isinstance(edited := fields.get("content"), Mapping):

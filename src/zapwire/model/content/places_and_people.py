@@ -48,3 +48,5 @@ class GroupInviteContent(Content):
     name: str | None = None
     code: str | None = None
     text: str | None = None
+    expires_at: str | None = None
+    """RFC 3339."""

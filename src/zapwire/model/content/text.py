@@ -16,3 +16,9 @@ class TextContent(Content):
     link: str | None = None
     title: str | None = None
     """Of the page behind the link."""
+    description: str | None = None
+    """Of the page behind the link."""
+    color: str | None = None
+    """Background of a status, `#rrggbb`."""
+    font: int | None = None
+    """Of a status, WhatsApp's number."""

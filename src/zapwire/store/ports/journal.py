@@ -21,6 +21,7 @@ class PrunedKind(StrEnum):
     """Messages that came in."""
     OUTBOX = "outbox"
     """Outgoing messages that have ended."""
+    POLL_VOTES = "poll_votes"
     DEAD_LETTERS = "dead_letters"
     """Bodies of events that were given up."""
     DEAD = "dead"

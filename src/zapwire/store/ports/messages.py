@@ -15,6 +15,7 @@ from zapwire.model.messages import (
     OutgoingView,
     Party,
     QueuedMessage,
+    StoredMessage,
     Undecryptable,
 )
 
@@ -32,6 +33,9 @@ class MessageRepository(Protocol):
 
         One without an id is not noted, as nobody could know it again.
         """
+
+    def find(self, bot: BotId, chat: KnownParty, whatsapp_id: str) -> StoredMessage | None:
+        """The message of *chat* with this id; of several the one that was stored under the first address."""
 
     def came_from(self, bot: BotId, chat: str) -> bool:
         """Has *chat* written to the bot, as far as messages are kept? Groups always count as known."""
@@ -61,6 +65,12 @@ class OutboxRepository(Protocol):
 
     def get(self, bot: str, message: str) -> OutgoingView | None:
         """One message as the API shows it; of a damaged row without what cannot be read."""
+
+    def by_whatsapp_id(self, bot: BotId, whatsapp_id: str) -> OutgoingView | None:
+        """The message that WhatsApp knows by this id."""
+
+    def last_list(self, bot: BotId, chat: KnownParty, since: datetime) -> OutgoingView | None:
+        """The newest list, or text with buttons, that was sent to *chat* since then."""
 
     def waiting(self, bot: BotId) -> list[QueuedMessage]:
         """What is queued for the account that the bot has or awaits, in order; without that whose chat
@@ -106,6 +116,19 @@ class OutboxRepository(Protocol):
 
     def interrupted(self, bot: BotId, reason: str) -> list[MessageId]:
         """After a crash: what was being sent becomes `unknown`. Returns whom that concerns, in order."""
+
+
+class PollVoteRepository(Protocol):
+    """Votes in polls. A vote replaces the same person's earlier one."""
+
+    def cast(self, bot: BotId, poll: str, voter: str, options: tuple[str, ...], voted_at: datetime) -> None:
+        """Note what *voter* (the id of a person; empty: the account itself) chooses of *poll* (WhatsApp's id).
+
+        A vote that is older than what is noted changes nothing.
+        """
+
+    def of(self, bot: BotId, poll: str) -> list[tuple[str, ...]]:
+        """What each voter has chosen last."""
 
 
 class PersonRepository(Protocol):

@@ -15,7 +15,13 @@ from zapwire.store.journal_tail import JournalTail
 from zapwire.store.ports.backlog import BacklogRepository
 from zapwire.store.ports.bots import BotHistoryRepository, BotRepository
 from zapwire.store.ports.journal import ClockRepository, JournalRepository, RetentionRepository
-from zapwire.store.ports.messages import HistoryNoticeRepository, MessageRepository, OutboxRepository, PersonRepository
+from zapwire.store.ports.messages import (
+    HistoryNoticeRepository,
+    MessageRepository,
+    OutboxRepository,
+    PersonRepository,
+    PollVoteRepository,
+)
 from zapwire.store.ports.tokens import TokenRepository
 from zapwire.store.ports.webhooks import DeliveryLogRepository, DeliveryQueueRepository, EndpointRepository
 
@@ -44,6 +50,10 @@ class View(Protocol):
     @property
     def persons(self) -> PersonRepository:
         """Who has which address."""
+
+    @property
+    def poll_votes(self) -> PollVoteRepository:
+        """How polls stand."""
 
     @property
     def history_notices(self) -> HistoryNoticeRepository:

@@ -20,6 +20,7 @@ from zapwire.store.sqlite.repositories.journal import SqliteJournal
 from zapwire.store.sqlite.repositories.messages import SqliteMessages
 from zapwire.store.sqlite.repositories.outbox import SqliteOutbox
 from zapwire.store.sqlite.repositories.persons import SqlitePersons
+from zapwire.store.sqlite.repositories.poll_votes import SqlitePollVotes
 from zapwire.store.sqlite.repositories.retention import SqliteRetention
 from zapwire.store.sqlite.repositories.tokens import SqliteTokens
 from zapwire.store.sqlite.sealed_values import SealedConnection
@@ -71,6 +72,11 @@ class SqliteUnitOfWork:
     def persons(self) -> SqlitePersons:
         """See `View.persons`."""
         return SqlitePersons(self, self.sql)
+
+    @cached_property
+    def poll_votes(self) -> SqlitePollVotes:
+        """See `View.poll_votes`."""
+        return SqlitePollVotes(self, self.sql)
 
     @cached_property
     def history_notices(self) -> SqliteHistoryNotices:

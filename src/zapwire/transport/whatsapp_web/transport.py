@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from zapwire.model.bots import BotId, Identity
+from zapwire.model.content.interactive import PollVoteContent
 from zapwire.model.errors import (
     Blocked,
     Condition,
@@ -24,7 +25,7 @@ from zapwire.model.errors import (
     ZapwireError,
 )
 from zapwire.model.jid import PHONE_SERVER
-from zapwire.model.messages import Outgoing, Party, Sent
+from zapwire.model.messages import Message, Outgoing, Party, Sent
 from zapwire.model.pairing import PairingCode, PairingOptions, PasskeyChallenge, VerificationCode
 from zapwire.model.proxy import Proxy
 from zapwire.runtime.tasks import spawn
@@ -39,12 +40,12 @@ from zapwire.transport.protocol import (
     Stored,
     TimeLocked,
 )
-from zapwire.transport.whatsapp_web import health_probe
+from zapwire.transport.whatsapp_web import health_probe, poll_votes
 from zapwire.transport.whatsapp_web.addresses import jid_bytes
 from zapwire.transport.whatsapp_web.auth import auth_file
 from zapwire.transport.whatsapp_web.auth.auth_file import Device
 from zapwire.transport.whatsapp_web.auth.file_watch import FileWatch
-from zapwire.transport.whatsapp_web.content.encoders import ENCODERS, encode
+from zapwire.transport.whatsapp_web.content.encoders import ENCODED, encode, own_address
 from zapwire.transport.whatsapp_web.engine import disconnect_reasons, event_codes
 from zapwire.transport.whatsapp_web.engine.crash_marker import CrashMarker
 from zapwire.transport.whatsapp_web.engine.dial_errors import Unreachable
@@ -75,7 +76,7 @@ CAPABILITIES: Final = Capabilities(
     passkey=True,
     pairing_options=True,
     proxy=True,
-    message_types=frozenset(ENCODERS),
+    message_types=frozenset(ENCODED),
 )
 
 SEND_DEADLINE: Final = 30.0
@@ -193,10 +194,14 @@ class WhatsAppWebTransport:
 
     async def send(self, message: Outgoing) -> Sent:
         """See `Transport.send`."""
-        body = encode(message.content)
         session = self._session
         if session is None or not self._online:
             raise NotConnected("the bot is not connected to WhatsApp")
+        if isinstance(message.content, PollVoteContent):
+            own = own_address(message.to, self._identity)
+            body = await poll_votes.build(session, self._shared.engine.library, message, message.content, own)
+        else:
+            body = encode(message, self._identity)
         try:
             return await self._hand_over(session, message.to, body)
         except NoAccount:
@@ -363,12 +368,18 @@ class WhatsAppWebTransport:
         try:
             event = read_event(code, data, self._identity)
             if isinstance(event, Received) and names is not None:
-                return Received(await names.complete(event.message))
+                return Received(await self._with_vote(await names.complete(event.message), data))
         except Exception as fault:  # noqa: BLE001 - whatever it is, it must not cost those behind it
             return await put_aside(self._shared.spool(self._bot), self._bot, (code, data), self._identity, fault)
         if isinstance(event, HistoryOffered) and not self._shared.engine.leaves_history:
             return None  # it was fetched, thrown away and deleted at WhatsApp
         return event
+
+    async def _with_vote(self, message: Message, data: bytes) -> Message:
+        session = self._shared.sessions.get(self._bot)
+        if not isinstance(message.content, PollVoteContent) or session is None:
+            return message
+        return replace(message, vote=await poll_votes.decrypt(session, self._shared.engine.library, data))
 
     async def _note(self, session: EngineSession, code: int, taking: Ingest) -> None:
         """Take in what an event says about the connection, if it does."""

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from zapwire.api.http.models import Timestamp
 from zapwire.api.v1.schemas.bots import Bot
-from zapwire.api.v1.schemas.messages import OutgoingMessage, ReceivedMessage, UndecryptableMessage
+from zapwire.api.v1.schemas.messages import OutgoingMessage, ReceivedMessage, ReceivedVote, UndecryptableMessage
 from zapwire.model.events import EventType
 
 
@@ -98,6 +98,10 @@ DATA: Final[dict[EventType, type[BaseModel]]] = {
     EventType.BOT_QR: QrShown,
     EventType.BOT_PASSKEY: PasskeyStep,
     EventType.MESSAGE_RECEIVED: ReceivedMessage,
+    EventType.MESSAGE_EDITED: ReceivedMessage,
+    EventType.MESSAGE_DELETED: ReceivedMessage,
+    EventType.MESSAGE_REACTION: ReceivedMessage,
+    EventType.POLL_VOTED: ReceivedVote,
     EventType.MESSAGE_UNDECRYPTABLE: UndecryptableMessage,
     EventType.MESSAGE_STATUS: OutgoingMessage,
     EventType.WEBHOOK_GAP: WebhookGap,

@@ -6,30 +6,109 @@ it.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Discriminator, Field, RootModel, Tag
 
 from zapwire.api.http.models import Answer, Body, Timestamp
-from zapwire.api.http.string_formats import MessageText, Recipient
+from zapwire.api.http.string_formats import Recipient
 from zapwire.api.v1.schemas.bots import Restriction
+from zapwire.core.messages.content.business import EventRequest
+from zapwire.core.messages.content.changes import DeleteRequest, EditRequest, KeepRequest, PinRequest, ReactionRequest
+from zapwire.core.messages.content.interactive import ButtonsRequest, ListRequest, PollRequest, PollVoteRequest
+from zapwire.core.messages.content.places_and_people import ContactRequest, GroupInviteRequest, LocationRequest
+from zapwire.core.messages.content.text import TextRequest
 from zapwire.model.content.kinds import AnyContent
-from zapwire.model.content.text import TextContent
 from zapwire.model.messages import MessageState, Origin, UndecryptableReason
 
 
-class SendMessage(Body):
-    """A message to send."""
+class Send(Body):
+    """What a message of any type has besides its content."""
 
     to: Recipient = Field(
         description="A phone number with `+` and its country code, one of the default country, or a JID."
     )
-    type: Literal["text"] = Field("text", description="Only `text` so far.")
-    text: MessageText = Field(description="1 to 65536 characters.")
 
-    def content(self) -> AnyContent:
-        """What the message says."""
-        return TextContent(text=self.text)
+
+class SendText(Send, TextRequest):
+    """A text."""
+
+
+class SendLocation(Send, LocationRequest):
+    """A place."""
+
+
+class SendContact(Send, ContactRequest):
+    """One or more contacts."""
+
+
+class SendGroupInvite(Send, GroupInviteRequest):
+    """An invitation into a group, for somebody who cannot be added."""
+
+
+class SendPoll(Send, PollRequest):
+    """A poll."""
+
+
+class SendPollVote(Send, PollVoteRequest):
+    """A vote in a poll."""
+
+
+class SendList(Send, ListRequest):
+    """A list of which a person chooses one row; shown as a numbered text or a poll (setting `list_fallback`)."""
+
+
+class SendButtons(Send, ButtonsRequest):
+    """A text with buttons; shown as a numbered text or a poll (setting `list_fallback`)."""
+
+
+class SendEvent(Send, EventRequest):
+    """An invitation to an event."""
+
+
+class SendReaction(Send, ReactionRequest):
+    """A reaction to a message."""
+
+
+class SendEdit(Send, EditRequest):
+    """Another text for a message of this account, within 15 minutes."""
+
+
+class SendDelete(Send, DeleteRequest):
+    """Delete a message for everybody: one of this account, or as a group's admin somebody else's."""
+
+
+class SendPin(Send, PinRequest):
+    """Pin a message in its chat, or take it down."""
+
+
+class SendKeep(Send, KeepRequest):
+    """Keep a message in a chat with a disappearing timer, or no longer."""
+
+
+def _type_of(body: Any) -> Any:
+    """A body without `type` is a text."""
+    return body.get("type", TextRequest.kind) if isinstance(body, dict) else getattr(body, "type", None)
+
+
+class SendMessage(RootModel[Annotated[
+    Annotated[SendText, Tag("text")]
+    | Annotated[SendLocation, Tag("location")]
+    | Annotated[SendContact, Tag("contact")]
+    | Annotated[SendGroupInvite, Tag("group_invite")]
+    | Annotated[SendPoll, Tag("poll")]
+    | Annotated[SendPollVote, Tag("poll_vote")]
+    | Annotated[SendList, Tag("list")]
+    | Annotated[SendButtons, Tag("buttons")]
+    | Annotated[SendEvent, Tag("event")]
+    | Annotated[SendReaction, Tag("reaction")]
+    | Annotated[SendEdit, Tag("edit")]
+    | Annotated[SendDelete, Tag("delete")]
+    | Annotated[SendPin, Tag("pin")]
+    | Annotated[SendKeep, Tag("keep")],
+    Discriminator(_type_of),
+]]):  # fmt: skip
+    """A message to send; its fields depend on `type`, which is `text` when it is left out."""
 
 
 class Party(Answer):
@@ -77,6 +156,28 @@ class ReceivedMessage(Answer):
     text: str | None = None
     push_name: str | None
     origin: Origin = Field(description="Where it was written.")
+
+
+class PollOption(Answer):
+    """An option of a poll."""
+
+    title: str
+    votes: int = Field(description="People whose newest vote is for it.")
+
+
+class PollStanding(Answer):
+    """How a poll stands."""
+
+    message_id: str = Field(description="Of the poll, WhatsApp's.")
+    question: str
+    options: list[PollOption]
+    voters: int = Field(description="People whose newest vote chooses something.")
+
+
+class ReceivedVote(ReceivedMessage):
+    """A vote in a poll."""
+
+    poll: PollStanding | None = Field(description="With this vote; null where the poll is not known.")
 
 
 class UndecryptableMessage(Answer):

@@ -1,45 +1,77 @@
-"""The kinds of content that can be sent: one module for each."""
+"""The kinds of content that can be sent: a request for each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, Final
 
-from zapwire.core.messages.content import text
+from pydantic import ValidationError
+
+from zapwire.core.messages.content.business import EventRequest
+from zapwire.core.messages.content.changes import DeleteRequest, EditRequest, KeepRequest, PinRequest, ReactionRequest
+from zapwire.core.messages.content.fallback import FALLBACKS
+from zapwire.core.messages.content.interactive import ButtonsRequest, ListRequest, PollRequest, PollVoteRequest
+from zapwire.core.messages.content.places_and_people import ContactRequest, GroupInviteRequest, LocationRequest
+from zapwire.core.messages.content.request import ContentRequest
+from zapwire.core.messages.content.text import TextRequest
 from zapwire.model.content.kinds import AnyContent
-from zapwire.model.content.text import TextContent
-from zapwire.model.errors import NotSupported
+from zapwire.model.errors import InvalidInput, NotSupported
+from zapwire.runtime.json_encoder import encode_bytes, valid
+from zapwire.runtime.validation_messages import sentence
 from zapwire.transport.protocol import Capabilities
 
-
-@dataclass(frozen=True, slots=True)
-class Sendable:
-    """How a kind of content comes in; both raise `InvalidInput` that names the field."""
-
-    read: Callable[[Mapping[str, Any]], AnyContent]
-    """From the fields of a message."""
-    check: Callable[[Any], None]
-    """Can this content be sent?"""
-
-
-SENDABLE: Final = {TextContent.kind: Sendable(text.read, text.check)}
+REQUESTS: Final[tuple[type[ContentRequest], ...]] = (
+    TextRequest,
+    LocationRequest,
+    ContactRequest,
+    GroupInviteRequest,
+    PollRequest,
+    PollVoteRequest,
+    ListRequest,
+    ButtonsRequest,
+    EventRequest,
+    ReactionRequest,
+    EditRequest,
+    DeleteRequest,
+    PinRequest,
+    KeepRequest,
+)
+SENDABLE: Final[dict[str, type[ContentRequest]]] = {one.kind: one for one in REQUESTS}
 """By the type of the message."""
 
 
-def read(kind: str, fields: Mapping[str, Any]) -> AnyContent:
-    """The content of a message of type *kind* with these *fields*. Raises `InvalidInput`, `NotSupported`."""
+def read(kind: str, fields: Mapping[str, Any], country: str | None = None) -> AnyContent:
+    """The content of a message of type *kind* with these *fields*; numbers without `+` are dialled in *country*.
+
+    Raises `InvalidInput` that names the field, `NotSupported`.
+    """
     if kind not in SENDABLE:
         raise _not_supported(kind)
-    return SENDABLE[kind].read(fields)
+    for name, value in fields.items():
+        if valid(value) != value:
+            raise InvalidInput("holds half of a character (a surrogate without its other half)", field=name)
+    try:
+        request = SENDABLE[kind].model_validate_json(encode_bytes({**fields, "type": kind}))
+    except ValidationError as error:
+        raise _invalid(error) from None
+    return request.content(country)
 
 
 def check(content: AnyContent, capabilities: Capabilities) -> None:
-    """Can a transport with these *capabilities* send it? Raises `InvalidInput`, `NotSupported`."""
-    if content.kind not in capabilities.message_types or content.kind not in SENDABLE:
+    """Can a transport with these *capabilities* send it, or what stands in for it? Raises `NotSupported`."""
+    if content.kind not in SENDABLE or not (content.kind in capabilities.message_types or content.kind in FALLBACKS):
         raise _not_supported(content.kind)
-    SENDABLE[content.kind].check(content)
 
 
 def _not_supported(kind: str) -> NotSupported:
     return NotSupported(f"this bot cannot send messages of type {kind[:40]!r}", field="type")
+
+
+def _invalid(error: ValidationError) -> InvalidInput:
+    first = error.errors(include_url=False, include_input=False)[0]
+    field = ".".join(map(str, first["loc"])) or None
+    if first["type"] == "extra_forbidden":
+        return InvalidInput("is not a field of a message", field=field)
+    return InvalidInput(
+        "is required" if first["type"] == "missing" else sentence(first["type"], first["msg"]), field=field
+    )

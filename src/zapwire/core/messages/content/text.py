@@ -2,28 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, ClassVar, Final, Literal
 
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from zapwire.core.messages.content.request import ContentRequest
 from zapwire.model.content.text import TextContent
 from zapwire.model.errors import InvalidInput
-from zapwire.runtime.validation_messages import checked_text
 
 LONGEST: Final = 65_536
 """Characters; WhatsApp's own limit."""
 
 
-def read(fields: Mapping[str, Any]) -> TextContent:
-    """A text from the fields of a message, as they came from outside. Raises `InvalidInput`."""
-    for name in fields:
-        if name != "text":
-            raise InvalidInput("is not a field of a message", field=name)
-    return TextContent(text=checked_text(fields.get("text", ""), "text"))
+class Preview(BaseModel):
+    """What is shown of the page behind a link in the text."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True, hide_input_in_errors=True)
+
+    link: Annotated[str, Field(min_length=1, max_length=2048, pattern=r"^https?://[!-~]+$")]
+    """As it stands in the text."""
+    title: Annotated[str, Field(min_length=1, max_length=500)]
+    description: Annotated[str, Field(max_length=2000)] | None = None
 
 
-def check(content: TextContent) -> None:
-    """Can it be sent? Raises `InvalidInput`."""
-    if not content.text.strip():
-        raise InvalidInput("a text message needs a text", field="text")
-    if len(content.text) > LONGEST:
-        raise InvalidInput(f"longer than {LONGEST} characters", field="text")
+class TextRequest(ContentRequest):
+    """A text."""
+
+    kind: ClassVar = TextContent.kind
+
+    type: Literal["text"] = "text"
+    text: Annotated[str, Field(min_length=1, max_length=LONGEST)]
+    """1 to 65536 characters, at least one of which can be seen."""
+    preview: Preview | None = None
+    """Shown beside the text; nothing is fetched."""
+    color: Annotated[str, Field(pattern="^#[0-9a-f]{6}$")] | None = None
+    """Background of a status: `#rrggbb`."""
+    font: Annotated[int, Field(ge=0, le=10)] | None = None
+    """Of a status, WhatsApp's number."""
+
+    @field_validator("text")
+    @classmethod
+    def _is_visible(cls, text: str) -> str:
+        if not text.strip():
+            raise ValueError("a text message needs a text")
+        return text
+
+    def content(self, country: str | None, /) -> TextContent:
+        """See `ContentRequest.content`."""
+        shown: dict[str, Any] = {} if self.preview is None else self.preview.model_dump(exclude_none=True)
+        if self.preview is not None and self.preview.link not in self.text:
+            raise InvalidInput("does not stand in the text", field="preview.link")
+        return TextContent(text=self.text, **shown, color=self.color, font=self.font, **self.common(country))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
@@ -10,11 +11,13 @@ from typing_extensions import override
 
 from zapwire.model import timestamps
 from zapwire.model.bots import BotId
+from zapwire.model.content.kinds import AnyContent, UnknownContent, read_content
 from zapwire.model.jid import GROUP_SERVER
-from zapwire.model.messages import KnownParty, Message, MessageId, Party, Undecryptable
+from zapwire.model.messages import KnownParty, Message, MessageId, Party, StoredMessage, Undecryptable
 from zapwire.runtime.json_encoder import encode
 from zapwire.store.ports import MessageRepository
 from zapwire.store.sqlite.repository import Repository
+from zapwire.store.sqlite.sealed_values import Row
 
 _UNDECRYPTABLE: Final = "undecryptable"
 """`messages.type` of a message of which only its identity is known."""
@@ -22,6 +25,16 @@ _UNDECRYPTABLE: Final = "undecryptable"
 
 def _marks(values: Sequence[object]) -> str:
     return ", ".join("?" * len(values))
+
+
+def stored_content(opened: Row, kind: str, sealed: bytes | None) -> AnyContent:
+    """The content in column `content` of a row; `UnknownContent` where it does not open or says nothing known."""
+    fields = opened.json("content", opened.open("content", sealed), dict)
+    if fields is not None:
+        with suppress(ValueError):
+            return read_content(kind, fields)
+        opened.spoiled("content")
+    return UnknownContent()
 
 
 class SqliteMessages(Repository, MessageRepository):
@@ -75,6 +88,24 @@ class SqliteMessages(Repository, MessageRepository):
             ),
         )
         return done.rowcount == 1
+
+    @override
+    def find(self, bot: BotId, chat: KnownParty, whatsapp_id: str) -> StoredMessage | None:
+        chats = self._veiled(chat, "messages.chat")
+        query = (
+            f"SELECT sender, from_me, timestamp, type, content FROM messages WHERE bot = ? AND whatsapp_id = ? "  # noqa: S608 - marks
+            f"AND chat IN ({_marks(chats)}) LIMIT 1"
+        )
+        row = self._sql.execute(query, (bot, whatsapp_id, *chats)).fetchone()
+        if row is None:
+            return None
+        veiled, from_me, moment, kind, sealed = row
+        opened = self._values.row("messages", f"{bot}/{whatsapp_id}")
+        sender = opened.unveil("sender", veiled)
+        if sender is None:
+            return None
+        content = UnknownContent() if kind == _UNDECRYPTABLE else stored_content(opened, kind, sealed)
+        return StoredMessage(whatsapp_id, Party(sender), bool(from_me), timestamps.from_ms(moment), content)
 
     @override
     def came_from(self, bot: BotId, chat: str) -> bool:

@@ -7,19 +7,26 @@ two. Only queued <-> sending goes back and forth; from `sent` on a state never g
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import datetime
 
 from typing_extensions import override
 
 from zapwire.model import timestamps
 from zapwire.model.bots import BotId
-from zapwire.model.content.kinds import AnyContent, UnknownContent, read_content
-from zapwire.model.messages import DAMAGED_ROW, MessageId, MessageState, NewMessage, OutgoingView, Party, QueuedMessage
+from zapwire.model.messages import (
+    DAMAGED_ROW,
+    KnownParty,
+    MessageId,
+    MessageState,
+    NewMessage,
+    OutgoingView,
+    Party,
+    QueuedMessage,
+)
 from zapwire.runtime.json_encoder import encode
 from zapwire.store.ports import OutboxRepository
+from zapwire.store.sqlite.repositories.messages import stored_content
 from zapwire.store.sqlite.repository import Repository
-from zapwire.store.sqlite.sealed_values import Row
 from zapwire.store.sqlite.soft_delete import GONE_BOTS
 
 _COLUMNS = "id, bot, chat, type, content, state, reason, whatsapp_id, created_at, updated_at"
@@ -33,15 +40,6 @@ _EARLY_KEPT_MS = 600_000
 def _before(state: MessageState) -> tuple[MessageState, ...]:
     """The states of a message that moves on to *state* when the network reports that."""
     return (MessageState.SENT,) if state is MessageState.FAILED else _PROGRESS[: _PROGRESS.index(state)]
-
-
-def _content(opened: Row, kind: str, sealed: bytes | None) -> AnyContent:
-    fields = opened.json("content", opened.open("content", sealed), dict)
-    if fields is not None:
-        with suppress(ValueError):
-            return read_content(kind, fields)
-        opened.spoiled("content")
-    return UnknownContent()
 
 
 class SqliteOutbox(Repository, OutboxRepository):
@@ -92,6 +90,22 @@ class SqliteOutbox(Repository, OutboxRepository):
         found = self._read(bot, message)
         return None if found is None else found[0]
 
+    @override
+    def by_whatsapp_id(self, bot: BotId, whatsapp_id: str) -> OutgoingView | None:
+        query = "SELECT id FROM outbox WHERE bot = ? AND whatsapp_id = ? LIMIT 1"
+        row = self._sql.execute(query, (bot, whatsapp_id)).fetchone()
+        return None if row is None else self.get(bot, row[0])
+
+    @override
+    def last_list(self, bot: BotId, chat: KnownParty, since: datetime) -> OutgoingView | None:
+        chats = [self._values.veil("outbox.chat", one) for one in chat.addresses]
+        row = self._sql.execute(
+            f"SELECT id FROM outbox WHERE bot = ? AND chat IN ({', '.join('?' * len(chats))}) "  # noqa: S608 - marks
+            "AND type IN ('list', 'buttons') AND created_at >= ? AND whatsapp_id IS NOT NULL ORDER BY n DESC LIMIT 1",
+            (bot, *chats, timestamps.to_ms(since)),
+        ).fetchone()
+        return None if row is None else self.get(bot, row[0])
+
     def _read(self, bot: str, message: str) -> tuple[OutgoingView, bool] | None:
         """The message. Also: is its row damaged?"""
         query = f"SELECT {_COLUMNS} FROM outbox WHERE id = ? AND bot = ? AND bot NOT IN {GONE_BOTS}"  # noqa: S608 - constant
@@ -106,7 +120,7 @@ class SqliteOutbox(Repository, OutboxRepository):
             bot=BotId(owner),
             to=Party("") if to is None else self._unit.persons.complete(BotId(owner), Party(to)),
             type=kind,
-            content=_content(opened, kind, content),
+            content=stored_content(opened, kind, content),
             state=opened.word("state", state, MessageState) or MessageState.UNKNOWN,
             reason=reason,
             whatsapp_id=whatsapp_id,

@@ -28,6 +28,10 @@ DELETE FROM messages WHERE (bot, chat, sender, whatsapp_id) IN (
 DELETE FROM outbox WHERE n IN (
     SELECT n FROM outbox WHERE updated_at < ? AND state NOT IN ('queued', 'sending') ORDER BY updated_at LIMIT ?
 )""",
+    PrunedKind.POLL_VOTES: """
+DELETE FROM poll_votes WHERE (bot, poll, voter) IN (
+    SELECT bot, poll, voter FROM poll_votes WHERE voted_at < ? ORDER BY voted_at LIMIT ?
+)""",
     PrunedKind.DEAD_LETTERS: """
 DELETE FROM dead_letters WHERE (endpoint, seq) IN (
     SELECT endpoint, seq FROM dead_letters WHERE at < ? ORDER BY at LIMIT ?

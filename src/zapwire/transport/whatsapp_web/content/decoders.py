@@ -13,11 +13,11 @@ from typing import Any, Final
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from zapwire.model.bots import Identity
-from zapwire.model.content.base import Person, Quoted
-from zapwire.model.content.changes import RevokeContent
+from zapwire.model.content.base import Person, Quoted, Referral
+from zapwire.model.content.changes import DeleteContent
 from zapwire.model.content.kinds import AnyContent, EditContent, UnknownContent
 from zapwire.transport.whatsapp_web.addresses import party_of
-from zapwire.transport.whatsapp_web.content import changes, interactive, media, places_and_people, text
+from zapwire.transport.whatsapp_web.content import business, changes, interactive, media, places_and_people, text
 from zapwire.transport.whatsapp_web.content.build import MOST, build
 from zapwire.transport.whatsapp_web.engine.protos import e2e
 from zapwire.transport.whatsapp_web.engine.untrusted_text import text_of
@@ -28,6 +28,7 @@ DECODERS: Final[dict[str, Callable[[Any], AnyContent]]] = {
     **places_and_people.DECODERS,
     **interactive.DECODERS,
     **changes.DECODERS,
+    **business.DECODERS,
 }
 """By the field of `waE2E.Message`."""
 
@@ -43,7 +44,8 @@ CARRIERS: Final = frozenset(
 _PLACEHOLDER: Final = "placeholderMessage"
 """Stands for a content that this device does not get; `inbound.decode.read_message` emits it."""
 _NO_CONTENTS: Final = CARRIERS | {_PLACEHOLDER}
-_WRAPPER: Final = "FutureProofMessage"
+_WRAPPERS: Final = frozenset({"FutureProofMessage", "DeviceSentMessage"})
+_WORDS: Final = ("text", "caption", "body", "title", "name", "contentText", "description", "hydratedContentText")
 QUOTED: Final = 200
 """Characters that are emitted of a quoted text."""
 
@@ -60,7 +62,7 @@ def innermost(message: Any) -> Any:
     """What is in the wrappers that the engine leaves on."""
     while True:
         value: Any = next((value for field, value in message.ListFields() if field.name not in CARRIERS), None)
-        if getattr(value, "DESCRIPTOR", None) is None or value.DESCRIPTOR.name != _WRAPPER:
+        if getattr(value, "DESCRIPTOR", None) is None or value.DESCRIPTOR.name not in _WRAPPERS:
             return message
         if not value.HasField("message"):
             return message
@@ -79,7 +81,23 @@ def _read(message: Any, own: Identity) -> AnyContent | None:
             content = decode(value)
             context = _context(value, own)
             return content.model_copy(update=context) if context else content
-    return UnknownContent(whatsapp_type=fields[0][0])
+    return build(UnknownContent, whatsapp_type=fields[0][0], text=_visible_text(fields[0][1]))
+
+
+def _visible_text(value: Any) -> str | None:
+    """What a person can read of a content without a decoder: the first of its fields that usually hold words."""
+    if isinstance(value, str):
+        return value
+    known = getattr(value, "DESCRIPTOR", None)
+    for name in _WORDS:
+        if known is None or name not in known.fields_by_name:
+            continue
+        found = getattr(value, name)
+        if isinstance(found, str) and found:
+            return found
+        if name == "body" and (words := getattr(found, "text", None)):
+            return str(words)
+    return None
 
 
 def _newer(part: Any) -> UnknownContent | None:
@@ -93,7 +111,7 @@ def _protocol(part: Any, own: Identity) -> AnyContent | None:
     if not part.HasField("type") and (newer := _newer(part)) is not None:
         return newer  # an unknown type is left out of the field, which then reads as REVOKE
     if part.type == kinds.REVOKE and part.HasField("key"):
-        return build(RevokeContent, message_id=part.key.ID)
+        return build(DeleteContent, message_id=part.key.ID)
     if part.type == kinds.MESSAGE_EDIT:
         edited = _read(part.editedMessage, own)
         if edited is None or isinstance(edited, EditContent):
@@ -116,7 +134,18 @@ def _context(value: Any, own: Identity) -> dict[str, Any]:
         found["mentions"] = tuple(_person(text_of(jid), own) for jid in context.mentionedJID[:MOST])
     if context.isForwarded:
         found["forwarded"] = True
+    if context.nonJIDMentions:
+        found["mentions_all"] = True
+    if context.expiration:
+        found["expires_in"] = context.expiration
+    if context.HasField("externalAdReply") and (referral := _referral(context.externalAdReply)) != Referral():
+        found["referral"] = referral
     return found
+
+
+def _referral(ad: Any) -> Referral:
+    where = {"source_id": ad.sourceID, "source_type": ad.sourceType, "source_url": ad.sourceURL}
+    return build(Referral, **where, headline=ad.title, body=ad.body, click_id=ad.ctwaClid)
 
 
 def _person(address: str, own: Identity) -> Person:

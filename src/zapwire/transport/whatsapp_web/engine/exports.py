@@ -299,6 +299,8 @@ EXPORTS: Final[dict[str, Export]] = {
     "GetMe": Export((BotIdArgument(),), Result.BYTES),
     "SetPassive": Export((BotIdArgument(), FlagArgument()), Result.TEXT),
     "SendMessage": Export((BotIdArgument(), JidArgument(), ProtobufArgument()), Result.BYTES),
+    "BuildPollVote": Export((BotIdArgument(), ProtobufArgument(), ProtobufArgument()), Result.BYTES),
+    "DecryptPollVote": Export((BotIdArgument(), ProtobufArgument()), Result.BYTES),
     "IsOnWhatsApp": Export((BotIdArgument(), TextArgument()), Result.BYTES),
     "GetPNFromLID": Export((BotIdArgument(), JidArgument()), Result.BYTES),
     "GetLIDFromPN": Export((BotIdArgument(), JidArgument()), Result.BYTES),

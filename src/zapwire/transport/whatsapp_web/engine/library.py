@@ -145,6 +145,20 @@ class Library:
         """
         return bytes(self._call("SendMessage", bot, to, message))
 
+    def build_poll_vote(self, bot: bytes, poll: bytes, options: bytes) -> bytes:
+        """A vote for the *options* (an `ArrayString`) of a poll (its `MessageInfo`), encrypted with the poll's key.
+
+        A `BuildPollVoteReturnFunction`. Raises `EmptyResult`.
+        """
+        return bytes(self._call("BuildPollVote", bot, poll, options))
+
+    def decrypt_poll_vote(self, bot: bytes, event: bytes) -> bytes:
+        """What is chosen in a vote; *event* is the `Message` as the engine gave it. A `ReturnFunctionWithError`.
+
+        Raises `EmptyResult`.
+        """
+        return bytes(self._call("DecryptPollVote", bot, event))
+
     def find_account(self, bot: bytes, number: bytes) -> bytes:
         """Ask WhatsApp who has this number (`+` and digits); an `IsOnWhatsAppReturnFunction`.
 
