@@ -70,6 +70,7 @@ def fill(transaction: SqliteUnitOfWork, url: str) -> None:
 def _fill_one(transaction: SqliteUnitOfWork, bot: BotId, hook: str, number: int) -> None:
     """A message in and one out, an offer of history, and two deliveries: one that waits, one that was given up."""
     transaction.history_notices.keep(bot, f"H{number}", NOW, b"keys")
+    transaction.poll_votes.cast(bot, f"P{number}", "prs_1", ("now",), NOW)
     for party, dead in ((person(number), False), (person(number + ROWS), True)):
         message = replace(text(f"{bot}{number}{'-dead' * dead}", chat=party).message)
         known = transaction.persons.learn(bot, party)
@@ -118,7 +119,7 @@ SILENT = {"messages.chat", "messages.sender", "messages.content", "messages.push
 """Compared, but never read again."""
 LAZY = {
     *("outbox.digest", "outbox.content", "dead_letters.event", "deliveries.answer", "endpoints.retired"),
-    *("history_notices.notice", "person_addresses.address"),
+    *("history_notices.notice", "person_addresses.address", "poll_votes.options"),
 }
 """Read only when somebody asks for them."""
 

@@ -16,6 +16,7 @@ from zapwire.api.http import errors
 from zapwire.api.v1.schemas import events
 from zapwire.model.bots import BotState
 from zapwire.model.content.base import Content
+from zapwire.model.content.interactive import Button, ListRow, ListSection
 from zapwire.model.content.kinds import KINDS
 from zapwire.model.content.places_and_people import ContactCard
 from zapwire.model.errors import Condition
@@ -54,12 +55,16 @@ def test_every_event_has_a_schema_and_an_example_that_fits_it(kind: EventType) -
     events.EVENTS[kind].model_validate(example)
 
 
+PARTS = {"contact": (ContactCard,), "list": (ListSection, ListRow), "buttons": (Button,)}
+"""What stands inside contents of a kind."""
+
+
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_every_kind_of_content_is_documented_with_its_fields(kind: str) -> None:
     [row] = re.findall(rf"^\| `{kind}` \| (.*) \|$", text("events.md"), re.MULTILINE)
     fields = KINDS[kind].model_fields
     own = [name for name in fields if name not in Content.model_fields]
-    inner = {*ContactCard.model_fields} if kind == "contact" else set()
+    inner = {name for part in PARTS.get(kind, ()) for name in part.model_fields}
     assert set(re.findall(r"`(\w+)`", row)) == {*own, *inner}
     assert set(re.findall(r"\*\*`(\w+)`\*\*", row)) == {name for name in own if fields[name].is_required()}
     assert all(f"`{name}`" in text("events.md") for name in Content.model_fields)

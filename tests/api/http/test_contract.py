@@ -17,6 +17,7 @@ from tests.api.conftest import Api, open_api
 from zapwire.api import routes
 from zapwire.api.http import errors, openapi
 from zapwire.api.v1.schemas.events import EVENTS
+from zapwire.core.messages.content import sendable
 from zapwire.model.events import EventType
 
 PHONE = "+4915100000002"
@@ -44,6 +45,25 @@ GOOD: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/v1/webhooks/{webhook}/replay"): {"dead": True},
 }
 """A body that each call takes."""
+SEND = ("POST", "/v1/bots/{bot}/messages")
+ABOUT = {"message_id": "msg_1"}
+MESSAGES: dict[str, dict[str, Any]] = {
+    "text": {"text": "hi"},
+    "location": {"latitude": 52.5, "longitude": 13.4},
+    "contact": {"contacts": [{"name": "Ana", "phones": [PHONE]}]},
+    "group_invite": {"group": "1@g.us", "name": "Us", "code": "abc"},
+    "poll": {"question": "When?", "options": ["now", "later"]},
+    "poll_vote": {**ABOUT, "options": ["now"]},
+    "list": {"text": "Choose", "sections": [{"rows": [{"id": "1", "title": "One"}]}]},
+    "buttons": {"text": "Choose", "buttons": [{"id": "1", "title": "One"}]},
+    "event": {"name": "Party", "starts_at": "2030-01-01T00:00:00Z"},
+    "reaction": {**ABOUT, "emoji": "x"},
+    "edit": {**ABOUT, "text": "ho"},
+    "delete": ABOUT,
+    "pin": ABOUT,
+    "keep": ABOUT,
+}
+"""A body of each type of message."""
 TOO_LARGE = 1 << 63
 
 
@@ -58,9 +78,11 @@ class Wrong:
     name: str
     value: Any
     why: str
+    kind: str | None = None
+    """The `type` of a body that may have several."""
 
     def __str__(self) -> str:
-        return f"{self.method} {self.path} {self.name} {self.why}"
+        return f"{self.method} {self.path} {self.kind or ''} {self.name} {self.why}"
 
 
 def schema_of(schema: dict[str, Any]) -> dict[str, Any]:
@@ -123,9 +145,19 @@ def wrong() -> Iterator[Wrong]:
                         yield Wrong(*call, one["in"], one["name"], value, why)
             body = operation.get("requestBody")
             if body is not None:
-                for name, schema in schema_of(body["content"]["application/json"]["schema"])["properties"].items():
-                    for why, value in violations(schema):
-                        yield Wrong(*call, "body", name, value, why)
+                for kind, fields in bodies(body).items():
+                    for name, schema in fields.items():
+                        for why, value in violations(schema):
+                            yield Wrong(*call, "body", name, value, why, kind)
+
+
+def bodies(body: dict[str, Any]) -> dict[str | None, dict[str, Any]]:
+    """The fields of each body that is taken, by its `type` where there are several."""
+    schema = schema_of(body["content"]["application/json"]["schema"])
+    if "oneOf" not in schema:
+        return {None: schema["properties"]}
+    fields = [schema_of(one)["properties"] for one in schema["oneOf"]]
+    return {one["type"]["const"]: one for one in fields}
 
 
 ALL = list(wrong())
@@ -140,8 +172,7 @@ def is_in_pattern(case: Wrong) -> bool:
 def find(case: Wrong) -> Iterator[dict[str, Any]]:
     operation = DOCUMENT["paths"][case.path][case.method.lower()]
     if case.place == "body":
-        body = schema_of(operation["requestBody"]["content"]["application/json"]["schema"])
-        yield schema_of(body["properties"][case.name])
+        yield schema_of(bodies(operation["requestBody"])[case.kind][case.name])
     yield from (schema_of(one["schema"]) for one in operation["parameters"] if one["name"] == case.name)
 
 
@@ -162,6 +193,8 @@ async def attempt(api: Api, names: dict[str, str], case: Wrong) -> tuple[int, di
         options["headers"] = {case.name: str(case.value)}
     if (case.method, case.path) in GOOD:
         body = GOOD[case.method, case.path]
+        if case.kind is not None:
+            body = {"to": PHONE, "type": case.kind, **MESSAGES[case.kind]}
         body = {**body, case.name: case.value} if case.place == "body" else body
         options["data"] = json.dumps(body)
         options["headers"] = {**options.get("headers", {}), "Content-Type": "application/json"}
@@ -198,6 +231,21 @@ async def test_the_good_bodies_are_taken(api: Api) -> None:
             ("/v1/bots/{bot}/passkey", None),
             ("/v1/bots/{bot}/passkey/confirm", None),
         }, (method, path, answer)
+
+
+def test_every_type_of_message_is_tried() -> None:
+    assert {*bodies(DOCUMENT["paths"][SEND[1]]["post"]["requestBody"])} == {*MESSAGES} == {*sendable.SENDABLE}
+
+
+@pytest.mark.parametrize("kind", sorted(MESSAGES))
+async def test_the_good_messages_are_taken(api: Api, kind: str) -> None:
+    names = await make(api)
+    for body in ({"to": PHONE, "type": kind, **MESSAGES[kind]}, {"to": PHONE, "type": kind, **MESSAGES[kind], **ABOUT}):
+        status, answer = await api.ask("POST", SEND[1].format(**names), body)
+        if "message_id" in body:  # nothing was received or sent that it could be about
+            assert (status, answer["field"]) in {(404, "message_id"), (422, "message_id")}, answer
+        else:
+            assert status == 202, answer
 
 
 async def test_every_call_that_takes_a_body_is_tried() -> None:

@@ -15,7 +15,7 @@ from zapwire.core.messages.content import sendable
 from zapwire.core.messages.pacing import Pacing
 from zapwire.core.tuning import Tuning
 from zapwire.model.bots import BotState
-from zapwire.model.content.changes import RevokeContent
+from zapwire.model.content.changes import CommentContent
 from zapwire.model.content.text import TextContent
 from zapwire.model.errors import (
     IdempotencyMismatch,
@@ -228,7 +228,7 @@ async def test_bad_messages_are_refused_whole(tmp_path: Path):
         with pytest.raises(NotSupported):
             sendable.read("hologram", {})
         with pytest.raises(NotSupported):
-            await submit("bot", PHONE, RevokeContent(message_id="A"))
+            await submit("bot", PHONE, CommentContent(message_id="A"))
         with pytest.raises(InvalidInput):
             await say(at, "hi", key="")
         with pytest.raises(NotFound):

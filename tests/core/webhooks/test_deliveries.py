@@ -510,9 +510,9 @@ async def test_a_receiver_answers_with_a_message_and_it_is_sent_once(tmp_path: P
         ('{"reply": null}', None),
         ('{"reply": ', "the answer is not JSON"),
         ('{"reply": "hello"}', "the reply is not an object"),
-        ('{"reply": {"text": 5}}', "reply.text: has to be a text"),
+        ('{"reply": {"text": 5}}', "reply.text: must be text"),
         ('{"reply": {"body": "hello"}}', "reply.body: is not a field of a message"),
-        ('{"reply": {}}', "reply.text: a text message needs a text"),
+        ('{"reply": {}}', "reply.text: is required"),
         (
             '{"reply": {"text": "a", "to": "x"}}',
             "reply.to: not a phone number: give it with + and its country code, like +4915123456789",

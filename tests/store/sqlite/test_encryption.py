@@ -90,6 +90,7 @@ def check_all(unit: SqliteUnitOfWork) -> None:
 def fill_newer_columns(transaction: SqliteUnitOfWork) -> None:
     """Put something into those sealed columns that the first schema had nothing for."""
     transaction.history_notices.keep(BotId("a"), "A", timestamps.from_ms(0), b"keys")
+    transaction.poll_votes.cast(BotId("a"), "P", "prs_1", ("now",), timestamps.from_ms(0))
     texts = {"headers": "{}", "retired": "[]", "proxy": "socks5://proxy.example:1080", "pairing_options": "{}"}
     for one in encryption.COLUMNS:
         rows = transaction.sql.execute(f"SELECT {one.row} FROM {one.table} WHERE {one.column} IS NULL").fetchall()
@@ -173,6 +174,7 @@ READABLE = {
         *("outbox.bot", "outbox.whatsapp_id", "early_receipts.bot", "early_receipts.whatsapp_id", "endpoints.id"),
         *(
             *("deliveries.endpoint", "history_notices.bot", "history_notices.whatsapp_id"),
+            *("poll_votes.bot", "poll_votes.poll"),
             "deliveries.event",
             "deliveries.bot",
             "dead_letters.endpoint",
@@ -180,7 +182,7 @@ READABLE = {
         ),
         *("bot_history.bot", "tokens.id", "endpoints.bots", "merged_persons.bot"),
     },
-    "ids of persons": {"person_addresses.person", "merged_persons.gone", "merged_persons.person"},
+    "ids of persons": {"person_addresses.person", "merged_persons.gone", "merged_persons.person", "poll_votes.voter"},
     "LIDs of the bots themselves": {"bots.lid"},
     "idempotency keys": {"outbox.key"},
     "states and reasons": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from zapwire.core.messages.content.request import ContentRequest
 from zapwire.core.messages.content.text import TextRequest
 from zapwire.model.content.kinds import AnyContent
 from zapwire.model.errors import InvalidInput, NotSupported
-from zapwire.runtime.json_encoder import encode_bytes, valid
+from zapwire.runtime.json_encoder import encode_bytes, valid_text
 from zapwire.runtime.validation_messages import sentence
 from zapwire.transport.protocol import Capabilities
 
@@ -48,7 +49,8 @@ def read(kind: str, fields: Mapping[str, Any], country: str | None = None) -> An
     if kind not in SENDABLE:
         raise _not_supported(kind)
     for name, value in fields.items():
-        if valid(value) != value:
+        told = json.dumps(value, ensure_ascii=False)
+        if valid_text(told) != told:
             raise InvalidInput("holds half of a character (a surrogate without its other half)", field=name)
     try:
         request = SENDABLE[kind].model_validate_json(encode_bytes({**fields, "type": kind}))
@@ -68,7 +70,9 @@ def _not_supported(kind: str) -> NotSupported:
 
 
 def _invalid(error: ValidationError) -> InvalidInput:
-    first = error.errors(include_url=False, include_input=False)[0]
+    found = error.errors(include_url=False, include_input=False)
+    # what is misspelt is missing as well, and the misspelling says more
+    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
     field = ".".join(map(str, first["loc"])) or None
     if first["type"] == "extra_forbidden":
         return InvalidInput("is not a field of a message", field=field)

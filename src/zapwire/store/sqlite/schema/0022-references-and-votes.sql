@@ -1,4 +1,4 @@
--- 24 (since 0.2.0): what a message is about, what a person chose, and how a poll stands.
+-- 22 (since 0.2.0): what a message is about, what a person chose, and how a poll stands.
 
 CREATE INDEX messages_whatsapp_id ON messages (bot, whatsapp_id);
 
