@@ -42,6 +42,18 @@ async def test_a_real_run_tells_what_the_catalogue_says(daemon: Daemon, sandbox:
     await contact.read()
     async with daemon.events("message.status", after=0) as events:
         await events.until(lambda event: event["data"]["id"] == answer["id"] and event["data"]["state"] == "read")
+    poll = {"to": f"+{CONTACT_NUMBER}", "type": "poll", "question": "When?", "options": ["now", "later"]}
+    asked = await daemon.call("POST", "/v1/bots/shop/messages", poll, wait=10)
+    first = await contact.send(BOT_NUMBER, "tomorow?")
+    await receiver.next()
+    await contact.say(BOT_NUMBER, edit={"id": first, "text": "tomorrow?"})
+    await contact.say(BOT_NUMBER, delete=first)
+    await contact.say(BOT_NUMBER, reaction={"id": answer["whatsapp_id"], "emoji": "x"})
+    async with daemon.events("message.reaction", after=0) as events:
+        await events.next()
+    await contact.say(BOT_NUMBER, vote={"id": asked["whatsapp_id"], "options": ["now"]})
+    async with daemon.events("poll.voted", after=0) as events:
+        await events.next()
     receiver.status = 410
     await contact.send(BOT_NUMBER, "and tomorrow?")
     async with daemon.events("webhook.disabled", after=0) as events:

@@ -10,6 +10,7 @@ from typing import Any, Self
 import aiohttp
 
 from tests.harness.program import Program
+from zapwire.transport.whatsapp_web.engine.protos import e2e
 
 
 class Sandbox:
@@ -66,6 +67,13 @@ class Sandbox:
             assert answer.status < 300, f"{method} {path}: {answer.status} {text}"
             return json.loads(text) if text else None
 
+    async def raw(self, path: str) -> bytes:
+        """What is served at *path*, as it is."""
+        assert self._http is not None
+        async with self._http.get(self.descriptor["admin"] + path) as answer:
+            answer.raise_for_status()
+            return await answer.read()
+
     async def phone(self, number: str, push_name: str = "") -> Phone:
         """A virtual phone with this number (digits)."""
         await self.call("POST", "/phones", {"phone": number, "push_name": push_name or f"Phone {number}"})
@@ -92,6 +100,14 @@ class Phone:
     async def send(self, to: str, text: str) -> str:
         """Send a text to another number; returns the message's id."""
         return str((await self.call("POST", "/send", {"to": to, "text": text}))["id"])
+
+    async def say(self, to: str, **content: Any) -> str:
+        """Send any content, as the admin API takes it; returns the message's id."""
+        return str((await self.call("POST", "/send", {"to": to, **content}))["id"])
+
+    async def message(self, message_id: str) -> Any:
+        """A message that this phone got or sent, as its waE2E.Message."""
+        return e2e.Message.FromString(await self.sandbox.raw(f"/phones/{self.number}/messages/{message_id}/protobuf"))
 
     async def read(self, **body: Any) -> None:
         await self.call("POST", "/read", body)

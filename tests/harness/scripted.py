@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from zapwire.core.messages.content import sendable
+from zapwire.core.messages.content.fallback import FALLBACKS
 from zapwire.model.bots import BotId, Identity
 from zapwire.model.content.text import TextContent
 from zapwire.model.errors import (
@@ -44,7 +46,9 @@ from zapwire.transport.protocol import (
 ALICE = Identity("+4915100000001", "9000000000001@lid", "Alice")
 NOBODY = "4915199999999@s.whatsapp.net"
 """A number that is not on WhatsApp."""
-POWERS = Capabilities(pairing_qr=True, pairing_code=True)
+SENDS = frozenset(sendable.SENDABLE) - FALLBACKS
+"""All types of messages; lists and buttons by what stands in for them."""
+POWERS = Capabilities(pairing_qr=True, pairing_code=True, message_types=SENDS)
 POWERS_WITH_PASSKEY = replace(POWERS, passkey=True)
 
 

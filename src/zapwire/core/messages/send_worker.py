@@ -25,7 +25,7 @@ from zapwire.core.person_merges import PersonMerges
 from zapwire.core.tuning import Tuning
 from zapwire.model import timestamps
 from zapwire.model.bots import BotId, Restriction
-from zapwire.model.errors import NotConnected, Refused, Restricted, StoreError, TransportError
+from zapwire.model.errors import NotConnected, NotSupported, Refused, Restricted, StoreError, TransportError
 from zapwire.model.messages import MessageId, MessageState, Outgoing, Party, QueuedMessage
 from zapwire.runtime.tasks import Tasks
 from zapwire.store.ports import Transactions
@@ -282,7 +282,7 @@ class SendWorker:
             await self._restricted(message, error)
         except TransportError as error:
             await self._try_again(message, error)
-        except Refused as error:
+        except (Refused, NotSupported) as error:
             await self._results.end(message.id, MessageState.FAILED, error.detail)
         except TimeoutError:
             await self._results.end(

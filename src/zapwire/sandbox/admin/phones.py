@@ -106,6 +106,7 @@ class AdminApi:
             ("GET", phone + "/inbox", self.inbox),
             ("GET", phone + "/log", self.log),
             ("GET", phone + "/messages/{id}/file", self.file),
+            ("GET", phone + "/messages/{id}/protobuf", self.protobuf),
             ("POST", phone + "/read", self.read),
             ("POST", phone + "/typing", self.typing),
             ("POST", phone + "/presence", self.presence),
@@ -186,6 +187,11 @@ class AdminApi:
         """The file of a media message."""
         mimetype, data = self._phone(request).file_of(request.match_info["id"])
         return web.Response(body=data, headers={**UNTRUSTED, "Content-Type": mimetype})
+
+    async def protobuf(self, request: web.Request) -> web.Response:
+        """A message as it came: a serialized waE2E.Message."""
+        raw = self._phone(request).raw_of(request.match_info["id"])
+        return web.Response(body=raw, headers=UNTRUSTED, content_type="application/octet-stream")
 
     async def read(self, request: web.Request) -> web.Response:
         """Mark messages read or played."""

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, model_validator
 
-from zapwire.sandbox.phones import content
+from zapwire.sandbox.phones import content, polls
 from zapwire.sandbox.phones.content import E2EMessage
 from zapwire.sandbox.phones.errors import BadRequest, UnknownPhone
 from zapwire.sandbox.phones.inbox import Inbox, InboxEntry
@@ -63,7 +63,22 @@ class Contact(_Model):
     vcard: str
 
 
-CONTENTS = ("text", "media", "reaction", "edit", "delete", "location", "contact", "protobuf")
+class Poll(_Model):
+    """A poll; `selectable` 0: any number of options."""
+
+    question: str
+    options: list[str]
+    selectable: int = 1
+
+
+class Vote(_Model):
+    """A vote in a poll of this phone's inbox, for options by their words; an empty list takes it back."""
+
+    id: str
+    options: list[str]
+
+
+CONTENTS = ("text", "media", "reaction", "edit", "delete", "location", "contact", "poll", "vote", "protobuf")
 
 
 class PhoneMessage(_Model):
@@ -78,6 +93,8 @@ class PhoneMessage(_Model):
     delete: str | None = None
     location: Location | None = None
     contact: Contact | None = None
+    poll: Poll | None = None
+    vote: Vote | None = None
     protobuf: Base64Bytes | None = None
     id: str | None = Field(default=None, min_length=1, max_length=64)
     times: int = Field(default=1, ge=1, le=10_000)
@@ -111,6 +128,8 @@ class Composer:
             return content.edit(str(chat), body.edit.id, body.edit.text)
         if body.delete is not None:
             return content.revoke(str(chat), body.delete)
+        if body.vote is not None:
+            return self._vote(chat, body.vote)
         return self._plain(body)
 
     def _plain(self, body: PhoneMessage) -> E2EMessage:
@@ -120,6 +139,8 @@ class Composer:
             return content.location(body.location.latitude, body.location.longitude, body.location.name)
         if body.contact is not None:
             return content.contact(body.contact.name, body.contact.vcard)
+        if body.poll is not None:
+            return polls.poll(body.poll.question, body.poll.options, body.poll.selectable)
         try:
             message = Message.FromString(body.protobuf or b"")
         except DecodeError as error:
@@ -144,6 +165,13 @@ class Composer:
         from_me = entry.kind == "sent" or bool(entry.data["from_me"])
         participant = self._author(entry) if chat.server == "g.us" and not from_me else ""
         return content.reaction(str(chat), body.id, body.emoji, from_me=from_me, participant=participant)
+
+    def _vote(self, chat: WireJid, body: Vote) -> E2EMessage:
+        entry = self._find(body.id)
+        asked = content.unwrap(Message.FromString(entry.raw))
+        own = str(self._line.account.lid_jid)
+        of = polls.Poll(body.id, str(self._line.lid(chat)), self._author(entry))
+        return polls.vote(asked, of, own, body.options)
 
     def described(self, chat: WireJid, message: E2EMessage, message_id: str, timestamp: int) -> dict[str, Any]:
         """The inbox entry of a message that was sent."""

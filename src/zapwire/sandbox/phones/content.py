@@ -190,4 +190,15 @@ _DESCRIBE: Final[dict[str, Callable[[Any], dict[str, Any]]]] = {
     },
     "contactMessage": lambda value: {"type": "contact", "name": value.displayName, "vcard": value.vcard},
     "protocolMessage": _describe_protocol,
+    "pollCreationMessage": lambda value: {
+        "type": "poll",
+        "question": value.name,
+        "options": [option.optionName for option in value.options],
+    },
+    "pollUpdateMessage": lambda value: {"type": "vote", "target": value.pollCreationMessageKey.ID},
+    "contactsArrayMessage": lambda value: {"type": "contacts", "names": [one.displayName for one in value.contacts]},
+    "groupInviteMessage": lambda value: {"type": "group_invite", "group": value.groupJID, "code": value.inviteCode},
+    "eventMessage": lambda value: {"type": "event", "name": value.name},
+    "pinInChatMessage": lambda value: {"type": "pin", "target": value.key.ID, "pinned": value.type == 1},
+    "keepInChatMessage": lambda value: {"type": "keep", "target": value.key.ID, "kept": value.keepType == 1},
 }

@@ -248,10 +248,14 @@ class Phone:
 
     def file_of(self, message_id: str) -> tuple[str, bytes]:
         """The MIME type and the decrypted file of a media message. Raises PhoneError."""
+        return self.files.open(self.raw_of(message_id))
+
+    def raw_of(self, message_id: str) -> bytes:
+        """A message, received or sent, as a serialized waE2E.Message. Raises PhoneError."""
         entry = self.inbox.find(message_id)
         if entry is None:
             raise UnknownPhone(f"this phone has neither got nor sent a message {message_id}")
-        return self.files.open(entry.raw)
+        return entry.raw
 
     def to_json(self) -> dict[str, Any]:
         """Who this is, for the admin API."""

@@ -16,7 +16,7 @@ import zapwire.neonize_protos  # noqa: F401  enters neonize without its client
 from google.protobuf.message import DecodeError
 from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message
 
-from zapwire.sandbox.phones import content
+from zapwire.sandbox.phones import content, polls
 from zapwire.sandbox.phones.content import E2EMessage
 from zapwire.sandbox.phones.inbox import Inbox
 from zapwire.sandbox.phones.keys import retry_nodes
@@ -127,7 +127,19 @@ class Receiving:
             "read": own,
             **described,
         }
+        if described["type"] == "vote":
+            data["options"] = self._chosen(described["target"], sender, message)
         self._inbox.add("message", data, message.SerializeToString())
+
+    def _chosen(self, poll_id: str, voter: WireJid, message: E2EMessage) -> list[str] | None:
+        """What a vote is for; None when the poll is not known here."""
+        entry = self._inbox.find(poll_id)
+        if entry is None:
+            return None
+        own = str(self._line.account.lid_jid)
+        author = own if entry.kind == "sent" else str(WireJid.parse(entry.data["from_lid"]).bare)
+        asked = content.unwrap(Message.FromString(entry.raw))
+        return polls.chosen(asked, polls.Poll(poll_id, "", author), str(self._line.lid(voter).bare), message)
 
     def _receipt_attrs(self, node: Node, sender: WireJid) -> dict[str, Attr]:
         attrs: dict[str, Attr] = {"id": node.attrs["id"], "to": node.attrs["from"]}

@@ -197,11 +197,7 @@ class WhatsAppWebTransport:
         session = self._session
         if session is None or not self._online:
             raise NotConnected("the bot is not connected to WhatsApp")
-        if isinstance(message.content, PollVoteContent):
-            own = own_address(message.to, self._identity)
-            body = await poll_votes.build(session, self._shared.engine.library, message, message.content, own)
-        else:
-            body = encode(message, self._identity)
+        body = await self._body(session, message)
         try:
             return await self._hand_over(session, message.to, body)
         except NoAccount:
@@ -209,6 +205,22 @@ class WhatsAppWebTransport:
             if account is None:
                 raise
         return replace(await self._hand_over(session, account.jid, body), to=account)
+
+    async def _body(self, session: EngineSession, message: Outgoing) -> bytes:
+        """What the engine sends. Raises `Refused`, `NotSupported`, `TransportError`: nothing has left yet."""
+        if isinstance(message.content, PollVoteContent):
+            own = own_address(message.to, self._identity)
+            try:
+                return await poll_votes.build(session, self._shared.engine.library, message, message.content, own)
+            except TimeoutError:
+                raise TransportError("the engine did not answer") from None
+        try:
+            return encode(message, self._identity)
+        except ZapwireError:
+            raise
+        except Exception:
+            log.exception("bot %s: a message of type %s cannot be encoded", self._bot, message.content.kind)
+            raise Refused("internal error, see the log: it was not sent") from None
 
     async def _other_form(self, session: EngineSession, to: str) -> Party | None:
         """The account that has the number in *to* in another form, if WhatsApp knows one. Raises `TransportError`."""

@@ -87,8 +87,8 @@ def _put_context(made: Any, content: Content, message: Outgoing, own: Identity) 
     if not (quoted or content.mentions or content.mentions_all or content.forwarded or content.expires_in):
         return
     if made.HasField("conversation"):  # a plain text has no room for it
-        words = made.conversation
-        made.extendedTextMessage.text = words
+        made.extendedTextMessage.text = made.conversation
+        made.ClearField("conversation")
     field = next(field.name for field, _ in made.ListFields() if field.name != "messageContextInfo")
     context = getattr(made, field).contextInfo
     if quoted is not None:
