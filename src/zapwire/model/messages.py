@@ -135,8 +135,8 @@ class MessageRef:
 
     whatsapp_id: str
     from_me: bool
-    sender: str | None
-    """JID of its author; None: this account."""
+    sender: Party | None
+    """Its author; None: this account."""
     sent_at: datetime
     content: AnyContent
 

@@ -133,7 +133,7 @@ CONTENTS = [
     (e2e.Message(documentMessage={"fileName": "a.pdf"}), ("document", {"file_name": "a.pdf"})),
     (e2e.Message(stickerMessage={"isAnimated": True}), ("sticker", {"animated": True})),
     (e2e.Message(reactionMessage={**KEY, "text": "+"}), ("reaction", {"message_id": "OLD", "emoji": "+"})),
-    (e2e.Message(protocolMessage={**KEY, "type": "REVOKE"}), ("revoke", {"message_id": "OLD"})),
+    (e2e.Message(protocolMessage={**KEY, "type": "REVOKE"}), ("delete", {"message_id": "OLD"})),
     (
         e2e.Message(protocolMessage={**KEY, "type": "MESSAGE_EDIT", "editedMessage": {"conversation": "new"}}),
         ("edit", {"message_id": "OLD", "type": "text", "content": {"text": "new"}}),
@@ -150,7 +150,7 @@ CONTENTS = [
         e2e.Message(pollCreationMessageV3={"name": "?", "options": [{"optionName": "a"}], "selectableOptionsCount": 1}),
         ("poll", {"question": "?", "options": ["a"], "selectable": 1}),
     ),
-    (e2e.Message(orderMessage={}), ("unknown", {"whatsapp_type": "orderMessage"})),
+    (e2e.Message(invoiceMessage={}), ("unknown", {"whatsapp_type": "invoiceMessage"})),
 ]
 
 

@@ -84,11 +84,8 @@ class References:
         found = self.view.messages.find(self.bot, chat, whatsapp_id)
         if found is None:
             return None
-        sender = self.view.persons.complete(self.bot, found.sender)
-        address = sender.lid if sender.lid is not None and self.chat.endswith(f"@{GROUP_SERVER}") else sender.jid
-        return MessageRef(
-            whatsapp_id, found.from_me, None if found.from_me else address, found.timestamp, found.content
-        )
+        sender = None if found.from_me else self.view.persons.complete(self.bot, found.sender)
+        return MessageRef(whatsapp_id, found.from_me, sender, found.timestamp, found.content)
 
 
 def with_quoted(content: AnyContent, outgoing: Outgoing) -> AnyContent:
@@ -99,13 +96,8 @@ def with_quoted(content: AnyContent, outgoing: Outgoing) -> AnyContent:
     words = next((one for name in ("text", "caption", "question") if (one := getattr(said, name, None))), None)
     if isinstance(words, str) and len(words) > QUOTED:
         words = f"{words[: QUOTED - 1]}\u2026"
-    sender = None
-    if outgoing.quoted.sender is not None:
-        phone = (
-            f"+{outgoing.quoted.sender.partition('@')[0]}" if outgoing.quoted.sender.endswith("whatsapp.net") else None
-        )
-        lid = None if phone else outgoing.quoted.sender
-        sender = Person(jid=outgoing.quoted.sender, phone=phone, lid=lid)
+    by = outgoing.quoted.sender
+    sender = None if by is None else Person(jid=by.jid, phone=by.phone, lid=by.lid)
     quoted = Quoted(message_id=content.quoted.message_id, sender=sender, text=words)
     return content.model_copy(update={"quoted": quoted})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from zapwire.model.bots import Identity
-from zapwire.model.jid import LID_SERVER, PHONE_SERVER
+from zapwire.model.jid import LID_SERVER, PHONE_SERVER, phone_jid
 from zapwire.model.messages import Party
 from zapwire.transport.whatsapp_web.engine.protos import neonize
 from zapwire.transport.whatsapp_web.engine.untrusted_text import text_of
@@ -35,6 +35,13 @@ def party_of(text: str, own: Identity) -> Party:
     if (phone is not None and phone == own.phone) or (lid is not None and lid == own.lid):
         return Party(jid, own.phone or phone, own.lid or lid)
     return Party(jid, phone, lid)
+
+
+def address_for(party: Party, chat: str) -> str:
+    """The JID under which *party* is named in *chat* (a JID): groups and LID chats know people by their LID."""
+    if chat.endswith(f"@{PHONE_SERVER}"):
+        return phone_jid(party.phone) if party.phone is not None else party.jid
+    return party.lid or party.jid
 
 
 def jid_bytes(user: str, server: str) -> bytes:

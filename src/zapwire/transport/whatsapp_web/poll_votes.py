@@ -47,7 +47,10 @@ async def build(
     """
     poll = target_of(message)
     source = neonize.MessageSource(IsFromMe=poll.from_me, IsGroup=message.in_group)
-    for place, jid in ((source.Chat, message.to), (source.Sender, own if poll.from_me else poll.sender or message.to)):
+    # the key of a vote is made of the addresses that WhatsApp's apps use: LIDs, where there are any
+    sender = own if poll.sender is None else poll.sender.lid or poll.sender.jid
+    chat = message.to if message.in_group or poll.sender is None else sender
+    for place, jid in ((source.Chat, chat), (source.Sender, sender)):
         user, _, server = jid.partition("@")
         place.CopyFrom(jid_message(user, server))
     for place in (source.SenderAlt, source.RecipientAlt, source.BroadcastListOwner):

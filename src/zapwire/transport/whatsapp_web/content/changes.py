@@ -14,6 +14,7 @@ from typing import Any, Final
 from zapwire.model.content.changes import CommentContent, DeleteContent, KeepContent, PinContent, ReactionContent
 from zapwire.model.content.kinds import AnyContent
 from zapwire.model.messages import MessageRef, Outgoing
+from zapwire.transport.whatsapp_web.addresses import address_for
 from zapwire.transport.whatsapp_web.content.build import build
 from zapwire.transport.whatsapp_web.engine.protos import e2e
 
@@ -92,8 +93,8 @@ def _point(key: Any, message: Outgoing) -> None:
     """Make *key* the key of the message that *message* is about."""
     about = target_of(message)
     key.remoteJID, key.fromMe, key.ID = message.to, about.from_me, about.whatsapp_id
-    if message.in_group and not about.from_me and about.sender:
-        key.participant = about.sender
+    if message.in_group and about.sender is not None:
+        key.participant = address_for(about.sender, message.to)
 
 
 def target_of(message: Outgoing) -> MessageRef:

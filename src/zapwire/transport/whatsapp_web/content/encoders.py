@@ -20,6 +20,7 @@ from zapwire.model.content.text import TextContent
 from zapwire.model.errors import NotSupported
 from zapwire.model.jid import PHONE_SERVER, phone_jid
 from zapwire.model.messages import MessageRef, Outgoing
+from zapwire.transport.whatsapp_web.addresses import address_for
 from zapwire.transport.whatsapp_web.content import business, changes, interactive, places_and_people, text
 from zapwire.transport.whatsapp_web.engine.protos import e2e
 
@@ -92,7 +93,9 @@ def _put_context(made: Any, content: Content, message: Outgoing, own: Identity) 
     field = next(field.name for field, _ in made.ListFields() if field.name != "messageContextInfo")
     context = getattr(made, field).contextInfo
     if quoted is not None:
-        context.stanzaID, context.participant = quoted.whatsapp_id, quoted.sender or own_address(message.to, own)
+        by = quoted.sender
+        context.stanzaID = quoted.whatsapp_id
+        context.participant = own_address(message.to, own) if by is None else address_for(by, message.to)
         context.quotedMessage.CopyFrom(_quote(quoted))
     context.mentionedJID.extend(person.jid for person in content.mentions)
     if content.mentions_all:
