@@ -68,21 +68,23 @@ def png_of_size(width: int, height: int, content: bytes = b"") -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + pixels + chunk(b"IEND", b"")
 
 
-def sound(form: str, codec: str, seconds: float = 3.0, *, layout: str = "stereo", rate: int = RATE) -> bytes:
+def sound(
+    form: str, codec: str, seconds: float = 3.0, *, layout: str = "stereo", rate: int = RATE, loudest: int = 20_000
+) -> bytes:
     """A tone that is silent at first and loud at the end."""
     written = io.BytesIO()
     with av.open(written, "w", format=form) as container:
         stream = container.add_stream(codec, rate=rate, layout=layout)
-        for frame in _tone(seconds, layout, rate):
+        for frame in _tone(seconds, layout, rate, loudest):
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return written.getvalue()
 
 
-def _tone(seconds: float, layout: str, rate: int) -> Iterator[av.AudioFrame]:
+def _tone(seconds: float, layout: str, rate: int, loudest: int = 20_000) -> Iterator[av.AudioFrame]:
     step, channels = rate // 50, 1 if layout == "mono" else 2
     for start in range(0, int(seconds * rate), step):
-        loudness = 20_000 * start / (seconds * rate)
+        loudness = loudest * start / (seconds * rate)
         samples = array(
             "h", (int(loudness * math.sin(at * 0.06)) for at in range(start, start + step) for _ in range(channels))
         )
@@ -102,17 +104,19 @@ def video(
     rotation: int = 0,
     options: dict[str, str] | None = None,
 ) -> bytes:
-    """Red on the left, blue on the right, 30 pictures a second."""
+    """Red on the left, blue on the right, 30 pictures a second, a white bar that grows at the top."""
     written = io.BytesIO()
     picture = Image.new("RGB", size, "red")
     picture.paste((0, 0, 255), (size[0] // 2, 0, size[0], size[1]))
     with av.open(written, "w", format=form, options=options) as container:
-        stream = container.add_stream(codec, rate=30)
+        quiet = {"x265-params": "log-level=none"} if codec == "libx265" else None
+        stream = container.add_stream(codec, rate=30, options=quiet)
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         if rotation:
             stream.set_display_rotation(rotation)
         tone = None if audio is None else container.add_stream(audio, rate=RATE, layout="stereo")
-        for _ in range(int(30 * seconds)):
+        for number in range(int(30 * seconds)):
+            picture.paste((255, 255, 255), (0, 0, size[0] * (number + 1) // int(30 * seconds + 1), 10))
             container.mux(stream.encode(av.VideoFrame.from_image(picture)))
         container.mux(stream.encode(None))
         if tone is not None:
@@ -140,3 +144,35 @@ def pdf(pages: int = 3) -> bytes:
     return body + b"xref\n0 %d\n0000000000 65535 f \n%strailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF" % (
         len(objects) + 1, table, len(objects) + 1, len(body),
     )  # fmt: skip
+
+
+def heic(size: tuple[int, int] = (256, 128)) -> bytes:
+    """A photo as iPhones make them, by hand around a picture of x265: red on the left, blue on the right."""
+    movie = video("mp4", "libx265", size=size)
+    at = movie.index(b"hvcC") - 4
+    decoder = movie[at : at + int.from_bytes(movie[at : at + 4], "big")]
+    with av.open(io.BytesIO(movie)) as container:
+        pixels = bytes(next(container.demux(video=0)))
+
+    def box(name: bytes, *content: bytes) -> bytes:
+        return struct.pack(">I", 8 + sum(map(len, content))) + name + b"".join(content)
+
+    def full(name: bytes, *content: bytes, version: int = 0) -> bytes:
+        return box(name, bytes([version, 0, 0, 0]), *content)
+
+    def meta(offset: int) -> bytes:
+        return full(
+            b"meta",
+            full(b"hdlr", bytes(4), b"pict", bytes(13)),
+            full(b"pitm", b"\0\1"),
+            full(b"iinf", b"\0\1", full(b"infe", b"\0\1\0\0hvc1\0", version=2)),
+            full(b"iloc", b"\x44\0\0\1\0\1\0\0\0\1", struct.pack(">II", offset, len(pixels))),
+            box(
+                b"iprp",
+                box(b"ipco", decoder, full(b"ispe", struct.pack(">II", *size))),
+                full(b"ipma", b"\0\0\0\1\0\1\2\x81\x02"),
+            ),
+        )
+
+    head = box(b"ftyp", b"heic", bytes(4), b"mif1heic")
+    return head + meta(len(head) + len(meta(0)) + 8) + box(b"mdat", pixels)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, BinaryIO, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from zapwire.media_tools import child_process, installed, limits
-from zapwire.media_tools.facts import Converted, MediaFacts, MediaKind, VoiceNote
+from zapwire.media_tools.facts import WAVEFORM_POINTS, Converted, MediaFacts, MediaKind, VoiceNote
 from zapwire.media_tools.faults import InvalidMedia, MediaFault
 from zapwire.media_tools.limits import Limits
 from zapwire.runtime.file_threads import in_file_thread
@@ -22,24 +23,28 @@ _PDF_WITHIN: Final = 1024
 """Bytes from the start in which a PDF says that it is one."""
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(extra="forbid", val_json_bytes="base64")
+class _Faulty(BaseModel):
+    model_config = ConfigDict(extra="forbid")
 
-    fault: MediaFault | None = None
-    limit: str = Field("", max_length=40, pattern=r"^[0-9.]* ?[a-z ]*$")
+    fault: MediaFault
+    limit: str = Field(max_length=40, pattern=r"^[0-9.]* ?[a-z ]*$")
 
 
-class _Facts(_Answer):
-    facts: MediaFacts | None = None
+class _Facts(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    facts: MediaFacts
     unchanged: bool = False
 
 
-class _Voice(_Answer):
-    seconds: float = Field(0, ge=0, le=1e7, allow_inf_nan=False)
-    waveform: bytes = Field(b"", max_length=64)
+class _Voice(BaseModel):
+    model_config = ConfigDict(extra="forbid", val_json_bytes="base64")
+
+    seconds: float = Field(ge=0, le=1e7, allow_inf_nan=False)
+    waveform: bytes = Field(min_length=WAVEFORM_POINTS, max_length=WAVEFORM_POINTS)
 
 
-A = TypeVar("A", bound=_Answer)
+A = TypeVar("A", bound=BaseModel)
 
 
 class MediaTools:
@@ -63,13 +68,13 @@ class MediaTools:
         """
         if kind == "document":
             return await self._inspect_document(source)
-        answer, _ = await self._run(_Facts, {"work": "inspect", "kind": kind}, source, limits.INSPECT)
-        return _facts(answer)
+        return await self._inspect(source, kind)
 
     async def to_voice(self, source: int) -> VoiceNote:
         """Any sound, or the sound of a video, as a voice note. What is Opus in mono already is not encoded again."""
-        answer, output = await self._run(_Voice, {"work": "voice"}, source, limits.VOICE)
-        return VoiceNote(_given(output), answer.seconds, answer.waveform)
+        with _output() as output:
+            answer = await self._run(_Voice, {"work": "voice"}, source, output, limits.VOICE)
+            return VoiceNote(_opened(output), answer.seconds, answer.waveform)
 
     async def to_sticker(self, source: int) -> Converted:
         """Any image, or a video of at most 10 s, as a WebP of 512 x 512 pixels within WhatsApp's sizes.
@@ -97,53 +102,50 @@ class MediaTools:
         if b"%PDF-" not in start:
             return MediaFacts(mime_type="application/octet-stream")
         try:
-            answer, _ = await self._run(_Facts, {"work": "inspect", "kind": "document"}, source, limits.INSPECT)
-            return _facts(answer)
+            return await self._inspect(source, "document")
         except InvalidMedia:
             return MediaFacts(mime_type="application/pdf")
 
+    async def _inspect(self, source: int, kind: MediaKind) -> MediaFacts:
+        return (await self._run(_Facts, {"work": "inspect", "kind": kind}, source, None, limits.INSPECT)).facts
+
     async def _convert(self, request: Mapping[str, Any], source: int, limit: Limits) -> Converted:
-        answer, output = await self._run(_Facts, request, source, limit)
-        if answer.unchanged:
-            _given(output).close()
-            return Converted(None, _facts(answer))
-        return Converted(_given(output), _facts(answer))
+        with _output() as output:
+            answer = await self._run(_Facts, request, source, output, limit)
+            return Converted(None if answer.unchanged else _opened(output), answer.facts)
 
     async def _run(
-        self, form: type[A], request: Mapping[str, Any], source: int, limit: Limits
-    ) -> tuple[A, BinaryIO | None]:
+        self, form: type[A], request: Mapping[str, Any], source: int, output: int | None, limit: Limits
+    ) -> A:
         installed.check()
         limit = self._limit or limit
         async with self._queue.turn():
-            # only a name that the kernel shows for the descriptor; a file in memory has none
-            output = os.memfd_create("zapwire-media") if limit.output else None
-            try:
-                answer = _read(form, await child_process.run(request, source, output, limit))
-            except BaseException:
-                if output is not None:
-                    os.close(output)
-                raise
-        return answer, None if output is None else os.fdopen(output, "rb")
+            return _read(form, await child_process.run(request, source, output, limit))
 
 
 def _read(form: type[A], told: bytes) -> A:
     try:
-        answer = form.model_validate_json(told)
+        fault = _Faulty.model_validate_json(told)
+    except ValidationError:
+        pass
+    else:
+        raise InvalidMedia(fault.fault, limit=fault.limit)
+    try:
+        return form.model_validate_json(told)
     except ValidationError:
         raise InvalidMedia(MediaFault.CRASHED) from None
-    if answer.fault is not None:
-        raise InvalidMedia(answer.fault, limit=answer.limit)
-    return answer
 
 
-def _facts(answer: _Facts) -> MediaFacts:
-    if answer.facts is None:
-        raise InvalidMedia(MediaFault.CRASHED)
-    return answer.facts
+@contextmanager
+def _output() -> Iterator[int]:
+    # only a name that the kernel shows for the descriptor; a file in memory has none
+    output = os.memfd_create("zapwire-media")
+    try:
+        yield output
+    finally:
+        os.close(output)
 
 
-def _given(output: BinaryIO | None) -> BinaryIO:
-    if output is None:
-        raise InvalidMedia(MediaFault.CRASHED)
-    output.seek(0)
-    return output
+def _opened(output: int) -> BinaryIO:
+    os.lseek(output, 0, os.SEEK_SET)
+    return os.fdopen(os.dup(output), "rb")

@@ -45,7 +45,7 @@ def main() -> None:
     except Fault as fault:
         answer = {"fault": fault.fault, "limit": fault.limit}
     except MemoryError:
-        answer = {"fault": MediaFault.OUT_OF_MEMORY}
+        answer = {"fault": MediaFault.OUT_OF_MEMORY, "limit": f"{request.limits.memory >> 20} megabytes"}
     os.write(answers, json.dumps(answer, default=_text).encode())
     os._exit(0)
 

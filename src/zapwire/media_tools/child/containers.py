@@ -56,7 +56,10 @@ _MIME_TYPES: Final = {
 }
 """Of a file with video, and of one without."""
 _WEBM: Final = frozenset({"vp8", "vp9", "av1", "opus", "vorbis"})
-_MAGIC: Final = (b"RIFF", b"OggS", b"fLaC", b"\x1aE\xdf\xa3", b"ID3", b"#!AMR", b"FLV", b"GIF8", b"caff", b"FORM")
+_MAGIC: Final = (b"OggS", b"fLaC", b"\x1aE\xdf\xa3", b"ID3", b"#!AMR", b"FLV", b"GIF8", b"caff", b"FORM")
+
+_IN_RIFF: Final = (b"WAVE", b"AVI ")
+"""How files begin that are of these formats, whole or not."""
 
 
 @contextmanager
@@ -73,7 +76,7 @@ def opened(request: Request, source: Source | None = None) -> Iterator[InputCont
     except MemoryError:
         raise
     except (FFmpegError, EOFError, ValueError, IndexError, OverflowError, ZeroDivisionError) as error:
-        known = is_mp4 or start.startswith(_MAGIC) or isinstance(error, (ValueError, ArithmeticError))
+        known = is_mp4 or start.startswith(_MAGIC) or start[8:12] in _IN_RIFF or not isinstance(error, FFmpegError)
         raise Fault(MediaFault.DAMAGED if known else MediaFault.UNKNOWN_FORMAT) from error
 
 
@@ -140,7 +143,7 @@ def seconds_of(container: InputContainer, stream: VideoStream | AudioStream) -> 
     if stream.duration and stream.time_base and stream.duration > 0:
         return float(stream.duration * stream.time_base)
     if container.duration and container.duration > 0:
-        return container.duration / av.time_base
+        return float(container.duration / av.time_base)
     return _by_packets(container, stream)
 
 

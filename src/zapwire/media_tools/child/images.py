@@ -105,7 +105,7 @@ def inspect(request: Request) -> dict[str, Any]:
 def facts(image: Image.Image) -> dict[str, Any]:
     """What is in an image that is open; decodes it."""
     width, height = image.size
-    if image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE:
+    if _orientation(image) in _ON_ITS_SIDE:
         width, height = height, width
     return {
         "mime_type": _MIME_TYPES[image.format or ""],
@@ -116,6 +116,19 @@ def facts(image: Image.Image) -> dict[str, Any]:
     }
 
 
+def turned(image: Image.Image) -> Image.Image:
+    """As it is shown: cameras tell how they were held."""
+    return image if _orientation(image) is None else ImageOps.exif_transpose(image)
+
+
+def _orientation(image: Image.Image) -> int | None:
+    try:
+        orientation = image.getexif().get(_ORIENTATION)
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error):
+        return None  # the picture is there all the same
+    return orientation if isinstance(orientation, int) else None
+
+
 def is_animated(image: Image.Image) -> bool:
     """More than one picture after the other; pages, and the second picture of a camera, are none."""
     return image.format in _CAN_BE_ANIMATED and bool(getattr(image, "is_animated", False))
@@ -124,7 +137,7 @@ def is_animated(image: Image.Image) -> bool:
 def thumbnail(image: Image.Image) -> bytes:
     """A small JPEG of it, on white."""
     image.draft("RGB", (2 * _THUMBNAIL, 2 * _THUMBNAIL))  # a JPEG is decoded at an eighth of its size
-    small = ImageOps.exif_transpose(image)
+    small = turned(image)
     small.thumbnail((_THUMBNAIL, _THUMBNAIL))
     written = io.BytesIO()
     on_white(small).save(written, "JPEG", quality=70)
@@ -149,7 +162,7 @@ def convert(request: Request) -> dict[str, Any]:
         if image.mode in _SHOWN.get(image.format or "", ()):
             return {"facts": facts(image), "unchanged": True}
         profile = image.info.get("icc_profile") if image.mode in {"RGB", "RGBA"} else None
-        shown = on_white(ImageOps.exif_transpose(image))
+        shown = on_white(turned(image))
     shown.thumbnail((_LONGEST, _LONGEST))
     with os.fdopen(os.dup(request.target()), "wb") as target:
         shown.save(target, "JPEG", quality=90, icc_profile=profile)

@@ -38,26 +38,25 @@ def convert(request: Request) -> dict[str, Any]:
     """To a WebP of 512 x 512 pixels. Raises `Fault` when it does not get small enough."""
     try:
         with images.opened(request) as image:
-            written, animated = _of_image(request, image)
+            written = _of_image(request, image)
     except Fault as fault:
         if fault.fault is not MediaFault.UNKNOWN_FORMAT:
             raise
-        written, animated = _animated(_of_video(request)), True
+        written = _animated(_of_video(request))
     with os.fdopen(os.dup(request.target()), "wb") as target:
         target.write(written)
     with Image.open(io.BytesIO(written)) as sticker:
-        told = {"width": SIDE, "height": SIDE, "animated": animated, "thumbnail": images.thumbnail(sticker)}
-    return {"facts": {"mime_type": "image/webp", **told}}
+        return {"facts": images.facts(sticker)}
 
 
-def _of_image(request: Request, image: Image.Image) -> tuple[bytes, bool]:
+def _of_image(request: Request, image: Image.Image) -> bytes:
     animated = images.is_animated(image)
     if image.format == "WEBP" and image.size == (SIDE, SIDE):
         source = request.source()
         if source.size <= (ANIMATED_BYTES if animated else STATIC_BYTES):
             image.load()
-            return source.at(0, source.size), animated  # it is one already, perhaps with the name of its pack
-    return (_animated(_frames_of(image)), True) if animated else (_static(_fit(image)), False)
+            return source.at(0, source.size)  # it is one already, perhaps with the name of its pack
+    return _animated(_frames_of(image)) if animated else _static(_fit(image))
 
 
 def _static(image: Image.Image) -> bytes:
@@ -72,7 +71,7 @@ def _static(image: Image.Image) -> bytes:
 def _fit(image: Image.Image) -> Image.Image:
     image.draft("RGB", (SIDE, SIDE))
     return ImageOps.pad(
-        ImageOps.exif_transpose(image).convert("RGBA"), (SIDE, SIDE), Image.Resampling.LANCZOS, color=(0, 0, 0, 0)
+        images.turned(image).convert("RGBA"), (SIDE, SIDE), Image.Resampling.LANCZOS, color=(0, 0, 0, 0)
     )
 
 
