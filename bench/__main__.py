@@ -14,7 +14,19 @@ from pathlib import Path
 
 from bench.compare import __main__ as compare
 from bench.engine import BareEngine
-from bench.measure import inbound, isolation, journal, live, memory, pairing, pairing_ways, sealing, sending, webhooks
+from bench.measure import (
+    conversions,
+    inbound,
+    isolation,
+    journal,
+    live,
+    memory,
+    pairing,
+    pairing_ways,
+    sealing,
+    sending,
+    webhooks,
+)
 from bench.table import Figures, Table
 from tests.harness.daemon import Daemon
 from tests.harness.sandbox import Sandbox
@@ -22,11 +34,13 @@ from tests.harness.sandbox import Sandbox
 
 async def measure(folder: Path) -> list[Table | Figures]:
     table, seals, events, hooks = Table(), Table(columns=sealing.KINDS), Figures(), Figures()
+    media = Figures()
     ways = Table(columns=pairing_ways.COLUMNS)
     others = Table(columns=("one in ten sick", "all well"))
     sandbox_folder, daemon_folder = folder / "sandbox", folder / "daemon"
     sandbox_folder.mkdir()
     daemon_folder.mkdir()
+    await conversions.measure(media)
     await journal.measure(events, folder)
     await live.measure(events, folder)
     await webhooks.measure(hooks, folder)
@@ -44,7 +58,7 @@ async def measure(folder: Path) -> list[Table | Figures]:
         await memory.measure(
             table, folder, sandbox, [int(n) for n in os.environ.get("BENCH_BOTS", "1,10,50").split(",")]
         )
-    return [table, ways, others, seals, events, hooks]
+    return [table, ways, others, seals, events, hooks, media]
 
 
 def main() -> None:

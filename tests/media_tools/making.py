@@ -102,16 +102,17 @@ def video(
     size: tuple[int, int] = (320, 240),
     seconds: float = 2.0,
     rotation: int = 0,
+    pixels: str = "yuv420p",
     options: dict[str, str] | None = None,
 ) -> bytes:
     """Red on the left, blue on the right, 30 pictures a second, a white bar that grows at the top."""
-    written = io.BytesIO()
+    written = os.memfd_create("written")
     picture = Image.new("RGB", size, "red")
     picture.paste((0, 0, 255), (size[0] // 2, 0, size[0], size[1]))
-    with av.open(written, "w", format=form, options=options) as container:
+    with av.open(f"/proc/self/fd/{written}", "w", format=form, options=options) as container:
         quiet = {"x265-params": "log-level=none"} if codec == "libx265" else None
         stream = container.add_stream(codec, rate=30, options=quiet)
-        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = *size, pixels
         if rotation:
             stream.set_display_rotation(rotation)
         tone = None if audio is None else container.add_stream(audio, rate=RATE, layout="stereo")
@@ -123,7 +124,9 @@ def video(
             for frame in _tone(seconds, "stereo", RATE):
                 container.mux(tone.encode(frame))
             container.mux(tone.encode(None))
-    return written.getvalue()
+    with os.fdopen(written, "rb") as file:
+        file.seek(0)
+        return file.read()
 
 
 def pdf(pages: int = 3) -> bytes:

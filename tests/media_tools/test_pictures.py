@@ -127,7 +127,7 @@ async def test_an_animated_sticker_gets_worse_until_it_fits() -> None:
 
 async def test_a_sticker_that_never_fits_is_refused() -> None:
     with pytest.raises(InvalidMedia) as refused:
-        await converted("to_sticker", making.noise("GIF", (512, 512), frames=90))
+        await converted("to_sticker", making.noise("GIF", (512, 512), frames=60))
     assert refused.value.fault is MediaFault.TOO_LARGE
 
 

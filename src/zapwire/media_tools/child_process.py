@@ -19,6 +19,7 @@ from typing import Any, Final
 from zapwire.media_tools.faults import InvalidMedia, MediaFault
 from zapwire.media_tools.limits import Limits
 from zapwire.runtime.child_environment import for_children
+from zapwire.runtime.tasks import spawn
 
 log = logging.getLogger(__name__)
 
@@ -31,17 +32,7 @@ async def run(request: Mapping[str, Any], source: int, output: int | None, limit
 
     Raises `InvalidMedia` when it does not come to an end. The child is gone when this returns, raises or is cancelled.
     """
-    reading = _read_only(source)
-    try:
-        kept = [reading] if output is None else [reading, output]
-        asked = {**request, "input": reading, "output": output, "limits": limits.for_child()}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", MODULE, json.dumps(asked),
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-            pass_fds=kept, env=for_children(os.environ, network=False) | {"MALLOC_ARENA_MAX": "2"},
-        )  # fmt: skip
-    finally:
-        os.close(reading)
+    process = await _started(request, source, output, limits)
     try:
         async with asyncio.timeout(limits.wall):
             answer = await _answer(process)
@@ -53,6 +44,39 @@ async def run(request: Mapping[str, Any], source: int, output: int | None, limit
     if status != 0:
         raise _ended(status, limits)
     return answer
+
+
+async def _started(
+    request: Mapping[str, Any], source: int, output: int | None, limits: Limits
+) -> asyncio.subprocess.Process:
+    # cancelled halfway, asyncio's own call may leave a process behind that nobody knows of
+    starting = spawn(_start(request, source, output, limits), "start of a child that decodes media", awaited=True)
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.shield(_end_when_started(starting))
+        raise
+
+
+async def _end_when_started(starting: asyncio.Task[asyncio.subprocess.Process]) -> None:
+    with contextlib.suppress(OSError):  # it did not even begin
+        await _end(await starting)
+
+
+async def _start(
+    request: Mapping[str, Any], source: int, output: int | None, limits: Limits
+) -> asyncio.subprocess.Process:
+    reading = _read_only(source)
+    try:
+        kept = [reading] if output is None else [reading, output]
+        asked = {**request, "input": reading, "output": output, "limits": limits.for_child()}
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-m", MODULE, json.dumps(asked),
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+            pass_fds=kept, env=for_children(os.environ, network=False) | {"MALLOC_ARENA_MAX": "2"},
+        )  # fmt: skip
+    finally:
+        os.close(reading)
 
 
 def _read_only(source: int) -> int:

@@ -6,6 +6,7 @@ Of the project and of other packages only what the work needs is imported: the s
 from __future__ import annotations
 
 import base64
+import errno
 import importlib
 import json
 import os
@@ -44,6 +45,10 @@ def main() -> None:
         answer = _work(request)
     except Fault as fault:
         answer = {"fault": fault.fault, "limit": fault.limit}
+    except OSError as error:
+        if error.errno != errno.EFBIG:
+            raise
+        answer = {"fault": MediaFault.TOO_LARGE, "limit": f"{request.limits.output} bytes"}
     except MemoryError:
         answer = {"fault": MediaFault.OUT_OF_MEMORY, "limit": f"{request.limits.memory >> 20} megabytes"}
     os.write(answers, json.dumps(answer, default=_text).encode())

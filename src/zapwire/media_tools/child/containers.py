@@ -84,7 +84,8 @@ def _options(request: Request) -> dict[str, str]:
     return {
         "format_whitelist": ",".join(_CONTAINERS),
         "codec_whitelist": ",".join({*_VIDEO, *_AUDIO}),
-        "max_pixels": str(request.limits.pixels),
+        # while it looks what is there; a little more than is decoded, so that what is too large still says how large
+        "max_pixels": str(4 * request.limits.pixels),
         "max_streams": "50",
     }
 

@@ -23,6 +23,7 @@ _TOLERANCE: Final = 0.1
 _STATIC_QUALITIES: Final = (90, 75, 60, 40, 20, 5)
 _TRIES: Final = ((15, 70), (15, 40), (10, 40), (10, 15), (6, 10), (4, 1))
 """Pictures a second and quality of animated ones, the best first."""
+_FAR: Final = 3
 _SHORTEST_FRAME: Final = 20
 """Milliseconds; what a GIF says below that, browsers show at 100."""
 _USUAL_FRAME: Final = 100
@@ -120,16 +121,23 @@ def _check_length(seconds: float) -> None:
 
 
 def _animated(frames: list[_Frame]) -> bytes:
-    for rate, quality in _TRIES:
-        fewer = _at_most(frames, rate)
-        written = io.BytesIO()
-        fewer[0].image.save(
-            written, "WEBP", save_all=True, append_images=[frame.image for frame in fewer[1:]], loop=0,
-            duration=[round(frame.milliseconds) for frame in fewer], quality=quality, method=2, allow_mixed=False,
-        )  # fmt: skip
-        if written.tell() <= ANIMATED_BYTES:
-            return written.getvalue()
+    number = 0
+    while number < len(_TRIES):
+        written = _encoded(frames, *_TRIES[number])
+        if len(written) <= ANIMATED_BYTES:
+            return written
+        # far too large: the next one would be too large as well
+        number += 2 if len(written) > _FAR * ANIMATED_BYTES and number + 2 < len(_TRIES) else 1
     raise Fault(MediaFault.TOO_LARGE, f"{ANIMATED_BYTES} bytes")
+
+
+def _encoded(frames: list[_Frame], rate: int, quality: int) -> bytes:
+    fewer, written = _at_most(frames, rate), io.BytesIO()
+    fewer[0].image.save(
+        written, "WEBP", save_all=True, append_images=[frame.image for frame in fewer[1:]], loop=0,
+        duration=[round(frame.milliseconds) for frame in fewer], quality=quality, method=2, allow_mixed=False,
+    )  # fmt: skip
+    return written.getvalue()
 
 
 def _at_most(frames: list[_Frame], rate: int) -> list[_Frame]:
