@@ -45,6 +45,18 @@ def test_work_goes_on() -> None:
     assert done.stdout == "1 0\n", done.stderr
 
 
+def test_the_libraries_may_be_anywhere() -> None:
+    """As with `pip install --user` or PYTHONPATH: some import modules of theirs only when they use them."""
+    elsewhere = """
+import av, sysconfig
+paths = {**sysconfig.get_paths(), "purelib": "/nowhere", "platlib": "/nowhere"}
+sysconfig.get_paths = lambda: paths
+"""
+    text = elsewhere + PREPARED + "import PIL.Image, zapwire.model.jid\nprint('here')"
+    done = subprocess.run([sys.executable, "-P", "-c", text], capture_output=True, text=True, check=False)
+    assert done.stdout == "here\n", done.stderr
+
+
 @pytest.mark.parametrize(
     "program",
     [

@@ -6,6 +6,7 @@ import contextlib
 import os
 import resource
 import signal
+import sys
 import sysconfig
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ from zapwire.runtime.hardening import die_with_parent, refuse_core_dumps
 
 _FONTS: Final = ("/usr/share/fonts", "/usr/local/share/fonts")
 """For PDFs that do not bring their own."""
+_LIBRARIES: Final = ("av", "PIL", "pi_heif", "pypdfium2")
 _FIRST_VICTIM: Final = b"1000"
 _NICE: Final = 5
 
@@ -36,12 +38,18 @@ def limit(limits: Limits) -> None:
 
 
 def close() -> None:
-    """Once all is imported: no network, no programs, no other process, and no files but Python's own and fonts.
+    """Once all is imported: no network, no programs, no other process, and no files but modules of Python and fonts.
 
     Decoders of hostile files run in here, as the user whose daemon keeps keys in its files.
     """
     signal.signal(signal.SIGXCPU, signal.SIG_DFL)
-    paths = sysconfig.get_paths()
-    ours = Path(__file__).parents[2]
-    landlock.read_only([*(paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")), str(ours), *_FONTS])
+    landlock.read_only([*_pythons_own(), *_FONTS])
     seccomp.deny()
+
+
+def _pythons_own() -> set[str]:
+    """Where Python's modules are and those of the libraries, some of which import others only when they need them."""
+    paths = sysconfig.get_paths()
+    loaded = (sys.modules.get(name) for name in (*_LIBRARIES, "zapwire"))
+    files = (Path(module.__file__) for module in loaded if module is not None and module.__file__)
+    return {paths["stdlib"], paths["platstdlib"], *(str(file.parents[1]) for file in files)}

@@ -57,6 +57,8 @@ class Encoder:
     def finish(self, lasts: float) -> None:
         """No more frames; the last one is shown for so many seconds."""
         packets = [*self._waiting, *self.stream.encode(None)]
-        if packets:
-            packets[-1].duration = max(1, round(lasts * _TICKS))
+        for packet in packets:
+            # the end of the file is told by the one that is shown last, and by the one that is decoded last
+            if packet.pts == self._last or packet is packets[-1]:
+                packet.duration = max(1, round(lasts * _TICKS))
         self._container.mux(packets)
