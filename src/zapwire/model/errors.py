@@ -136,6 +136,30 @@ class NotSupported(ZapwireError):
     code = "not-supported"
 
 
+class MediaExpired(ZapwireError):
+    """The file of a message is not to be had any more: whoever sent it would have to send it again."""
+
+    code = "media-expired"
+
+
+class MediaDamaged(ZapwireError):
+    """The file of a message is not what the message says: changed, cut off, or with another key."""
+
+    code = "media-damaged"
+
+
+class MediaTooLarge(ZapwireError):
+    """A file is larger than may be sent or received."""
+
+    code = "media-too-large"
+
+
+class NoSpace(ZapwireError):
+    """The disk is full."""
+
+    code = "no-space"
+
+
 class SettingsError(ZapwireError):
     """The configuration cannot work; the program does not start."""
 

@@ -6,10 +6,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from zapwire.model.bots import BotId, Identity
 from zapwire.model.errors import Condition
+from zapwire.model.media import MediaFile, RemoteFile
 from zapwire.model.messages import Message, Outgoing, Sent, Undecryptable
 from zapwire.model.pairing import PairingCode, PairingOptions, PairingStep, PasskeyChallenge, QrCode, VerificationCode
 from zapwire.model.proxy import Proxy
@@ -154,6 +156,8 @@ class Capabilities:
     """It is a `TakesPairingOptions`."""
     proxy: bool = False
     """Each bot can have a proxy of its own: it is a `UsesProxy`, its factory a `TriesProxies`."""
+    media: bool = False
+    """It is a `CarriesMedia`."""
     message_types: frozenset[str] = frozenset({"text"})
 
 
@@ -161,7 +165,7 @@ class Transport(Protocol):
     """One bot's connection. Made for one bot id; `run` may be called again after it ended.
 
     What every network has; the rest are protocols of their own, below, which a transport implements or does not:
-    `Unlinks`, `PairsByCode`, `PairsByPasskey`, `TakesPairingOptions`, `Probes`, `UsesProxy`. Its factory may be a
+    `Unlinks`, `PairsByCode`, `PairsByPasskey`, `TakesPairingOptions`, `Probes`, `UsesProxy`, `CarriesMedia`. Its factory may be a
     `KeepsAuthState`, `TriesProxies`, `Watched`, `Measured`.
     """
 
@@ -252,6 +256,24 @@ class Probes(Protocol):
         """A round trip to the server and back, all the way that messages take.
 
         Raises `TransportError` when it is not answered, and `NotConnected` when there is no connection to ask over.
+        """
+
+
+@runtime_checkable
+class CarriesMedia(Protocol):
+    """A transport whose messages carry files; announced as `capabilities.media`. Files are encrypted on disk."""
+
+    async def upload(self, file: MediaFile, path: Path) -> RemoteFile:
+        """Upload the encrypted file at *path*; returns how messages name it.
+
+        Raises `NotConnected`, `NotSupported`, `TransportError`; cancelling ends it.
+        """
+
+    async def download(self, file: RemoteFile, path: Path) -> None:
+        """Download a file, encrypted as it is, to *path*, where it then is whole and checked, or not at all.
+
+        What is there of an earlier attempt is gone on with. Raises `MediaExpired` when the network has it no longer,
+        `MediaDamaged`, `TransportError`, OSError of the disk; cancelling ends it.
         """
 
 

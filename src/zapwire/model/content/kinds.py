@@ -17,7 +17,16 @@ from zapwire.model.content.business import (
 )
 from zapwire.model.content.changes import CommentContent, DeleteContent, KeepContent, PinContent, ReactionContent
 from zapwire.model.content.interactive import ButtonsContent, ListContent, PollContent, PollVoteContent, ReplyContent
-from zapwire.model.content.media import AudioContent, DocumentContent, ImageContent, StickerContent, VideoContent
+from zapwire.model.content.media import (
+    AudioContent,
+    DocumentContent,
+    GifContent,
+    ImageContent,
+    StickerContent,
+    VideoContent,
+    VideoNoteContent,
+    VoiceContent,
+)
 from zapwire.model.content.places_and_people import ContactContent, GroupInviteContent, LocationContent
 from zapwire.model.content.text import TextContent
 
@@ -37,7 +46,10 @@ Simple: TypeAlias = (
     TextContent
     | ImageContent
     | VideoContent
+    | GifContent
+    | VideoNoteContent
     | AudioContent
+    | VoiceContent
     | DocumentContent
     | StickerContent
     | LocationContent
@@ -85,9 +97,20 @@ FORMER: Final = {"revoke": DeleteContent.kind}
 KINDS: Final[dict[str, type[AnyContent]]] = {one.kind: one for one in get_args(AnyContent)}
 
 
+_MARKS: Final = {"video": {"gif": "gif", "note": "video_note"}, "audio": {"voice": "voice"}}
+"""Fields that earlier versions had in place of kinds."""
+
+
+def _present(kind: str, fields: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """*fields* of *kind*, as an earlier version may have stored them, under the present name."""
+    marks = _MARKS.get(kind, {})
+    found = next((name for mark, name in marks.items() if fields.get(mark)), kind)
+    return found, {name: value for name, value in fields.items() if name not in marks} if marks else fields
+
+
 def read_content(kind: str, fields: Mapping[str, Any]) -> AnyContent:
     """The content that `Content.as_json` of a message of type *kind* was. Raises `ValueError` for what is none."""
-    kind = FORMER.get(kind, kind)
+    kind, fields = _present(FORMER.get(kind, kind), fields)
     if kind not in KINDS:
         raise ValueError(f"there is no type of message {kind[:40]!r}")
     if kind == EditContent.kind and isinstance(edited := fields.get("content"), Mapping):

@@ -10,6 +10,8 @@ from zapwire.model.content.base import Content
 class MediaContent(Content):
     """A file; all of it is what the sender says."""
 
+    media: str | None = None
+    """Its id; null where the message does not lead to a file."""
     mime_type: str | None = None
     size: int | None = None
     """Bytes."""
@@ -28,27 +30,40 @@ class ImageContent(MediaContent):
 
 
 class VideoContent(MediaContent):
-    """A video, a GIF (which WhatsApp sends as a video) or a round video note."""
+    """A video."""
 
-    kind: ClassVar = "video"
+    kind: ClassVar[str] = "video"
 
     caption: str | None = None
     width: int | None = None
     height: int | None = None
     seconds: int | None = None
-    gif: bool = False
-    note: bool = False
-    """It was recorded in the chat and is shown as a circle."""
+
+
+class GifContent(VideoContent):
+    """A short video without sound, shown again and again."""
+
+    kind: ClassVar[str] = "gif"
+
+
+class VideoNoteContent(VideoContent):
+    """A video that was recorded in the chat and is shown as a circle."""
+
+    kind: ClassVar[str] = "video_note"
 
 
 class AudioContent(MediaContent):
     """Sound."""
 
-    kind: ClassVar = "audio"
+    kind: ClassVar[str] = "audio"
 
     seconds: int | None = None
-    voice: bool = False
-    """It was recorded in the chat."""
+
+
+class VoiceContent(AudioContent):
+    """Sound that was recorded in the chat."""
+
+    kind: ClassVar[str] = "voice"
 
 
 class DocumentContent(MediaContent):

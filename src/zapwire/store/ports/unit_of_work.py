@@ -15,6 +15,7 @@ from zapwire.store.journal_tail import JournalTail
 from zapwire.store.ports.backlog import BacklogRepository
 from zapwire.store.ports.bots import BotHistoryRepository, BotRepository
 from zapwire.store.ports.journal import ClockRepository, JournalRepository, RetentionRepository
+from zapwire.store.ports.media import MediaRepository
 from zapwire.store.ports.messages import (
     HistoryNoticeRepository,
     MessageRepository,
@@ -50,6 +51,10 @@ class View(Protocol):
     @property
     def persons(self) -> PersonRepository:
         """Who has which address."""
+
+    @property
+    def media(self) -> MediaRepository:
+        """Files that messages carry."""
 
     @property
     def poll_votes(self) -> PollVoteRepository:

@@ -73,6 +73,7 @@ COLUMNS: Final = (
     Sealed("deliveries", "answer", _DELIVERY),
     Sealed("dead_letters", "event", _DELIVERY),
     Sealed("history_notices", "notice", _MESSAGE),
+    Sealed("media", "file", "id"),
     Sealed("poll_votes", "options", "bot || '/' || poll || '/' || voter"),
 )
 """Every one of them is sealed again when the master key changes."""

@@ -17,6 +17,7 @@ from zapwire.store.sqlite.repositories.delivery_queue import SqliteDeliveryQueue
 from zapwire.store.sqlite.repositories.endpoints import SqliteEndpoints
 from zapwire.store.sqlite.repositories.history_notices import SqliteHistoryNotices
 from zapwire.store.sqlite.repositories.journal import SqliteJournal
+from zapwire.store.sqlite.repositories.media import SqliteMedia
 from zapwire.store.sqlite.repositories.messages import SqliteMessages
 from zapwire.store.sqlite.repositories.outbox import SqliteOutbox
 from zapwire.store.sqlite.repositories.persons import SqlitePersons
@@ -72,6 +73,11 @@ class SqliteUnitOfWork:
     def persons(self) -> SqlitePersons:
         """See `View.persons`."""
         return SqlitePersons(self, self.sql)
+
+    @cached_property
+    def media(self) -> SqliteMedia:
+        """See `View.media`."""
+        return SqliteMedia(self, self.sql)
 
     @cached_property
     def poll_votes(self) -> SqlitePollVotes:

@@ -82,7 +82,8 @@ class SharedEngine:
         self._environment = (
             for_children(os.environ if override is None else override.environment(os.environ), network=True) | ENGINE
         )
-        self._lines = self._line_maker()
+        self.lines = self._line_maker()
+        """For what dials without the engine; None where only the engine can use the proxy for all bots."""
         self.version = ClientVersion(engine.library, version, self._newest_revision, version_file, built)
         self._own = self._own_client()
         self._template: asyncio.Future[bytes] | None = None
@@ -151,9 +152,9 @@ class SharedEngine:
             return None
 
     async def _newest_revision(self, proxy: Proxy | None) -> int:
-        if self._lines is None:
+        if self.lines is None:
             raise newest_revision.NoRevision(_UNUSABLE)
-        return await newest_revision.ask(self._lines, proxy)
+        return await newest_revision.ask(self.lines, proxy)
 
     def _own_client(self) -> OwnClient | None:
         """What attempts of our own client need; None where it cannot be used, which is logged."""
@@ -165,11 +166,11 @@ class SharedEngine:
         if version is None:
             log.warning("the engine's version of WhatsApp Web was not found: only the engine pairs, without passkeys")
             return None
-        if self._lines is None:
+        if self.lines is None:
             log.warning("%s: only the engine pairs, without passkeys", _UNUSABLE)
             return None
         root = ROOT_OF_WHATSAPP if override is None else override.noise_root
-        return OwnClient(self._lines, root, lambda: library.announced or version, self._learn_template)
+        return OwnClient(self.lines, root, lambda: library.announced or version, self._learn_template)
 
     async def _usable_own_client(self) -> OwnClient | None:
         """Our own client, once it is known that what it leaves behind fits this build of the engine."""

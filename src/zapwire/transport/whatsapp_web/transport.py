@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from zapwire.model.bots import BotId, Identity
@@ -25,6 +26,7 @@ from zapwire.model.errors import (
     ZapwireError,
 )
 from zapwire.model.jid import PHONE_SERVER
+from zapwire.model.media import MediaFile, RemoteFile
 from zapwire.model.messages import Message, Outgoing, Party, Sent
 from zapwire.model.pairing import PairingCode, PairingOptions, PasskeyChallenge, VerificationCode
 from zapwire.model.proxy import Proxy
@@ -59,6 +61,7 @@ from zapwire.transport.whatsapp_web.inbound.decode import read_event
 from zapwire.transport.whatsapp_web.inbound.ingest import Ingest, read_back
 from zapwire.transport.whatsapp_web.inbound.lid_lookup import LidLookup
 from zapwire.transport.whatsapp_web.inbound.quarantine import put_aside
+from zapwire.transport.whatsapp_web.media_transfer import MediaTransfer
 from zapwire.transport.whatsapp_web.outbound import recipients
 from zapwire.transport.whatsapp_web.outbound.send_errors import NoAccount, from_send_error
 from zapwire.transport.whatsapp_web.pairing.pairing import Pairing
@@ -76,6 +79,7 @@ CAPABILITIES: Final = Capabilities(
     passkey=True,
     pairing_options=True,
     proxy=True,
+    media=True,
     message_types=frozenset(ENCODED),
 )
 
@@ -116,6 +120,7 @@ class WhatsAppWebTransport:
         self._session: EngineSession | None = None
         self._identity = Identity()
         self._online = False
+        self._media = MediaTransfer(shared.engine, shared.lines)
         self._suspicious = False
         """The server may be frozen: ask it."""
 
@@ -221,6 +226,17 @@ class WhatsAppWebTransport:
         except Exception:
             log.exception("bot %s: a message of type %s cannot be encoded", self._bot, message.content.kind)
             raise Refused("internal error, see the log: it was not sent") from None
+
+    async def upload(self, file: MediaFile, path: Path) -> RemoteFile:
+        """See `CarriesMedia.upload`."""
+        session = self._session
+        if session is None or not self._online:
+            raise NotConnected("the bot is not connected to WhatsApp")
+        return await self._media.upload(session, file, path, self.proxy)
+
+    async def download(self, file: RemoteFile, path: Path) -> None:
+        """See `CarriesMedia.download`."""
+        await self._media.download(file, path, self.proxy)
 
     async def _other_form(self, session: EngineSession, to: str) -> Party | None:
         """The account that has the number in *to* in another form, if WhatsApp knows one. Raises `TransportError`."""

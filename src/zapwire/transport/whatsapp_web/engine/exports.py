@@ -299,6 +299,14 @@ EXPORTS: Final[dict[str, Export]] = {
     "GetMe": Export((BotIdArgument(),), Result.BYTES),
     "SetPassive": Export((BotIdArgument(), FlagArgument()), Result.TEXT),
     "SendMessage": Export((BotIdArgument(), JidArgument(), ProtobufArgument()), Result.BYTES),
+    "Upload": Export((BotIdArgument(), ProtobufArgument(), ChoiceArgument(8)), Result.BYTES),
+    "DownloadMediaWithPath": Export(
+        (
+            BotIdArgument(), TextArgument(), ProtobufArgument(), ProtobufArgument(), ProtobufArgument(),
+            ChoiceArgument(1 << 31), ChoiceArgument(8), TextArgument(),
+        ),
+        Result.BYTES,
+    ),
     "BuildPollVote": Export((BotIdArgument(), ProtobufArgument(), ProtobufArgument()), Result.BYTES),
     "DecryptPollVote": Export((BotIdArgument(), ProtobufArgument()), Result.BYTES),
     "IsOnWhatsApp": Export((BotIdArgument(), TextArgument()), Result.BYTES),

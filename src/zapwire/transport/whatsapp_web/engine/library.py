@@ -15,9 +15,12 @@ from zapwire.model.errors import NotConnected
 from zapwire.transport.whatsapp_web.engine.exports import EXPORTS, LOG_CALLBACK, declare, read_result
 from zapwire.transport.whatsapp_web.engine.private import builds
 from zapwire.transport.whatsapp_web.engine.private.announced_version import AnnouncedVersion, announced_version
+from zapwire.transport.whatsapp_web.engine.private import media_hosts
 from zapwire.transport.whatsapp_web.engine.private.client_table import ClientTable
+from zapwire.transport.whatsapp_web.engine.private.media_hosts import MediaHosts
 from zapwire.transport.whatsapp_web.engine.private.noise_root import replace_noise_root
 
+_NO_FILE = b"/v/t62.7119-24/0_0_0_n.enc?ccb=11-4"
 _UNHEARD = LOG_CALLBACK(lambda _entry, _size: None)
 """Takes log lines that say nothing; never freed, as the engine keeps it."""
 
@@ -144,6 +147,25 @@ class Library:
         Raises `EmptyResult`: it may have been sent.
         """
         return bytes(self._call("SendMessage", bot, to, message))
+
+    def upload(self, bot: bytes, data: bytes, kind: int) -> bytes:
+        """Encrypt and upload a file (kinds: 0 image, 1 video, 2 audio, 3 document); an `UploadReturnFunction`.
+
+        Takes three times its size in memory besides. Raises `EmptyResult`.
+        """
+        return bytes(self._call("Upload", bot, data, kind))
+
+    def ask_for_media_hosts(self, bot: bytes) -> None:
+        """Let the client ask WhatsApp for its media hosts, unless it knows them: by a download that fails.
+
+        The path is that of no file. Raises `EmptyResult`.
+        """
+        nothing = bytes(32)
+        self._call("DownloadMediaWithPath", bot, _NO_FILE, nothing, nothing, nothing, 1, 3, b"document")
+
+    def media_hosts(self, bot: bytes) -> MediaHosts | None:
+        """The media hosts that the client knows; None where that cannot be seen."""
+        return None if self.table is None else media_hosts.read(self.table, bot)
 
     def build_poll_vote(self, bot: bytes, poll: bytes, options: bytes) -> bytes:
         """A vote for the *options* (an `ArrayString`) of a poll (its `MessageInfo`), encrypted with the poll's key.

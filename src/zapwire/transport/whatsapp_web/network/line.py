@@ -73,31 +73,34 @@ class LineMaker:
         self._for_all = for_all
         self._trust: ssl.SSLContext | None = None
 
-    async def dial(self, own: Proxy | None) -> Line:
-        """A new line, through the bot's *own* proxy if it has one. Raises `Unreachable` in plain words."""
+    async def dial(self, own: Proxy | None, host: str = HOST) -> Line:
+        """A new line to *host*, one of WhatsApp's, through the bot's *own* proxy if it has one.
+
+        Raises `Unreachable` in plain words.
+        """
         proxy = own or self._for_all
         what = "WhatsApp" if proxy is None else "the proxy"
         try:
             async with asyncio.timeout(DIAL_DEADLINE):
-                return await self._dial(proxy)
+                return await self._dial(proxy, host)
         except _FAILURES as error:
             raise _in_words(error, what) from error
 
-    async def _dial(self, proxy: Proxy | None) -> Line:
+    async def _dial(self, proxy: Proxy | None, host: str) -> Line:
         if self._trust is None:
             self._trust = ssl.create_default_context(cafile=None if self._ca is None else str(self._ca))
         if proxy is None:
-            return Line(*await asyncio.open_connection(HOST, PORT, ssl=self._trust, limit=LONGEST_HEAD))
+            return Line(*await asyncio.open_connection(host, PORT, ssl=self._trust, limit=LONGEST_HEAD))
         if proxy.scheme == "http":
-            return await self._connect(proxy, self._trust)
+            return await self._connect(proxy, self._trust, host)
         dialler = Dialler(ProxyType.SOCKS5, proxy.host, proxy.port, proxy.user, proxy.password, rdns=True)
-        socket = await dialler.connect(HOST, PORT)
+        socket = await dialler.connect(host, PORT)
         reader, writer = await asyncio.open_connection(
-            sock=socket, ssl=self._trust, server_hostname=HOST, limit=LONGEST_HEAD
+            sock=socket, ssl=self._trust, server_hostname=host, limit=LONGEST_HEAD
         )
         return Line(reader, writer)
 
-    async def _connect(self, proxy: Proxy, trust: ssl.SSLContext) -> Line:
+    async def _connect(self, proxy: Proxy, trust: ssl.SSLContext, host: str) -> Line:
         """Through an HTTP proxy, asked as Go's net/http asks."""
         loop = asyncio.get_running_loop()
         answers = asyncio.StreamReader(limit=LONGEST_HEAD)
@@ -105,30 +108,30 @@ class LineMaker:
             lambda: asyncio.StreamReaderProtocol(answers), proxy.host, proxy.port
         )
         try:
-            transport.write(_connect_request(proxy).encode())
+            transport.write(_connect_request(proxy, host).encode())
             status = _status(await answers.readuntil(b"\r\n\r\n"))
             if status != "200":
                 raise _refused(status)
-            return await _with_tls(transport, trust)
+            return await _with_tls(transport, trust, host)
         except BaseException:
             transport.abort()
             raise
 
 
-async def _with_tls(transport: asyncio.WriteTransport, trust: ssl.SSLContext) -> Line:
+async def _with_tls(transport: asyncio.WriteTransport, trust: ssl.SSLContext, host: str) -> Line:
     """TLS over what the proxy opened, with a reader of its own: what the proxy wrote before is in no way WhatsApp's."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=LONGEST_HEAD)
     protocol = asyncio.StreamReaderProtocol(reader)
-    secure = await loop.start_tls(transport, protocol, trust, server_hostname=HOST)
+    secure = await loop.start_tls(transport, protocol, trust, server_hostname=host)
     if secure is None:
         raise ConnectionResetError
     protocol.connection_made(secure)
     return Line(reader, asyncio.StreamWriter(secure, protocol, reader, loop))
 
 
-def _connect_request(proxy: Proxy) -> str:
-    target = f"{HOST}:{PORT}"
+def _connect_request(proxy: Proxy, host: str) -> str:
+    target = f"{host}:{PORT}"
     login = ""
     if proxy.user is not None:
         token = base64.b64encode(f"{proxy.user}:{proxy.password or ''}".encode()).decode()

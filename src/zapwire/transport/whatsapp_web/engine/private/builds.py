@@ -54,6 +54,8 @@ class ClientLayout:
     equal_words: tuple[int, ...]
     """Words that are the same in each client, and not 0."""
     zero_words: tuple[int, ...]
+    media: int
+    """Word that points to what is known of the media hosts (mediaconn.go, `MediaConn`); 0 until they were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ KNOWN: Final = (
             },
             equal_words=(0x08, 0x18, 0x28),  # the type of Log, recvLog, sendLog
             zero_words=(0xA0, 0x3A98),  # AutoReconnectHook, PreRetryCallback
+            media=0x138,  # mediaConnCache
         ),
         verified="disassembly of main.IsConnected, bufferedDecrypt, backgroundIfAsyncAck; Go's type descriptors; "
         "a live client read byte by byte; each flag's effect seen in tests/transport (2026-11-26)",
