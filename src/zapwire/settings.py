@@ -52,6 +52,9 @@ BOTS = "bots"
 SPOOLS = "incoming"
 """Folder, there too, of what WhatsApp believes received and is not in the database yet."""
 
+MEDIA = "media"
+"""Folder, there too, of the files that messages carry, encrypted."""
+
 MIN_TOKEN = 32
 
 _QUOTES = "\"'`\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb"
@@ -180,6 +183,22 @@ class Settings(BaseSettings):
         description="The version of WhatsApp Web that bots say they are: engine (its own), auto (the newest, which "
         "WhatsApp's web page names; asked once a day and when WhatsApp refuses ours) or one like 2.3000.1047769893.",
     )
+    keep_media_days: float = Field(
+        30,
+        gt=0,
+        description="Days for which files of messages are kept here after they were wanted last; WhatsApp keeps them "
+        "for some weeks itself.",
+    )
+    media_quota_mb: int = Field(
+        10_240,
+        ge=1,
+        description="Room for files of messages, in MB; what was not wanted for the longest time goes first.",
+    )
+    media_allow_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
+        (),
+        description="Networks inside yours from which files of messages may be fetched by their address, separated by "
+        "commas, like 127.0.0.0/8; by default only what the whole Internet can reach.",
+    )
     list_fallback: Fallback = Field(
         "text",
         description="What people see of lists and buttons, which WhatsApp shows reliably only for its official API: "
@@ -264,7 +283,7 @@ class Settings(BaseSettings):
     def _read_list(cls, value: object) -> object:
         return tuple(part.lower() for part in _parts(value, "names"))
 
-    @field_validator("webhook_allow_networks", "proxy_allow_networks", mode="before")
+    @field_validator("webhook_allow_networks", "proxy_allow_networks", "media_allow_networks", mode="before")
     @classmethod
     def _read_networks(cls, value: object) -> object:
         try:

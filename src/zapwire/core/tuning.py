@@ -58,6 +58,10 @@ class Tuning:
     """Until a message is retried that the transport had no connection for; after each failure twice as long."""
     send_attempts: int = 5
     """Failures of the network after which a message is failed."""
+    keep_media: float = 30 * 86_400.0
+    """How long files are kept that nobody wants."""
+    media_quota: int = 10 << 30
+    """Bytes of all files together."""
     list_fallback: Fallback = "text"
     """What stands in for lists and buttons where the network shows none."""
     send_lifetime: float = 24 * 3600.0

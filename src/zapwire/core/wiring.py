@@ -8,17 +8,23 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from zapwire.core.access.tokens import Tokens
 from zapwire.core.bots.proxies import Proxies
 from zapwire.core.bots.registry import BotRegistry
 from zapwire.core.bots.transfer import BotTransfer
 from zapwire.core.events.subscriptions import Subscriptions
+from zapwire.core.media.fetching import Fetcher
+from zapwire.core.media.folder import MediaFolder
+from zapwire.core.media.housekeeping import keep_media
+from zapwire.core.media.library import MediaLibrary
 from zapwire.core.messages.outbox import Outbox
 from zapwire.core.monitoring.counters import Counters
 from zapwire.core.monitoring.snapshot import StatsCollector
 from zapwire.core.network.dns import Resolver
-from zapwire.core.network.ssrf_guard import PROXIES, Network, SsrfGuard
+from zapwire.core.network.ssrf_guard import MEDIA_URLS, PROXIES, Network, SsrfGuard
 from zapwire.core.person_merges import PersonMerges
 from zapwire.core.retention import keep_house
 from zapwire.core.tuning import Tuning
@@ -46,6 +52,7 @@ class Core:
     tokens: Tokens
     stats: StatsCollector
     transfer: BotTransfer
+    media: MediaLibrary
 
     async def check(self) -> None:
         """Is the daemon able to work? Raises `StoreError` when the database cannot be written."""
@@ -64,12 +71,15 @@ async def open_core(
     default_country: str | None = None,
     pairing_options: PairingOptions | None = None,
     names: Resolver | None = None,
+    media_folder: Path | None = None,
+    media_networks: Iterable[Network] = (),
 ) -> AsyncIterator[Core]:
     """Start the core on an open database: the bots, then the deliveries, whose receivers may answer with messages.
 
     At the end the bots stop first. *webhook_networks* and *proxy_networks* are not of the Internet, but webhooks and
     proxies may be there all the same. *default_country* and *pairing_options* are for bots without any of their own.
-    *limits*, *chance* and *names* are for tests.
+    Files of messages lie in *media_folder*, and may be fetched from *media_networks* too; without a folder they go with
+    this process. *limits*, *chance* and *names* are for tests.
     """
     bounds = limits or Tuning()
     async with AsyncExitStack() as stack:
@@ -77,7 +87,14 @@ async def open_core(
         stack.push_async_callback(_end, cleaning)
         names = names or Resolver()
         await (merges := PersonMerges()).load(database)
+        folder = media_folder or Path(stack.enter_context(TemporaryDirectory()))
+        fetcher = Fetcher(SsrfGuard(media_networks, setting=MEDIA_URLS, names=names), names)
         outbox = Outbox(database, bounds, default_country, merges)
+        library = MediaLibrary(database, MediaFolder(folder), fetcher, outbox.transport_of)
+        outbox.upload = library.upload
+        library.folder.prepare()
+        keeping = spawn(supervise("media", partial(keep_media, database, library.folder, bounds)), "media")
+        stack.push_async_callback(_end, keeping)
         guard = SsrfGuard(webhook_networks, names=names)
         proxies = Proxies(transports, SsrfGuard(proxy_networks, setting=PROXIES, names=names))
         dispatcher = await stack.enter_async_context(
@@ -108,6 +125,7 @@ async def open_core(
             delivery_log=DeliveryLog(database, dispatcher, bounds),
             tokens=Tokens(database),
             transfer=BotTransfer(registry, transports, proxies),
+            media=library,
             stats=StatsCollector(
                 database=database,
                 registry=registry,

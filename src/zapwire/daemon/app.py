@@ -37,7 +37,7 @@ from zapwire.runtime import instance_lock
 from zapwire.runtime.run_marker import RESTARTED, STOPPED, RunMarker
 from zapwire.runtime.systemd import notify
 from zapwire.runtime.tasks import Tasks, supervise
-from zapwire.settings import BOTS, SPOOLS, Address, Settings, make_sessions_dir
+from zapwire.settings import BOTS, MEDIA, SPOOLS, Address, Settings, make_sessions_dir
 from zapwire.store.sqlite.database import Database
 from zapwire.transport.registry import TransportRegistry
 from zapwire.transport.whatsapp_web.client_version import Wanted
@@ -118,6 +118,8 @@ async def _run(settings: Settings, say: Say, sandbox_process: int | None) -> boo
                 webhook_networks=settings.webhook_allow_networks,
                 proxy_networks=settings.proxy_allow_networks,
                 default_country=settings.default_country,
+                media_folder=settings.sessions_dir / MEDIA,
+                media_networks=settings.media_allow_networks,
                 pairing_options=PairingOptions(
                     settings.device_name,
                     settings.device_platform,
@@ -168,6 +170,8 @@ def _limits(settings: Settings) -> Tuning:
         keep_events=settings.keep_events_days * day,
         keep_messages=settings.keep_messages_days * day,
         list_fallback=settings.list_fallback,
+        keep_media=settings.keep_media_days * day,
+        media_quota=settings.media_quota_mb << 20,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Final, NewType
 from zapwire.model.bots import BotId, Restriction
 from zapwire.model.content.kinds import AnyContent
 from zapwire.model.jid import GROUP_SERVER
+from zapwire.model.media import MediaFile, RemoteFile
 
 MessageId = NewType("MessageId", str)
 """Of a received message WhatsApp's id; of a sent one ours (`msg_...`), as WhatsApp's is not known beforehand."""
@@ -75,6 +76,8 @@ class Message:
     origin: Origin = Origin.PERSON
     vote: tuple[bytes, ...] | None = None
     """Of a vote in a poll: the SHA-256 of each option that was chosen; None when it could not be decrypted."""
+    file: RemoteFile | None = None
+    """Where the file that it carries lies."""
     poll: PollCount | None = None
     """Of a vote in a poll: how the poll stands with it, as far as the poll is known."""
 
@@ -152,6 +155,8 @@ class Outgoing:
     """The message that the content changes or is about: of reactions, edits, deletions, pins, votes."""
     quoted: MessageRef | None = None
     """The message that it answers."""
+    media: MediaFile | None = None
+    """The file that it carries, uploaded."""
 
     @property
     def in_group(self) -> bool:
@@ -235,6 +240,8 @@ class QueuedMessage:
     attempts: int = 0
     account: int = 0
     """Which of the accounts that its bot had in turn it is meant for."""
+    has_file: bool = False
+    """It carries a file, which is uploaded before it is sent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,8 +165,8 @@ class Transport(Protocol):
     """One bot's connection. Made for one bot id; `run` may be called again after it ended.
 
     What every network has; the rest are protocols of their own, below, which a transport implements or does not:
-    `Unlinks`, `PairsByCode`, `PairsByPasskey`, `TakesPairingOptions`, `Probes`, `UsesProxy`, `CarriesMedia`. Its factory may be a
-    `KeepsAuthState`, `TriesProxies`, `Watched`, `Measured`.
+    `Unlinks`, `PairsByCode`, `PairsByPasskey`, `TakesPairingOptions`, `Probes`, `UsesProxy`, `CarriesMedia`. Its
+    factory may be a `KeepsAuthState`, `TriesProxies`, `Watched`, `Measured`.
     """
 
     account: Identity

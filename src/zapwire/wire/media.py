@@ -1,4 +1,4 @@
-"""Media files as WhatsApp keeps them: encrypted with a key that travels in the message; as a stream, in constant memory.
+"""Media files as WhatsApp keeps them: encrypted with a key that travels in the message. As a stream.
 
 AES-256-CBC with PKCS #7 padding, then the first 10 bytes of an HMAC-SHA-256 over IV and ciphertext. IV and keys are
 made of the media key by HKDF. Source: whatsmeow's upload.go and download.go.

@@ -85,6 +85,12 @@ def _operation(route: Route) -> dict[str, Any]:
     }
     if route.body is not None:
         made["requestBody"] = {"required": True, "content": _json(route.body)}
+    if route.file:
+        form = {"type": "object", "properties": {"file": {}}, "required": ["file"]}
+        made["requestBody"] = {
+            "required": True,
+            "content": {"application/octet-stream": {"schema": {}}, "multipart/form-data": {"schema": form}},
+        }
     if route.access is Access.PUBLIC:
         made["security"] = []
     return made

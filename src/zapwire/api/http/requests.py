@@ -179,6 +179,25 @@ class FlagParameter(Parameter):
 
 
 @dataclass(frozen=True, slots=True)
+class ChoiceParameter(Parameter):
+    """One of some words."""
+
+    choices: tuple[str, ...] = ()
+    default: str = ""
+
+    def read(self, request: web.Request) -> str:
+        """The word or the default; raises a 422 problem."""
+        text = request.query.get(self.name, self.default)
+        if text not in self.choices:
+            raise _bad(self.name, f"must be one of {', '.join(self.choices)}")
+        return text
+
+    def schema(self) -> dict[str, Any]:
+        """Its JSON schema."""
+        return {"type": "string", "enum": list(self.choices), "default": self.default}
+
+
+@dataclass(frozen=True, slots=True)
 class WordsParameter(Parameter):
     """A list of words, separated by commas; *shape* is that of each."""
 

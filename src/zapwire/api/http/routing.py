@@ -39,6 +39,8 @@ class Route:
     status: int = 200
     access: Access = Access.TOKEN
     body: type[BaseModel] | None = None
+    file: bool = False
+    """Takes a body of any type, which the handler reads as it comes."""
     answer: type[BaseModel] | None = None
     query: tuple[Parameter, ...] = ()
     headers: tuple[Parameter, ...] = ()
@@ -65,7 +67,7 @@ class Route:
             await request.app[AUTH].require(request)
         if self.documented:
             refuse_unknown(request, self.query)
-        if self.body is None and request.can_read_body:
+        if self.body is None and not self.file and request.can_read_body:
             if self.access is Access.PUBLIC:
                 raise HttpProblem(400, "bad-request", "this call takes no body")
             await read_all(request)  # nobody wants it, but it has to be one

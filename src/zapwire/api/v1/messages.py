@@ -13,7 +13,11 @@ from zapwire.api.http.requests import Parameter, SecondsParameter, read_body
 from zapwire.api.http.responses import answer
 from zapwire.api.v1.schemas.messages import SendMessage
 from zapwire.core.events.serializers import outgoing_json
+from zapwire.core.messages.content.media import MediaRequest
+from zapwire.core.messages.content.request import ContentRequest
 from zapwire.core.messages.outbox import KEY_LONGEST
+from zapwire.core.wiring import Core
+from zapwire.model.content.kinds import AnyContent
 from zapwire.model.errors import NotFound, StoreError
 
 WAIT = SecondsParameter("wait", "SecondsParameter to wait for `sent` or `failed`, at most 60.")
@@ -28,7 +32,7 @@ async def send(request: web.Request) -> web.Response:
     """`POST /v1/bots/{bot}/messages`."""
     sender, bot, wait = request.app[CORE].outbox, request.match_info["bot"], WAIT.read(request)
     body = (await read_body(request, SendMessage)).root
-    content = body.content(sender.country_of(bot))
+    content = await _content(request.app[CORE], bot, body)
     message = await sender.submit(bot, body.to, content, idempotency_key=_key(request))
     if wait:
         # whatever becomes of the token, the database or the bot: the message is taken, and an error would have it sent
@@ -39,6 +43,15 @@ async def send(request: web.Request) -> web.Response:
     made = answer(outgoing_json(message), 202)
     made.headers["Location"] = f"/v1/bots/{message.bot}/messages/{message.id}"
     return made
+
+
+async def _content(core: Core, bot: str, body: ContentRequest) -> AnyContent:
+    country = core.outbox.country_of(bot)
+    if not isinstance(body, MediaRequest):
+        return body.content(country)
+    known = core.bots.get(bot).current.bot  # raises when there is none, before anything is fetched
+    file = await core.media.for_message(known, body.kind, body.checked(), getattr(body, "file_name", None))
+    return body.of(file, country)
 
 
 async def get(request: web.Request) -> web.Response:

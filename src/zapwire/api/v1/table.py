@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from zapwire.api.http.routing import Access, Route
 from zapwire.api.streaming import sse
-from zapwire.api.v1 import bots, deliveries, events, health, messages, pairing, stats, transfer, webhooks
+from zapwire.api.v1 import bots, deliveries, events, health, media, messages, pairing, stats, transfer, webhooks
 from zapwire.api.v1.schemas import stats as figures
 from zapwire.api.v1.schemas import webhooks as hooks
 from zapwire.api.v1.schemas.bots import Bot, BotList, CreateBot, ExportBot, History, ImportBot, UpdateBot
 from zapwire.api.v1.schemas.health import Live, Ready
 from zapwire.api.v1.schemas.journal import EventPage
+from zapwire.api.v1.schemas.media import Media
 from zapwire.api.v1.schemas.messages import OutgoingMessage, SendMessage
 from zapwire.api.v1.schemas.pairing import (
     AnswerPasskey,
@@ -92,11 +93,20 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "POST", f"{_BOT}/messages", messages.send, "Send a message", 202,
         body=SendMessage, answer=OutgoingMessage, query=(messages.WAIT,),
-        headers=(messages.IDEMPOTENCY_KEY,), problems=(409, 429, 501), tag="messages",
+        headers=(messages.IDEMPOTENCY_KEY,), problems=(409, 410, 429, 501, 502, 507), tag="messages",
     ),
     Route(
         "GET", f"{_BOT}/messages/{{message}}", messages.get, "Get a message and its status",
         answer=OutgoingMessage, query=(messages.WAIT,), tag="messages",
+    ),
+    Route(
+        "POST", f"{_BOT}/media", media.upload, "Upload a file for messages", 201,
+        file=True, answer=Media, query=(media.KIND, media.FILE_NAME), problems=(507,), tag="media",
+    ),
+    Route("GET", f"{_BOT}/media/{{media}}", media.show, "Say what is known of a file", answer=Media, tag="media"),
+    Route(
+        "GET", "/v1/media/{media}", media.download, "Download a file; from WhatsApp, if it is not here yet",
+        text=media.CONTENT, problems=(206, 410, 416, 501, 502, 507), tag="media",
     ),
     Route(
         "GET", "/v1/events", events.events, "Follow the events (WebSocket, Server-Sent Events) or read pages",

@@ -14,6 +14,7 @@ from zapwire.model.content.kinds import AnyContent
 from zapwire.model.content.text import TextContent
 from zapwire.model.deliveries import Delivery
 from zapwire.model.events import Event, EventType, Payload
+from zapwire.model.media import MediaFile
 from zapwire.model.messages import Message, OutgoingView, Party, PollCount, Undecryptable
 from zapwire.model.pairing import PairingStage, PasskeyChallenge, QrCode, VerificationCode
 from zapwire.model.webhooks import Endpoint
@@ -140,6 +141,26 @@ def passkey_json(found: PasskeyChallenge | VerificationCode) -> dict[str, Any]:
 def party_json(party: Party) -> dict[str, Any]:
     """A chat or a person."""
     return {"id": party.id, "jid": party.jid, "phone": party.phone, "lid": party.lid}
+
+
+def media_json(file: MediaFile) -> dict[str, Any]:
+    """A file of messages, without its keys."""
+    details = file.details
+    return {
+        "id": file.id,
+        "bot": file.bot,
+        "state": file.state.value,
+        "type": file.remote.domain.value,
+        "mime_type": details.mime_type,
+        "file_name": details.file_name,
+        "size": file.size,
+        "sha256": file.remote.sha256.hex(),
+        "width": details.width,
+        "height": details.height,
+        "seconds": details.seconds,
+        "pages": details.pages,
+        "created_at": timestamp(file.created_at),
+    }
 
 
 def message_json(message: Message) -> dict[str, Any]:

@@ -4,17 +4,21 @@ that may be repeated.
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import replace
-from typing import Final, overload
+from typing import Any, Final, overload
 
 from zapwire.core.events import serializers
 from zapwire.core.messages import answers
 from zapwire.core.person_merges import PersonMerges
+from zapwire.model import timestamps
 from zapwire.model.bots import BotId
 from zapwire.model.content.changes import DeleteContent, ReactionContent
 from zapwire.model.content.interactive import PollVoteContent
 from zapwire.model.content.kinds import EditContent
+from zapwire.model.content.media import MediaContent
 from zapwire.model.events import EventType
+from zapwire.model.media import MediaDetails, MediaFile, MediaId, MediaState
 from zapwire.model.messages import KnownParty, Message, MessageId, MessageState, OutgoingView, Party, Undecryptable
 from zapwire.store.ordered_writes import OrderedWrites
 from zapwire.store.ports import UnitOfWork
@@ -37,14 +41,30 @@ async def received(
     def work(transaction: UnitOfWork) -> Message | None:
         chat, sender = _learn(transaction, bot, message.chat, message.sender, merges)
         complete = replace(message, chat=chat.party, sender=sender.party)
-        complete = answers.resolve(transaction, bot, complete, chat)
+        complete, file = _with_file(bot, answers.resolve(transaction, bot, complete, chat))
         if not transaction.messages.insert(bot, complete, chat, sender):
             return None
+        if file is not None:
+            transaction.media.insert(file)
         event = EVENTS.get(complete.type, EventType.MESSAGE_RECEIVED)
         transaction.journal.append(event, bot, serializers.message_json(complete))
         return complete
 
     return await writes.write(work)
+
+
+def _with_file(bot: BotId, message: Message) -> tuple[Message, MediaFile | None]:
+    """*message* with an id for the file that it carries, and that file."""
+    content = message.content
+    if message.file is None or not isinstance(content, MediaContent):
+        return message, None
+    media = MediaId(f"med_{secrets.token_hex(12)}")
+    known: dict[str, Any] = {
+        name: getattr(content, name, None) for name in ("file_name", "width", "height", "seconds", "pages")
+    }
+    details = MediaDetails(content.mime_type or "application/octet-stream", **known)
+    file = MediaFile(media, bot, MediaState.REMOTE, message.file, details, timestamps.now())
+    return replace(message, content=content.model_copy(update={"media": media})), file
 
 
 async def withheld(

@@ -24,14 +24,14 @@ from zapwire.core.messages.content import sendable
 from zapwire.core.messages.queued_messages import Entry
 from zapwire.core.messages.references import NotSentYet, References, with_quoted
 from zapwire.core.messages.restrictions import RestrictionDetector
-from zapwire.core.messages.send_worker import UNLINKED, SendWorker
+from zapwire.core.messages.send_worker import UNLINKED, SendWorker, Upload
 from zapwire.core.person_merges import PersonMerges
 from zapwire.core.store_retry import retry_until_stored
 from zapwire.core.tuning import Tuning
 from zapwire.model import timestamps
 from zapwire.model.bots import BotId
 from zapwire.model.content.interactive import Fallback
-from zapwire.model.content.kinds import AnyContent
+from zapwire.model.content.kinds import MEDIA, AnyContent
 from zapwire.model.errors import (
     IdempotencyMismatch,
     InvalidInput,
@@ -78,6 +78,13 @@ class Outbox:
         self._failing: set[BotId] = set()
         """Bots whose messages to an account that is gone are being failed."""
         self._closing = False
+        self.upload: Upload | None = None
+        """Uploads the files of messages; set before the first bot is attached."""
+
+    def transport_of(self, bot: str) -> Transport | None:
+        """The transport of a bot; None when there is no such bot."""
+        worker = self._workers.get(BotId(bot))
+        return None if worker is None else worker.transport
 
     async def submit(
         self,
@@ -120,7 +127,10 @@ class Outbox:
             full = TooMany(f"{worker.waiting} messages wait for this bot already", retry_after=60.0)
         if full is not None and message.key is None:
             raise full
-        entry = worker.enter(message.chat)  # counts from now on, or a burst could pass the limit while its writes wait
+        is_media = message.content.kind in MEDIA
+        entry = worker.enter(
+            message.chat, direct=not is_media
+        )  # counts from now on, or a burst could pass the limit while its writes wait
 
         def work(transaction: UnitOfWork) -> OutgoingView:
             view = _insert(transaction, message, worker, entry, full=full, fallback=self._limits.list_fallback)
@@ -203,6 +213,7 @@ class Outbox:
             merges=self.merges,
             done=self._settled,
             account=account,
+            upload=self.upload,
         )
         worker.load(waiting)
         self._workers[bot] = worker
@@ -331,7 +342,9 @@ def _insert(
         transaction.outbox.finish(message.id, MessageState.FAILED, UNLINKED)
         return inbox.emit_status(transaction, message.bot, message.id) or view
     waiting = QueuedMessage(
-        number, message.id, message.chat, view.to, message.deadline, message.created_at, account=now
+        *(number, message.id, message.chat, view.to, message.deadline, message.created_at),
+        account=now,
+        has_file=message.content.kind in MEDIA,
     )
     # On the loop, in the order of the commits, and before anybody hears of it: that is the order of the chat.
     transaction.after_commit.append(partial(worker.stored, entry, waiting, content))

@@ -27,6 +27,8 @@ class Queued:
     attempts: int = 0
     account: int = 0
     """Which of the accounts that its bot had in turn it was meant for."""
+    has_file: bool = False
+    """It carries a file, which is uploaded before it is sent."""
     known: bool = True
     """Has the chat ever written to the bot? Only looked up where it matters."""
     told: bool = False

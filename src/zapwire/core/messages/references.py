@@ -15,9 +15,11 @@ from zapwire.model.content.base import Person, Quoted
 from zapwire.model.content.changes import DeleteContent, KeepContent, PinContent, ReactionContent
 from zapwire.model.content.interactive import Fallback, PollContent, PollVoteContent
 from zapwire.model.content.kinds import AnyContent, EditContent
+from zapwire.model.content.media import MediaContent
 from zapwire.model.content.text import TextContent
 from zapwire.model.errors import Conflict, InvalidInput, NotFound, TooLate
 from zapwire.model.jid import GROUP_SERVER
+from zapwire.model.media import MediaFile
 from zapwire.model.messages import MessageRef, MessageState, Outgoing, Party
 from zapwire.store.ports import View
 
@@ -53,7 +55,15 @@ class References:
             _check(content, target, in_group=self.chat.endswith(f"@{GROUP_SERVER}"))
         if content.quoted is not None:
             quoted = self.find(content.quoted.message_id, "reply_to")
-        return Outgoing(self.chat, shown_as(content, fallback), target, quoted)
+        return Outgoing(self.chat, shown_as(content, fallback), target, quoted, self._file(content))
+
+    def _file(self, content: AnyContent) -> MediaFile | None:
+        if not isinstance(content, MediaContent) or content.media is None:
+            return None
+        file = self.view.media.of_bot(self.bot, content.media)
+        if file is None:
+            raise NotFound("its file is kept no longer", field="media.id")
+        return file
 
     def find(self, message_id: str, field: str) -> MessageRef:
         """The message of this chat with that id, ours or WhatsApp's. Raises `NotFound`, `NotSentYet`."""

@@ -11,10 +11,10 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Collection, Coroutine, Iterable
+from collections.abc import Awaitable, Collection, Coroutine, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from zapwire.core.messages.pacing import Pacing, names_of
 from zapwire.core.messages.queued_messages import Entry, Place, Queued
@@ -25,7 +25,15 @@ from zapwire.core.person_merges import PersonMerges
 from zapwire.core.tuning import Tuning
 from zapwire.model import timestamps
 from zapwire.model.bots import BotId, Restriction
-from zapwire.model.errors import NotConnected, NotSupported, Refused, Restricted, StoreError, TransportError
+from zapwire.model.errors import (
+    NotConnected,
+    NotSupported,
+    Refused,
+    Restricted,
+    StoreError,
+    TransportError,
+    ZapwireError,
+)
 from zapwire.model.messages import MessageId, MessageState, Outgoing, Party, QueuedMessage
 from zapwire.runtime.tasks import Tasks
 from zapwire.store.ports import Transactions
@@ -44,6 +52,13 @@ UNLINKED = "the bot was logged out before it was sent"
 """Why messages fail that were meant for an account the bot no longer has."""
 
 
+class Upload(Protocol):
+    """`MediaLibrary.upload`."""
+
+    def __call__(self, media: str, transport: Transport) -> Awaitable[None]:
+        """See to it that the network has the file."""
+
+
 class SendWorker:
     """The waiting messages of one bot. Everything but the sends themselves happens without waiting, on the loop."""
 
@@ -58,6 +73,7 @@ class SendWorker:
         merges: PersonMerges,
         done: Done,
         account: int = 0,
+        upload: Upload | None = None,
     ) -> None:
         self.transport = transport
         self._bot = bot
@@ -67,6 +83,7 @@ class SendWorker:
         self._restrictions = restrictions
         self._pacing = Pacing(limits)
         self._queue = SendQueue(limits.sends_at_once, self._pacing.ready)
+        self._upload = upload
         self._sends = Tasks()
         self._records = Tasks()
         self._untold: deque[Queued] = deque()
@@ -140,9 +157,12 @@ class SendWorker:
             self._queue.put(self._queued(message, delay), names_of(message.to), self._loop.time())
         self._pump()
 
-    def enter(self, chat: str) -> Entry:
-        """A message to *chat* is about to be stored, as `sending` if it goes out at once; `stored` or `leave` comes."""
-        is_open = self._online and not self._closed and self._restrictions.restriction is None
+    def enter(self, chat: str, *, direct: bool = True) -> Entry:
+        """A message to *chat* is about to be stored, as `sending` if it may go out *direct* and the way is free.
+
+        `stored` or `leave` comes.
+        """
+        is_open = direct and self._online and not self._closed and self._restrictions.restriction is None
         return self._queue.enter(chat, self._loop.time(), is_open=is_open)
 
     def stored(self, entry: Entry, message: QueuedMessage, content: Outgoing) -> None:
@@ -174,6 +194,7 @@ class SendWorker:
             ready=self._loop.time() + delay,
             attempts=message.attempts,
             account=message.account,
+            has_file=message.has_file,
         )
 
     # -- the end ----------------------------------------------------------------------------------------------------
@@ -261,9 +282,32 @@ class SendWorker:
         if not message.known and self._restrictions.holds(known=False) is not None:
             self._hold(message)
             return
+        if message.has_file and not await self._uploaded(message):
+            return
         content = await self._results.take(message.id, message.to)
         if content is not None:
             await self._hand_over(message, content)
+
+    async def _uploaded(self, message: Queued) -> bool:
+        """Is the message's file at WhatsApp, so that it may be sent? If not, it waits again or has failed."""
+        view = await self._store.read(lambda view: view.outbox.get(self._bot, message.id))
+        media = getattr(view.content, "media", None) if view is not None else None
+        if media is None or self._upload is None:
+            return True
+        try:
+            await self._upload(media, self.transport)
+        except NotConnected as error:
+            await self._requeue(message, self._limits.send_again, error.detail)
+        except TransportError as error:
+            await self._try_again(message, error)
+        except ZapwireError as error:
+            await self._results.end(message.id, MessageState.FAILED, error.detail)
+        except Exception:
+            log.exception("bot %s: a file could not be uploaded, with an unexpected error", self._bot)
+            await self._results.end(message.id, MessageState.FAILED, "internal error, see the log: it was not sent")
+        else:
+            return True
+        return False
 
     async def _writes_to_us(self, chat: str) -> bool:
         try:

@@ -23,6 +23,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 WEBHOOKS = "ZAPWIRE_WEBHOOK_ALLOW_NETWORKS"
 PROXIES = "ZAPWIRE_PROXY_ALLOW_NETWORKS"
+MEDIA_URLS = "ZAPWIRE_MEDIA_ALLOW_NETWORKS"
 
 # IANA's special-purpose registries, and what clouds serve to their own machines from elsewhere.
 _INSIDE: tuple[Network, ...] = tuple(

@@ -22,6 +22,7 @@ from zapwire.model.content.media import (
     DocumentContent,
     GifContent,
     ImageContent,
+    MediaContent,
     StickerContent,
     VideoContent,
     VideoNoteContent,
@@ -106,6 +107,10 @@ def _present(kind: str, fields: Mapping[str, Any]) -> tuple[str, Mapping[str, An
     marks = _MARKS.get(kind, {})
     found = next((name for mark, name in marks.items() if fields.get(mark)), kind)
     return found, {name: value for name, value in fields.items() if name not in marks} if marks else fields
+
+
+MEDIA: Final = frozenset(kind for kind, one in KINDS.items() if issubclass(one, MediaContent))
+"""The kinds that carry a file."""
 
 
 def read_content(kind: str, fields: Mapping[str, Any]) -> AnyContent:

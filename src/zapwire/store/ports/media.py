@@ -15,6 +15,9 @@ class MediaRepository(Protocol):
     def insert(self, file: MediaFile) -> None:
         """Note a new file."""
 
+    def describe(self, file: MediaFile) -> None:
+        """More is known of it now."""
+
     def get(self, media: str) -> MediaFile | None:
         """A file; None also when what is kept of it is damaged."""
 

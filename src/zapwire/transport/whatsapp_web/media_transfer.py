@@ -1,8 +1,8 @@
 """Files to and from WhatsApp's media hosts, encrypted as they are, in constant memory.
 
-The engine's own upload and download take a file three to six times in memory. Here the encrypted file goes from the disk
-to the host and back; the engine only tells where to and with which right (`engine.private.media_hosts`). Where that
-cannot be read, its own upload is used for small files. Source: whatsmeow's upload.go and download.go.
+The engine's own upload and download take a file three to six times in memory. Here the encrypted file goes from the
+disk to the host and back; the engine only tells where to and with which right (`engine.private.media_hosts`). Where
+that cannot be read, its own upload is used for small files. Source: whatsmeow's upload.go and download.go.
 """
 
 from __future__ import annotations
@@ -170,8 +170,7 @@ class MediaTransfer:
         """The slower way, for builds of the engine that are not known: it encrypts the file again, with its own key."""
         if file.size > LARGEST_BY_ENGINE:
             raise NotSupported(
-                f"files above {LARGEST_BY_ENGINE >> 20} MB need a build of the engine that is known; the log at the start says "
-                "that this one is not"
+                f"above {LARGEST_BY_ENGINE >> 20} MB files need a build of the engine that is known, which this one is not"
             )
         plain = await in_file_thread(_decrypted, file.remote, path)
         kind = _KINDS[file.remote.domain]

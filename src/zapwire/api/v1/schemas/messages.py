@@ -16,6 +16,16 @@ from zapwire.api.v1.schemas.bots import Restriction
 from zapwire.core.messages.content.business import EventRequest
 from zapwire.core.messages.content.changes import DeleteRequest, EditRequest, KeepRequest, PinRequest, ReactionRequest
 from zapwire.core.messages.content.interactive import ButtonsRequest, ListRequest, PollRequest, PollVoteRequest
+from zapwire.core.messages.content.media import (
+    AudioRequest,
+    DocumentRequest,
+    GifRequest,
+    ImageRequest,
+    StickerRequest,
+    VideoNoteRequest,
+    VideoRequest,
+    VoiceRequest,
+)
 from zapwire.core.messages.content.places_and_people import ContactRequest, GroupInviteRequest, LocationRequest
 from zapwire.core.messages.content.text import TextRequest
 from zapwire.model.content.kinds import AnyContent
@@ -86,6 +96,38 @@ class SendKeep(Send, KeepRequest):
     """Keep a message in a chat with a disappearing timer, or no longer."""
 
 
+class SendImage(Send, ImageRequest):
+    """A picture."""
+
+
+class SendVideo(Send, VideoRequest):
+    """A video."""
+
+
+class SendGif(Send, GifRequest):
+    """A short video without sound, or an animated picture, shown again and again."""
+
+
+class SendVideoNote(Send, VideoNoteRequest):
+    """A video that is shown as a circle."""
+
+
+class SendAudio(Send, AudioRequest):
+    """Sound."""
+
+
+class SendVoice(Send, VoiceRequest):
+    """Sound as if it was recorded in the chat."""
+
+
+class SendDocument(Send, DocumentRequest):
+    """Any other file."""
+
+
+class SendSticker(Send, StickerRequest):
+    """A sticker."""
+
+
 def _type_of(body: Any) -> Any:
     """A body without `type` is a text."""
     return body.get("type", TextRequest.kind) if isinstance(body, dict) else getattr(body, "type", None)
@@ -105,7 +147,15 @@ class SendMessage(RootModel[Annotated[
     | Annotated[SendEdit, Tag("edit")]
     | Annotated[SendDelete, Tag("delete")]
     | Annotated[SendPin, Tag("pin")]
-    | Annotated[SendKeep, Tag("keep")],
+    | Annotated[SendKeep, Tag("keep")]
+    | Annotated[SendImage, Tag("image")]
+    | Annotated[SendVideo, Tag("video")]
+    | Annotated[SendGif, Tag("gif")]
+    | Annotated[SendVideoNote, Tag("video_note")]
+    | Annotated[SendAudio, Tag("audio")]
+    | Annotated[SendVoice, Tag("voice")]
+    | Annotated[SendDocument, Tag("document")]
+    | Annotated[SendSticker, Tag("sticker")],
     Discriminator(_type_of),
 ]]):  # fmt: skip
     """A message to send; its fields depend on `type`, which is `text` when it is left out."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from zapwire.core.messages.content import media
 from zapwire.core.messages.content.business import EventRequest
 from zapwire.core.messages.content.changes import DeleteRequest, EditRequest, KeepRequest, PinRequest, ReactionRequest
 from zapwire.core.messages.content.fallback import FALLBACKS
@@ -36,6 +37,7 @@ REQUESTS: Final[tuple[type[ContentRequest], ...]] = (
     DeleteRequest,
     PinRequest,
     KeepRequest,
+    *media.REQUESTS,
 )
 SENDABLE: Final[dict[str, type[ContentRequest]]] = {one.kind: one for one in REQUESTS}
 """By the type of the message."""

@@ -36,6 +36,10 @@ class SqliteMedia(Repository, MediaRepository):
         )
 
     @override
+    def describe(self, file: MediaFile) -> None:
+        self._sql.execute("UPDATE media SET file = ? WHERE id = ?", (self._sealed(file), file.id))
+
+    @override
     def get(self, media: str) -> MediaFile | None:
         return self._read(f"SELECT {_COLUMNS} FROM media WHERE id = ?", media)  # noqa: S608 - constant
 

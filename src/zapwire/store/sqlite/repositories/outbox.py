@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from zapwire.model import timestamps
 from zapwire.model.bots import BotId
+from zapwire.model.content.kinds import MEDIA
 from zapwire.model.messages import (
     DAMAGED_ROW,
     KnownParty,
@@ -132,20 +133,22 @@ class SqliteOutbox(Repository, OutboxRepository):
     @override
     def waiting(self, bot: BotId) -> list[QueuedMessage]:
         rows = self._sql.execute(
-            "SELECT n, id, chat, deadline, due, attempts, account FROM outbox WHERE bot = ?1 "
+            "SELECT n, id, chat, deadline, due, attempts, account, type FROM outbox WHERE bot = ?1 "
             "AND state IN ('queued', 'sending') AND state = 'queued' "
             "AND account = (SELECT account FROM bots WHERE id = ?1) ORDER BY n",
             (bot,),
         )
         found, parties = [], dict[str, Party]()
-        for n, ours, veiled, deadline, due, attempts, number in rows:
+        for n, ours, veiled, deadline, due, attempts, number, kind in rows:
             chat = self._values.row("outbox", ours).unveil("chat", veiled)
             if chat is None:
                 continue
             if chat not in parties:
                 parties[chat] = self._unit.persons.complete(bot, Party(chat))
             moments = (timestamps.from_ms(deadline), timestamps.from_ms(due))
-            found.append(QueuedMessage(n, MessageId(ours), chat, parties[chat], *moments, attempts, number))
+            found.append(
+                QueuedMessage(n, MessageId(ours), chat, parties[chat], *moments, attempts, number, kind in MEDIA)
+            )
         return found
 
     @override

@@ -15,13 +15,15 @@ from zapwire.model.content.business import EventContent
 from zapwire.model.content.changes import DeleteContent, KeepContent, PinContent, ReactionContent
 from zapwire.model.content.interactive import PollContent, PollVoteContent
 from zapwire.model.content.kinds import EditContent
+from zapwire.model.content.media import MediaContent
 from zapwire.model.content.places_and_people import ContactContent, GroupInviteContent, LocationContent
 from zapwire.model.content.text import TextContent
 from zapwire.model.errors import NotSupported
 from zapwire.model.jid import PHONE_SERVER, phone_jid
 from zapwire.model.messages import MessageRef, Outgoing
 from zapwire.transport.whatsapp_web.addresses import address_for
-from zapwire.transport.whatsapp_web.content import business, changes, interactive, places_and_people, text
+from zapwire.transport.whatsapp_web.content import business, changes, interactive, media, places_and_people, text
+from zapwire.transport.whatsapp_web.content.decoders import innermost
 from zapwire.transport.whatsapp_web.engine.protos import e2e
 
 _QUOTABLE: Final = frozenset({TextContent.kind, LocationContent.kind, ContactContent.kind, PollContent.kind})
@@ -56,7 +58,7 @@ CHANGES: Final[dict[str, Callable[[Outgoing, Any], Any]]] = {
     KeepContent.kind: changes.encode_keep,
 }
 """By the type of the message: what is about an earlier one."""
-ENCODED: Final = frozenset({*CONTENTS, *CHANGES, EditContent.kind, PollVoteContent.kind})
+ENCODED: Final = frozenset({*CONTENTS, *CHANGES, *media.KINDS, EditContent.kind, PollVoteContent.kind})
 """All kinds that can be sent. Votes are encoded by the engine, which has the polls' keys."""
 
 
@@ -74,10 +76,12 @@ def encode(message: Outgoing, own: Identity) -> bytes:
 
 
 def _encode(content: Content, message: Outgoing, own: Identity) -> Any:
-    encoder = CONTENTS.get(content.kind)
-    if encoder is None:
+    if isinstance(content, MediaContent) and message.media is not None:
+        made = media.encode(content, message.media)
+    elif (encoder := CONTENTS.get(content.kind)) is not None:
+        made = encoder(content)
+    else:
         raise NotSupported(f"messages of type {content.kind} cannot be sent yet", field="type")
-    made = encoder(content)
     _put_context(made, content, message, own)
     return made
 
@@ -90,8 +94,9 @@ def _put_context(made: Any, content: Content, message: Outgoing, own: Identity) 
     if made.HasField("conversation"):  # a plain text has no room for it
         made.extendedTextMessage.text = made.conversation
         made.ClearField("conversation")
-    field = next(field.name for field, _ in made.ListFields() if field.name != "messageContextInfo")
-    context = getattr(made, field).contextInfo
+    inner = innermost(made)
+    field = next(field.name for field, _ in inner.ListFields() if field.name != "messageContextInfo")
+    context = getattr(inner, field).contextInfo
     if quoted is not None:
         by = quoted.sender
         context.stanzaID = quoted.whatsapp_id

@@ -13,9 +13,8 @@ from typing import Any
 
 from zapwire.model.errors import NotConnected
 from zapwire.transport.whatsapp_web.engine.exports import EXPORTS, LOG_CALLBACK, declare, read_result
-from zapwire.transport.whatsapp_web.engine.private import builds
+from zapwire.transport.whatsapp_web.engine.private import builds, media_hosts
 from zapwire.transport.whatsapp_web.engine.private.announced_version import AnnouncedVersion, announced_version
-from zapwire.transport.whatsapp_web.engine.private import media_hosts
 from zapwire.transport.whatsapp_web.engine.private.client_table import ClientTable
 from zapwire.transport.whatsapp_web.engine.private.media_hosts import MediaHosts
 from zapwire.transport.whatsapp_web.engine.private.noise_root import replace_noise_root

@@ -16,11 +16,13 @@ from google.protobuf.message import DecodeError
 
 from zapwire.model.bots import Identity
 from zapwire.model.content.kinds import UnknownContent
+from zapwire.model.content.media import MediaContent
 from zapwire.model.jid import GROUP_SERVER, LID_SERVER, PHONE_SERVER
 from zapwire.model.messages import Message, MessageId, Origin, Party, Undecryptable, UndecryptableReason
 from zapwire.transport.protocol import HistoryOffered, Receipt, ReceiptKind, Received, Stored, Withheld
 from zapwire.transport.whatsapp_web.addresses import jid_message, party
 from zapwire.transport.whatsapp_web.content.decoders import innermost, read_content
+from zapwire.transport.whatsapp_web.content.media import file_of
 from zapwire.transport.whatsapp_web.engine import event_codes, protobuf_fields
 from zapwire.transport.whatsapp_web.engine.protos import neonize
 from zapwire.transport.whatsapp_web.engine.untrusted_text import moment_of, text_of
@@ -105,7 +107,8 @@ def read_message(event: Any, own: Identity) -> Message | Undecryptable | None:
     """A `Neonize.Message` as a value; None for parts of the protocol that are no messages (docs/engine.md: E15)."""
     content = read_content(event, own)
     if content is not None and not (isinstance(content, UnknownContent) and _is_between_own_devices(event.Info)):
-        return Message(**_head(event.Info, own), content=content)
+        file = file_of(innermost(event.Message)) if isinstance(content, MediaContent) else None
+        return Message(**_head(event.Info, own), content=content, file=file)
     kind = _placeholder(event)
     if kind is None:
         return None

@@ -1,0 +1,199 @@
+"""All bots' files: taken from callers, described, fetched from the network when somebody wants them, uploaded once."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Final, Protocol
+
+import puremagic
+
+from zapwire.core.media.fetching import Fetcher
+from zapwire.core.media.folder import MediaFolder, disk_errors
+from zapwire.core.media.limits import SORTS, check_size, check_type
+from zapwire.core.media.preparation import Preparation, is_ready
+from zapwire.model import timestamps
+from zapwire.model.bots import BotId
+from zapwire.model.errors import InvalidInput, MediaExpired, NotFound, NotSupported
+from zapwire.model.media import MediaDetails, MediaFile, MediaId, MediaState
+from zapwire.runtime.file_threads import in_file_thread
+from zapwire.store.ports import Store, UnitOfWork
+from zapwire.transport.protocol import CarriesMedia, Transport
+
+KEPT_BY_WHATSAPP: Final = timedelta(days=7)
+"""How long an upload is used again; WhatsApp keeps files for some weeks."""
+DOWNLOADS_AT_ONCE: Final = 8
+_HEAD: Final = 1 << 16
+"""Bytes from the start of a file by which its type is told."""
+_UNKNOWN: Final = "application/octet-stream"
+
+
+class Source(Protocol):
+    """What a caller names a file by: exactly one of the three."""
+
+    id: str | None
+    url: str | None
+    base64: str | None
+
+
+class TransportOf(Protocol):
+    """Finds the transport of a bot."""
+
+    def __call__(self, bot: BotId) -> Transport | None:
+        """It, or None when there is no such bot."""
+
+
+class MediaLibrary:
+    """Takes, describes, keeps and gives files."""
+
+    def __init__(self, store: Store, folder: MediaFolder, fetcher: Fetcher, transport_of: TransportOf) -> None:
+        self.folder = folder
+        self._store = store
+        self._fetcher = fetcher
+        self._transport_of = transport_of
+        self._preparation = Preparation(store, folder)
+        self._downloads = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
+        self._under_way: dict[MediaId, asyncio.Lock] = {}
+
+    async def take(self, bot: BotId, pieces: AsyncIterator[bytes], *, kind: str, file_name: str | None) -> MediaFile:
+        """Keep a new file for messages of type *kind*, as it is. Raises `InvalidInput`, `MediaTooLarge`, `NoSpace`."""
+        media, sort = MediaId(f"med_{secrets.token_hex(12)}"), SORTS[kind]
+        head = bytearray()
+
+        async def watched() -> AsyncIterator[bytes]:
+            async for piece in pieces:
+                if len(head) < _HEAD:
+                    head.extend(piece[: _HEAD - len(head)])
+                yield piece
+
+        remote = await self.folder.write(media, sort.domain, watched(), sort.largest)
+        try:
+            check_size(kind, remote.size)
+            mime_type = await in_file_thread(_type_of, bytes(head), file_name)
+            check_type(kind, mime_type)
+            details = MediaDetails(mime_type, file_name)
+            file = MediaFile(media, bot, MediaState.STORED, remote, details, timestamps.now())
+            await self._store.write(lambda transaction: transaction.media.insert(file))
+        except BaseException:
+            await self.folder.delete(media)
+            raise
+        return file
+
+    async def get(self, media: str) -> MediaFile:
+        """A file. Raises `NotFound`."""
+        found = await self._store.look_up(lambda view: view.media.get(media))
+        if found is None:
+            raise NotFound("no such file", field="media")
+        return found
+
+    async def for_message(self, bot: BotId, kind: str, given: Source, file_name: str | None) -> MediaFile:
+        """The file for a message of type *kind* as WhatsApp shows it: converted and described.
+
+        Raises `InvalidInput`, `NotFound`, `NotSupported`, `MediaTooLarge`, `MediaExpired`, `NoSpace`, `TooMany`,
+        `TransportError`.
+        """
+        file = await self._given(bot, kind, given, file_name)
+        check_size(kind, file.size)
+        check_type(kind, file.details.mime_type)
+        if file.remote.domain is SORTS[kind].domain and is_ready(kind, file.details):
+            return file
+        async with self.opened(file):
+            return await self._preparation.prepare(file, kind)
+
+    async def _given(self, bot: BotId, kind: str, given: Source, file_name: str | None) -> MediaFile:
+        if given.id is not None:
+            wanted = given.id
+            found = await self._store.look_up(lambda view: view.media.of_bot(bot, wanted))
+            if found is None:
+                raise NotFound("this bot has no such file", field="media.id")
+            return found
+        if given.base64 is not None:
+            try:
+                data = base64.b64decode(given.base64, validate=True)
+            except (binascii.Error, ValueError):
+                raise InvalidInput("not base64", field="media.base64") from None
+            return await self.take(bot, _one(data), kind=kind, file_name=file_name)
+        async with self._fetcher.fetch(given.url or "", SORTS[kind].largest) as fetched:
+            return await self.take(bot, fetched.pieces, kind=kind, file_name=file_name or fetched.file_name)
+
+    # -- to and from the network ------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def opened(self, file: MediaFile) -> AsyncIterator[Path]:
+        """The encrypted file, downloaded if it is not here. Raises `MediaExpired`, `MediaDamaged`, `TransportError`."""
+        path = self.folder.path(file.id)
+        if not await in_file_thread(path.exists):
+            await self._download(file, path)
+        now = timestamps.now()
+        await self._store.write(lambda transaction: transaction.media.used(file.id, now))
+        yield path
+
+    async def _download(self, file: MediaFile, path: Path) -> None:
+        remote = file.remote if file.remote.direct_path else None
+        transport = self._transport_of(file.bot)
+        if remote is None or file.state is MediaState.EXPIRED:
+            raise MediaExpired("this file was deleted here: it is kept only for some time")
+        if not isinstance(transport, CarriesMedia):
+            raise NotSupported("this bot cannot download files", field="media")
+        lock = self._under_way.setdefault(file.id, asyncio.Lock())
+        try:
+            async with lock, self._downloads:
+                if await in_file_thread(path.exists):
+                    return
+                with disk_errors():
+                    await transport.download(remote, path)
+                await self._store.write(partial(_moved, media=file.id, state=MediaState.STORED))
+        except MediaExpired:
+            await self._store.write(partial(_moved, media=file.id, state=MediaState.EXPIRED))
+            raise
+        finally:
+            if not lock.locked():
+                self._under_way.pop(file.id, None)
+
+    async def upload(self, media: str, transport: Transport) -> None:
+        """See to it that the network has the file, so that a message can name it.
+
+        Raises `NotFound`, `NotSupported`, `MediaExpired`, `TransportError`.
+        """
+        file = await self.get(media)
+        if is_at_whatsapp(file):
+            return
+        if not isinstance(transport, CarriesMedia):
+            raise NotSupported("this bot cannot send files", field="media")
+        async with self.opened(file) as path:
+            sent = await transport.upload(file, path)
+        now = timestamps.now()
+        await self._store.write(lambda transaction: transaction.media.uploaded(file.id, sent, now))
+
+
+def is_at_whatsapp(file: MediaFile) -> bool:
+    """Did we upload it lately?"""
+    return (
+        file.sent is not None
+        and file.uploaded_at is not None
+        and (timestamps.now() - file.uploaded_at < KEPT_BY_WHATSAPP)
+    )
+
+
+def _moved(transaction: UnitOfWork, media: MediaId, state: MediaState) -> None:
+    transaction.media.move(media, state)
+
+
+def _type_of(head: bytes, file_name: str | None) -> str:
+    """The MIME type by the content; the name only helps where several types begin alike."""
+    try:
+        found = puremagic.from_string(head, mime=True, filename=file_name)
+    except (puremagic.PureError, ValueError, IndexError):
+        found = ""
+    return found.lower() if found and len(found) < 100 and found.isascii() else _UNKNOWN
+
+
+async def _one(data: bytes) -> AsyncIterator[bytes]:
+    yield data
