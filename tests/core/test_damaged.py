@@ -25,6 +25,7 @@ from zapwire.model.content.text import TextContent
 from zapwire.model.deliveries import Attempt, DeliveryRecord, DeliveryState
 from zapwire.model.errors import Conflict
 from zapwire.model.events import Event, EventType
+from zapwire.model.media import MediaDetails, MediaFile, MediaId, MediaState, RemoteFile
 from zapwire.model.messages import MessageId, MessageState, NewMessage, Party
 from zapwire.model.pairing import PairingOptions
 from zapwire.model.proxy import Proxy
@@ -34,6 +35,7 @@ from zapwire.store.sqlite import encryption
 from zapwire.store.sqlite.database import Database
 from zapwire.store.sqlite.encryption import Sealed
 from zapwire.store.sqlite.unit_of_work import SqliteUnitOfWork
+from zapwire.wire.media import Domain
 
 NOW = timestamps.now()
 BOTS = [BotId(name) for name in "abcd"]
@@ -70,6 +72,9 @@ def fill(transaction: SqliteUnitOfWork, url: str) -> None:
 def _fill_one(transaction: SqliteUnitOfWork, bot: BotId, hook: str, number: int) -> None:
     """A message in and one out, an offer of history, and two deliveries: one that waits, one that was given up."""
     transaction.history_notices.keep(bot, f"H{number}", NOW, b"keys")
+    remote = RemoteFile(Domain.IMAGE, "/x", bytes(32), bytes(32), bytes(32), 1)
+    media = MediaId(f"med_{bot}{number}")
+    transaction.media.insert(MediaFile(media, bot, MediaState.REMOTE, remote, MediaDetails(), NOW))
     transaction.poll_votes.cast(bot, f"P{number}", "prs_1", ("now",), NOW)
     for party, dead in ((person(number), False), (person(number + ROWS), True)):
         message = replace(text(f"{bot}{number}{'-dead' * dead}", chat=party).message)
@@ -119,7 +124,7 @@ SILENT = {"messages.chat", "messages.sender", "messages.content", "messages.push
 """Compared, but never read again."""
 LAZY = {
     *("outbox.digest", "outbox.content", "dead_letters.event", "deliveries.answer", "endpoints.retired"),
-    *("history_notices.notice", "person_addresses.address", "poll_votes.options"),
+    *("history_notices.notice", "person_addresses.address", "poll_votes.options", "media.file"),
 }
 """Read only when somebody asks for them."""
 

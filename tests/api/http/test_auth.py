@@ -18,7 +18,7 @@ CLOSED = [route for route in routes.API if route.access is not Access.PUBLIC]
 @pytest.mark.parametrize("route", CLOSED, ids=lambda route: f"{route.method} {route.path}")
 async def test_every_call_needs_a_token(api: Api, route: Route) -> None:
     api.headers = {}
-    path = route.path.format(bot="shop", message="msg_1", webhook="whk_1", event="evt_1")
+    path = route.path.format(bot="shop", message="msg_1", webhook="whk_1", event="evt_1", media="med_1")
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"X-Api-Key": "wrong"}, {"Authorization": f"Basic {TOKEN}"}):
         status, answer_headers, body = await api.raw(route.method, path, headers=headers)
         assert status == 401, headers

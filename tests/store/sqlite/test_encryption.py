@@ -15,6 +15,7 @@ from zapwire.model.bots import BotId
 from zapwire.model.deliveries import StoredQueue
 from zapwire.model.errors import StoreError
 from zapwire.model.jid import PERSON_ID
+from zapwire.model.media import MediaDetails, MediaFile, MediaId, MediaState, RemoteFile
 from zapwire.store.sqlite import encryption, migrations
 from zapwire.store.sqlite.database import Database
 from zapwire.store.sqlite.migrations import prepare
@@ -22,6 +23,7 @@ from zapwire.store.sqlite.sealed_values import SealedConnection, connect
 from zapwire.store.sqlite.unit_of_work import SqliteUnitOfWork
 from zapwire.vault.columns import Columns
 from zapwire.vault.keys import KeyRing, MasterKey
+from zapwire.wire.media import Domain
 
 NEW = MasterKey(bytes(range(1, 33)))
 NUMBER, NAME, BODY, PLACE = (
@@ -90,6 +92,9 @@ def check_all(unit: SqliteUnitOfWork) -> None:
 def fill_newer_columns(transaction: SqliteUnitOfWork) -> None:
     """Put something into those sealed columns that the first schema had nothing for."""
     transaction.history_notices.keep(BotId("a"), "A", timestamps.from_ms(0), b"keys")
+    remote = RemoteFile(Domain.IMAGE, "/x", bytes(32), bytes(32), bytes(32), 1)
+    known = MediaFile(MediaId("med_1"), BotId("a"), MediaState.REMOTE, remote, MediaDetails(), timestamps.from_ms(0))
+    transaction.media.insert(known)
     transaction.poll_votes.cast(BotId("a"), "P", "prs_1", ("now",), timestamps.from_ms(0))
     texts = {"headers": "{}", "retired": "[]", "proxy": "socks5://proxy.example:1080", "pairing_options": "{}"}
     for one in encryption.COLUMNS:
@@ -174,7 +179,7 @@ READABLE = {
         *("outbox.bot", "outbox.whatsapp_id", "early_receipts.bot", "early_receipts.whatsapp_id", "endpoints.id"),
         *(
             *("deliveries.endpoint", "history_notices.bot", "history_notices.whatsapp_id"),
-            *("poll_votes.bot", "poll_votes.poll"),
+            *("poll_votes.bot", "poll_votes.poll", "media.id", "media.bot"),
             "deliveries.event",
             "deliveries.bot",
             "dead_letters.endpoint",

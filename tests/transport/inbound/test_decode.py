@@ -128,7 +128,7 @@ CONTENTS = [
     ),
     (
         e2e.Message(audioMessage={"mimetype": "audio/ogg", "PTT": True, "seconds": 3}),
-        ("audio", {"mime_type": "audio/ogg", "voice": True, "seconds": 3}),
+        ("voice", {"mime_type": "audio/ogg", "seconds": 3}),
     ),
     (e2e.Message(documentMessage={"fileName": "a.pdf"}), ("document", {"file_name": "a.pdf"})),
     (e2e.Message(stickerMessage={"isAnimated": True}), ("sticker", {"animated": True})),

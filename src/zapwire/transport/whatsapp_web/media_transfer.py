@@ -170,7 +170,7 @@ class MediaTransfer:
         """The slower way, for builds of the engine that are not known: it encrypts the file again, with its own key."""
         if file.size > LARGEST_BY_ENGINE:
             raise NotSupported(
-                f"above {LARGEST_BY_ENGINE >> 20} MB files need a build of the engine that is known, which this one is not"
+                f"above {LARGEST_BY_ENGINE >> 20} MB files need a known build of the engine, which this one is not"
             )
         plain = await in_file_thread(_decrypted, file.remote, path)
         kind = _KINDS[file.remote.domain]

@@ -44,7 +44,7 @@ CARRIERS: Final = frozenset(
 _PLACEHOLDER: Final = "placeholderMessage"
 """Stands for a content that this device does not get; `inbound.decode.read_message` emits it."""
 _NO_CONTENTS: Final = CARRIERS | {_PLACEHOLDER}
-_WRAPPERS: Final = frozenset({"FutureProofMessage", "DeviceSentMessage"})
+_WRAPPER: Final = "FutureProofMessage"
 _WORDS: Final = ("text", "caption", "body", "title", "name", "contentText", "description", "hydratedContentText")
 QUOTED: Final = 200
 """Characters that are emitted of a quoted text."""
@@ -62,7 +62,7 @@ def innermost(message: Any) -> Any:
     """What is in the wrappers that the engine leaves on."""
     while True:
         value: Any = next((value for field, value in message.ListFields() if field.name not in CARRIERS), None)
-        if getattr(value, "DESCRIPTOR", None) is None or value.DESCRIPTOR.name not in _WRAPPERS:
+        if getattr(value, "DESCRIPTOR", None) is None or value.DESCRIPTOR.name != _WRAPPER:
             return message
         if not value.HasField("message"):
             return message
