@@ -5,13 +5,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
 import os
 import wave
+from pathlib import Path
 from typing import Any
 
+from aiohttp import web
 from PIL import Image
 
 from tests.e2e.test_kinds import Talk, talk
+from tests.harness.chat import BOT_NUMBER, CONTACT_NUMBER, linked_bot
+from tests.harness.daemon import Daemon
+from tests.harness.sandbox import Sandbox
+from zapwire.transport.whatsapp_web.engine.protos import e2e
 
 __all__ = ["talk"]
 MESSAGES = "/v1/bots/shop/messages"
@@ -84,6 +91,86 @@ async def test_a_second_send_uploads_nothing(talk: Talk) -> None:
     theirs = await talk.receive(media={"kind": "image", "data": base64.b64encode(png()).decode()})
     answer, message = await talk.send(type="image", media={"id": theirs["content"]["media"]})
     assert message.imageMessage.mimetype == "image/png"
+
+
+async def test_one_key_is_one_message_also_with_a_file(talk: Talk) -> None:
+    body = {"to": f"+{CONTACT_NUMBER}", "type": "image", "media": {"base64": base64.b64encode(png()).decode()}}
+    found = [await talk.daemon.ask("POST", MESSAGES, body, once="k") for _ in range(2)]
+    assert [status for status, _ in found] == [202, 202]
+    assert found[0][1]["id"] == found[1][1]["id"]
+
+
+async def test_a_file_is_fetched_from_an_address(tmp_path: Path, sandbox: Sandbox) -> None:
+    data = png()
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        match request.path:
+            case "/there":
+                raise web.HTTPFound("/x/shop.png")
+            case "/round":
+                raise web.HTTPFound("/round")
+            case "/inside":
+                raise web.HTTPFound("http://10.0.0.1/x")
+            case "/lies":
+                answer = web.StreamResponse(headers={"Content-Length": "100"})
+                await answer.prepare(request)
+                await answer.write(b"short")
+                assert request.transport is not None
+                request.transport.close()
+                return answer
+            case "/x/shop.png":
+                return web.Response(body=data)
+        raise web.HTTPNotFound
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", serve)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    (folder := tmp_path / "fetching").mkdir()
+    async with Daemon(folder, sandbox.descriptor_file, ZAPWIRE_MEDIA_ALLOW_NETWORKS="127.0.0.0/8") as daemon:
+        own = await linked_bot(daemon, sandbox)
+        contact = await sandbox.phone(CONTACT_NUMBER)
+        async with daemon.events("message.*") as events:
+            talk = Talk(daemon, sandbox, own, contact, events)
+            answer, message = await talk.send(type="document", media={"url": f"{base}/there"})
+            assert message.documentMessage.fileName == "there"
+            assert await file_at_phone(talk, answer["whatsapp_id"]) == data
+            for path in ("/round", "/inside", "/lies", "/nothing"):
+                problem = await talk.refused(422, type="document", media={"url": base + path})
+                assert problem["field"] == "media.url", problem
+    await runner.cleanup()
+
+
+async def test_what_whatsapp_has_no_longer_is_gone(talk: Talk) -> None:
+    part = e2e.DocumentMessage(
+        mimetype="text/html", fileName='a"b\r\n.html', fileLength=5, directPath="/v/t62.7118-24/none?ccb=1",
+        mediaKey=bytes(32), fileEncSHA256=bytes(32), fileSHA256=bytes(32),
+    )  # fmt: skip
+    told = await talk.receive_raw(e2e.Message(documentMessage=part))
+    status, _, body = await got(talk, told["content"]["media"])
+    assert (status, json.loads(body)["code"]) == (410, "media-expired")
+    for bad in ({"directPath": "//evil.example/x"}, {"directPath": "/x\r\nHost: evil"}, {"directPath": "http://evil/"}):
+        told = await talk.receive_raw(e2e.Message(documentMessage={**{f.name: v for f, v in part.ListFields()}, **bad}))
+        assert (await got(talk, told["content"]["media"]))[0] == 410
+    for short in ({"mediaKey": b"x"}, {"fileSHA256": b""}):
+        told = await talk.receive_raw(
+            e2e.Message(documentMessage={**{f.name: v for f, v in part.ListFields()}, **short})
+        )
+        assert "media" not in told["content"]
+
+
+async def test_a_file_that_is_not_what_the_message_says_is_refused(talk: Talk) -> None:
+    theirs = await talk.contact.say(
+        BOT_NUMBER, media={"kind": "document", "data": base64.b64encode(b"x" * 999).decode()}
+    )
+    raw = await talk.contact.message(theirs)
+    for lie in ({"fileSHA256": bytes(32)}, {"mediaKey": bytes(32)}, {"fileLength": 998}):
+        fields = {field.name: value for field, value in raw.documentMessage.ListFields()}
+        told = await talk.receive_raw(e2e.Message(documentMessage={**fields, **lie}))
+        status, _, body = await got(talk, told["content"]["media"])
+        assert (status, json.loads(body)["code"]) == (502, "media-damaged")
 
 
 async def test_voice_notes_and_stickers_are_converted(talk: Talk) -> None:

@@ -192,7 +192,14 @@ READABLE = {
     "idempotency keys": {"outbox.key"},
     "states and reasons": {
         *("bots.wanted", "bots.halt_state", "bots.halt_reason", "bots.halt_action", "bots.halt_code"),
-        *("bots.restriction_kind", "bots.restriction_reason", "outbox.state", "outbox.reason", "early_receipts.state"),
+        *(
+            "bots.restriction_kind",
+            "bots.restriction_reason",
+            "outbox.state",
+            "media.state",
+            "outbox.reason",
+            "early_receipts.state",
+        ),
         "early_receipts.reason",
         *("endpoints.last_error", "endpoints.disabled_reason", "deliveries.state", "deliveries.attempts"),
         *("deliveries.reply", "dead_letters.error", "bot_history.state", "bot_history.code", "bot_history.reason"),

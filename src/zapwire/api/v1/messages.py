@@ -32,7 +32,7 @@ async def send(request: web.Request) -> web.Response:
     """`POST /v1/bots/{bot}/messages`."""
     sender, bot, wait = request.app[CORE].outbox, request.match_info["bot"], WAIT.read(request)
     body = (await read_body(request, SendMessage)).root
-    content = await _content(request.app[CORE], bot, body)
+    content = await _content(request.app[CORE], bot, body.to, body)
     message = await sender.submit(bot, body.to, content, idempotency_key=_key(request))
     if wait:
         # whatever becomes of the token, the database or the bot: the message is taken, and an error would have it sent
@@ -45,11 +45,12 @@ async def send(request: web.Request) -> web.Response:
     return made
 
 
-async def _content(core: Core, bot: str, body: ContentRequest) -> AnyContent:
+async def _content(core: Core, bot: str, to: str, body: ContentRequest) -> AnyContent:
     country = core.outbox.country_of(bot)
     if not isinstance(body, MediaRequest):
         return body.content(country)
-    known = core.bots.get(bot).current.bot  # raises when there is none, before anything is fetched
+    core.outbox.admit(bot, to, body.kind)  # before anything is fetched
+    known = core.bots.get(bot).current.bot
     file = await core.media.for_message(known, body.kind, body.checked(), getattr(body, "file_name", None))
     return body.of(file, country)
 

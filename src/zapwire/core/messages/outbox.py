@@ -100,11 +100,7 @@ class Outbox:
         `IdempotencyMismatch`. Raises `NotFound`, `InvalidInput` naming the field, `NotSupported`, `LoggedOut`, and
         `TooMany` when too many messages wait already.
         """
-        worker = self._workers.get(BotId(bot))
-        if worker is None:
-            raise NotFound("no such bot", field="bot")
-        chat = str(parse_recipient(to, country=self.country_of(bot)))
-        sendable.check(content, worker.transport.capabilities)
+        worker, chat = self._admitted(bot, to, content.kind)
         _check_key(idempotency_key)
         created = timestamps.now()
         message = NewMessage(
@@ -120,6 +116,18 @@ class Outbox:
         )
         # a caller who goes away leaves no message stored but unsent
         return await self._steps.shielded(self._store(worker, message), f"submit-{bot}")
+
+    def admit(self, bot: str, to: str, kind: str) -> None:
+        """Can *bot* send messages of that type to *to*? To ask before a file is taken; raises like `submit`."""
+        self._admitted(bot, to, kind)
+
+    def _admitted(self, bot: str, to: str, kind: str) -> tuple[SendWorker, str]:
+        worker = self._workers.get(BotId(bot))
+        if worker is None:
+            raise NotFound("no such bot", field="bot")
+        chat = str(parse_recipient(to, country=self.country_of(bot)))
+        sendable.check(kind, worker.transport.capabilities)
+        return worker, chat
 
     async def _store(self, worker: SendWorker, message: NewMessage) -> OutgoingView:
         full: ZapwireError | None = self._refusals.get(message.bot)
@@ -396,5 +404,7 @@ def _check_key(key: str | None) -> None:
 
 
 def _digest(chat: str, content: AnyContent) -> bytes:
-    said = [chat, content.kind, content.as_json()]
+    # the same file given once more gets another id: its hash tells that it is the same
+    fields = {name: value for name, value in content.as_json().items() if name != "media"}
+    said = [chat, content.kind, fields]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).digest()

@@ -61,10 +61,13 @@ def read(kind: str, fields: Mapping[str, Any], country: str | None = None) -> An
     return request.content(country)
 
 
-def check(content: AnyContent, capabilities: Capabilities) -> None:
-    """Can a transport with these *capabilities* send it, or what stands in for it? Raises `NotSupported`."""
-    if content.kind not in SENDABLE or not (content.kind in capabilities.message_types or content.kind in FALLBACKS):
-        raise _not_supported(content.kind)
+def check(kind: str, capabilities: Capabilities) -> None:
+    """Can a transport with these *capabilities* send messages of that type, or what stands in for it?
+
+    Raises `NotSupported`.
+    """
+    if kind not in SENDABLE or not (kind in capabilities.message_types or kind in FALLBACKS):
+        raise _not_supported(kind)
 
 
 def _not_supported(kind: str) -> NotSupported:
