@@ -49,7 +49,7 @@ def test_the_libraries_may_be_anywhere() -> None:
     """As with `pip install --user` or PYTHONPATH: some import modules of theirs only when they use them."""
     elsewhere = """
 import av, sysconfig
-paths = {**sysconfig.get_paths(), "purelib": "/nowhere", "platlib": "/nowhere"}
+paths = {**sysconfig.get_paths(), "purelib": "/nowhere", "platlib": "/nowhere", "platstdlib": "/nowhere"}
 sysconfig.get_paths = lambda: paths
 """
     text = elsewhere + PREPARED + "import PIL.Image, zapwire.model.jid\nprint('here')"
