@@ -26,7 +26,7 @@ from zapwire.model.deliveries import Attempt, DeliveryRecord, DeliveryState
 from zapwire.model.errors import Conflict
 from zapwire.model.events import Event, EventType
 from zapwire.model.media import MediaDetails, MediaFile, MediaId, MediaState, RemoteFile
-from zapwire.model.messages import MessageId, MessageState, NewMessage, Party
+from zapwire.model.messages import MessageId, MessageState, NewMessage, Notes, Party
 from zapwire.model.pairing import PairingOptions
 from zapwire.model.proxy import Proxy
 from zapwire.model.tokens import Token
@@ -100,6 +100,7 @@ def _fill_one(transaction: SqliteUnitOfWork, bot: BotId, hook: str, number: int)
         NOW,
         NOW + timedelta(days=1),
         f"key-{number}",
+        notes=Notes("order"),
     )
     transaction.outbox.insert(out, MessageState.QUEUED)
 

@@ -20,6 +20,7 @@ from zapwire.core.media.fetching import Fetcher
 from zapwire.core.media.folder import MediaFolder
 from zapwire.core.media.housekeeping import keep_media
 from zapwire.core.media.library import MediaLibrary
+from zapwire.core.messages.history import MessageHistory
 from zapwire.core.messages.outbox import Outbox
 from zapwire.core.monitoring.counters import Counters
 from zapwire.core.monitoring.snapshot import StatsCollector
@@ -53,6 +54,7 @@ class Core:
     stats: StatsCollector
     transfer: BotTransfer
     media: MediaLibrary
+    history: MessageHistory
 
     async def check(self) -> None:
         """Is the daemon able to work? Raises `StoreError` when the database cannot be written."""
@@ -126,6 +128,7 @@ async def open_core(
             tokens=Tokens(database),
             transfer=BotTransfer(registry, transports, proxies),
             media=library,
+            history=MessageHistory(database),
             stats=StatsCollector(
                 database=database,
                 registry=registry,

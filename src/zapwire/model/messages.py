@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, NewType
+from typing import Any, Final, NewType
 
 from zapwire.model.bots import BotId, Restriction
 from zapwire.model.content.kinds import AnyContent
@@ -99,6 +100,29 @@ class StoredMessage:
     """`UnknownContent` when the stored one is damaged, or when it could not be read."""
 
 
+@dataclass(frozen=True, slots=True)
+class ListedMessage:
+    """A message that came in, as a list shows it."""
+
+    id: MessageId
+    chat: Party
+    sender: Party
+    from_me: bool
+    timestamp: datetime
+    type: str
+    content: AnyContent
+    """`UnknownContent` when the stored one is damaged, or when it could not be read."""
+    push_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PagePlace:
+    """A place in the list of a bot's messages, newest first: behind the message with this moment and id."""
+
+    moment: datetime
+    id: str
+
+
 class UndecryptableReason(StrEnum):
     """Why a message can not be told."""
 
@@ -184,8 +208,25 @@ class MessageState(StrEnum):
     READ = "read"
     PLAYED = "played"
     FAILED = "failed"
+    EXPIRED = "expired"
+    """It was not sent before its deadline."""
+    CANCELLED = "cancelled"
+    """Somebody took it back before it was sent."""
     UNKNOWN = "unknown"
     """The daemon died between handing it to WhatsApp and learning the answer; never silently sent again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What a caller wants to be told again with a message; it means nothing here."""
+
+    client_ref: str | None = None
+    metadata: Mapping[str, Any] | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Is there nothing?"""
+        return self.client_ref is None and self.metadata is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +244,9 @@ class OutgoingView:
     whatsapp_id: str | None
     created_at: datetime
     updated_at: datetime
+    notes: Notes = field(default_factory=Notes)
+    send_at: datetime | None = None
+    """When it is to be sent, if that is still to come."""
     limit: Restriction | None = None
     """What WhatsApp put on the account that the message waits for, or will meet; not stored with it."""
 
@@ -222,6 +266,9 @@ class NewMessage:
     key: str | None = None
     account: int = 0
     """Which of the accounts that its bot had in turn it is meant for."""
+    notes: Notes = field(default_factory=Notes)
+    due: datetime | None = None
+    """When it is to be sent; None: at once."""
 
 
 @dataclass(frozen=True, slots=True)

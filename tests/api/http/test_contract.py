@@ -40,6 +40,7 @@ GOOD: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("POST", "/v1/bots/{bot}/passkey/confirm"): {"code": "ABCD-2345"},
     ("POST", "/v1/bots/{bot}/messages"): {"to": PHONE, "text": "hi"},
+    ("PATCH", "/v1/bots/{bot}/messages/{message}"): {"send_at": "2026-01-01T00:00:00Z"},
     ("POST", "/v1/webhooks"): {"url": "http://127.0.0.1:9/"},
     ("PATCH", "/v1/webhooks/{webhook}"): {},
     ("POST", "/v1/webhooks/{webhook}/rotate-secret"): {},
@@ -234,6 +235,7 @@ async def test_the_good_bodies_are_taken(api: Api) -> None:
             ("/v1/bots/{bot}/pairing-code", None),  # it is stopped
             ("/v1/bots/{bot}/passkey", None),
             ("/v1/bots/{bot}/passkey/confirm", None),
+            ("/v1/bots/{bot}/messages/{message}", "message"),  # it is not scheduled
         }, (method, path, answer)
 
 

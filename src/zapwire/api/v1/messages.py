@@ -3,24 +3,47 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import datetime
 
 from aiohttp import web
 
 from zapwire.api.http.auth import GRANT
 from zapwire.api.http.context import CORE
 from zapwire.api.http.lifetimes import ENDINGS, StreamEnd, while_allowed
-from zapwire.api.http.requests import Parameter, SecondsParameter, read_body
+from zapwire.api.http.requests import (
+    ChoiceParameter,
+    IntegerParameter,
+    Parameter,
+    SecondsParameter,
+    WordsParameter,
+    read_body,
+)
 from zapwire.api.http.responses import answer
 from zapwire.api.v1.schemas.messages import SendMessage
+from zapwire.api.v1.schemas.sending import Reschedule
 from zapwire.core.events.serializers import outgoing_json
 from zapwire.core.messages.content.media import MediaRequest
 from zapwire.core.messages.content.request import ContentRequest
+from zapwire.core.messages.history import Filter
 from zapwire.core.messages.outbox import KEY_LONGEST
 from zapwire.core.wiring import Core
 from zapwire.model.content.kinds import AnyContent
-from zapwire.model.errors import NotFound, StoreError
+from zapwire.model.errors import InvalidInput, NotFound, StoreError
+from zapwire.model.messages import MessageState
 
 WAIT = SecondsParameter("wait", "SecondsParameter to wait for `sent` or `failed`, at most 60.")
+WORDS_LONGEST = 256
+_STATES = tuple(one.value for one in MessageState)
+CHAT = Parameter("chat", "Only of this chat: a JID, a phone number with `+`, or the id of a person.")
+DIRECTION = ChoiceParameter("direction", "Only what came in, or what was sent.", choices=("", "in", "out"))
+KINDS = WordsParameter("kind", "Only these types of messages.")
+STATES = WordsParameter("state", "Only sent ones in these states.", {"enum": list(_STATES)})
+WORDS = Parameter(
+    "q", "Only those with this in their text, caption or the like, in any case.", {"maxLength": WORDS_LONGEST}
+)
+BEFORE = Parameter("before", "`next` of the page before.", {"maxLength": 512})
+AFTER = Parameter("after", "Only those that are newer than this moment.", {"format": "date-time"})
+LIMIT = IntegerParameter("limit", "At most so many.", minimum=1, maximum=200, default=50)
 IDEMPOTENCY_KEY = Parameter(
     "Idempotency-Key",
     "The same key with the same body gives the same message again instead of a second one.",
@@ -33,7 +56,7 @@ async def send(request: web.Request) -> web.Response:
     sender, bot, wait = request.app[CORE].outbox, request.match_info["bot"], WAIT.read(request)
     body = (await read_body(request, SendMessage)).root
     content = await _content(request.app[CORE], bot, body.to, body)
-    message = await sender.submit(bot, body.to, content, idempotency_key=_key(request))
+    message = await sender.submit(bot, body.to, content, idempotency_key=_key(request), options=body.send_options())
     if wait:
         # whatever becomes of the token, the database or the bot: the message is taken, and an error would have it sent
         # again
@@ -53,6 +76,56 @@ async def _content(core: Core, bot: str, to: str, body: ContentRequest) -> AnyCo
     known = core.bots.get(bot).current.bot
     file = await core.media.for_message(known, body.kind, body.checked(), getattr(body, "file_name", None))
     return body.of(file, country)
+
+
+async def list_all(request: web.Request) -> web.Response:
+    """`GET /v1/bots/{bot}/messages`."""
+    core, query = request.app[CORE], request.query
+    bot = core.bots.get(request.match_info["bot"]).current.bot
+    kinds, states = KINDS.read(request), STATES.read(request)
+    after = query.get(AFTER.name)
+    for state in states or ():
+        if state not in _STATES:
+            raise InvalidInput(f"no state of a message; there are {', '.join(_STATES)}", field=STATES.name)
+    wanted = Filter(
+        chat=query.get(CHAT.name),
+        direction=DIRECTION.read(request) or None,
+        kinds=None if kinds is None else tuple(kinds),
+        states=None if states is None else tuple(states),
+        words=_words(query.get(WORDS.name, "")),
+        after=None if after is None else _moment(after),
+    )
+    page = await core.history.page(bot, wanted, query.get(BEFORE.name), LIMIT.read(request) or 50)
+    return answer({"messages": page.messages, "next": page.next})
+
+
+def _words(text: str) -> str | None:
+    if len(text) > WORDS_LONGEST:
+        raise InvalidInput(f"longer than {WORDS_LONGEST} characters", field=WORDS.name)
+    return text or None
+
+
+def _moment(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise InvalidInput("must be a moment like 2026-01-31T12:00:00Z", field=AFTER.name)
+    return found
+
+
+async def cancel(request: web.Request) -> web.Response:
+    """`DELETE /v1/bots/{bot}/messages/{message}`."""
+    names = request.match_info
+    return answer(outgoing_json(await request.app[CORE].outbox.cancel(names["bot"], names["message"])))
+
+
+async def reschedule(request: web.Request) -> web.Response:
+    """`PATCH /v1/bots/{bot}/messages/{message}`."""
+    names, body = request.match_info, await read_body(request, Reschedule)
+    view = await request.app[CORE].outbox.reschedule(names["bot"], names["message"], body.send_at)
+    return answer(outgoing_json(view))
 
 
 async def get(request: web.Request) -> web.Response:

@@ -11,7 +11,7 @@ from zapwire.api.v1.schemas.bots import Bot, BotList, CreateBot, ExportBot, Hist
 from zapwire.api.v1.schemas.health import Live, Ready
 from zapwire.api.v1.schemas.journal import EventPage
 from zapwire.api.v1.schemas.media import Media
-from zapwire.api.v1.schemas.messages import OutgoingMessage, SendMessage
+from zapwire.api.v1.schemas.messages import MessageList, OutgoingMessage, SendMessage
 from zapwire.api.v1.schemas.pairing import (
     AnswerPasskey,
     ConfirmPasskey,
@@ -20,6 +20,7 @@ from zapwire.api.v1.schemas.pairing import (
     Passkey,
     Qr,
 )
+from zapwire.api.v1.schemas.sending import Reschedule
 
 _BOT = "/v1/bots/{bot}"
 _HOOK = "/v1/webhooks/{webhook}"
@@ -96,8 +97,23 @@ ROUTES: tuple[Route, ...] = (
         headers=(messages.IDEMPOTENCY_KEY,), problems=(409, 410, 429, 501, 502, 507), tag="messages",
     ),
     Route(
+        "GET", f"{_BOT}/messages", messages.list_all, "List the messages of both directions, newest first",
+        answer=MessageList, tag="messages", query=(
+            messages.CHAT, messages.DIRECTION, messages.KINDS, messages.STATES, messages.WORDS, messages.BEFORE,
+            messages.AFTER, messages.LIMIT,
+        ),
+    ),
+    Route(
         "GET", f"{_BOT}/messages/{{message}}", messages.get, "Get a message and its status",
         answer=OutgoingMessage, query=(messages.WAIT,), tag="messages",
+    ),
+    Route(
+        "DELETE", f"{_BOT}/messages/{{message}}", messages.cancel, "Cancel a message that is not sent yet",
+        answer=OutgoingMessage, problems=(409,), tag="messages",
+    ),
+    Route(
+        "PATCH", f"{_BOT}/messages/{{message}}", messages.reschedule, "Move the moment of a scheduled message",
+        body=Reschedule, answer=OutgoingMessage, problems=(409,), tag="messages",
     ),
     Route(
         "POST", f"{_BOT}/media", media.upload, "Upload a file for messages", 201,

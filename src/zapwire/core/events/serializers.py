@@ -15,7 +15,7 @@ from zapwire.model.content.text import TextContent
 from zapwire.model.deliveries import Delivery
 from zapwire.model.events import Event, EventType, Payload
 from zapwire.model.media import MediaFile
-from zapwire.model.messages import Message, OutgoingView, Party, PollCount, Undecryptable
+from zapwire.model.messages import ListedMessage, Message, OutgoingView, Party, PollCount, Undecryptable
 from zapwire.model.pairing import PairingStage, PasskeyChallenge, QrCode, VerificationCode
 from zapwire.model.webhooks import Endpoint
 from zapwire.runtime.json_encoder import encode_bytes
@@ -179,6 +179,20 @@ def message_json(message: Message) -> dict[str, Any]:
     }
 
 
+def listed_json(message: ListedMessage) -> dict[str, Any]:
+    """A received message in a list: as it was told, without what is not kept."""
+    return {
+        "id": message.id,
+        "chat": party_json(message.chat),
+        "sender": party_json(message.sender),
+        "from_me": message.from_me,
+        "timestamp": timestamp(message.timestamp),
+        "type": message.type,
+        **_content(message.type, message.content),
+        "push_name": message.push_name,
+    }
+
+
 def poll_json(poll: PollCount | None) -> dict[str, Any] | None:
     """How a poll stands."""
     if poll is None:
@@ -219,6 +233,9 @@ def outgoing_json(message: OutgoingView) -> dict[str, Any]:
         "reason": message.reason,
         "limit": None if message.limit is None else restriction_json(message.limit),
         "whatsapp_id": message.whatsapp_id,
+        "client_ref": message.notes.client_ref,
+        "metadata": message.notes.metadata,
+        "send_at": timestamp_or_none(message.send_at),
         "created_at": timestamp(message.created_at),
         "updated_at": timestamp(message.updated_at),
     }

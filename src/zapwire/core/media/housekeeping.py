@@ -79,4 +79,6 @@ def _known(view: View, some: list[MediaId]) -> list[MediaId]:
 
 def _expire(transaction: UnitOfWork, some: list[MediaId]) -> None:
     for media in some:
-        transaction.media.move(media, MediaState.EXPIRED)
+        file = transaction.media.get(media)
+        is_elsewhere = file is not None and bool(file.remote.direct_path)  # what was received can be had again
+        transaction.media.move(media, MediaState.REMOTE if is_elsewhere else MediaState.EXPIRED)

@@ -24,6 +24,7 @@ from zapwire.core.messages.content import sendable
 from zapwire.core.messages.queued_messages import Entry
 from zapwire.core.messages.references import NotSentYet, References, with_quoted
 from zapwire.core.messages.restrictions import RestrictionDetector
+from zapwire.core.messages.send_options import SendOptions
 from zapwire.core.messages.send_worker import UNLINKED, SendWorker, Upload
 from zapwire.core.person_merges import PersonMerges
 from zapwire.core.store_retry import retry_until_stored
@@ -33,6 +34,7 @@ from zapwire.model.bots import BotId
 from zapwire.model.content.interactive import Fallback
 from zapwire.model.content.kinds import MEDIA, AnyContent
 from zapwire.model.errors import (
+    Conflict,
     IdempotencyMismatch,
     InvalidInput,
     NotFound,
@@ -93,6 +95,7 @@ class Outbox:
         content: AnyContent,
         *,
         idempotency_key: str | None = None,
+        options: SendOptions | None = None,
     ) -> OutgoingView:
         """Take a message for *to* (a phone number or a JID); returns once it is stored.
 
@@ -102,17 +105,20 @@ class Outbox:
         """
         worker, chat = self._admitted(bot, to, content.kind)
         _check_key(idempotency_key)
-        created = timestamps.now()
+        created, options = timestamps.now(), options or SendOptions()
+        due, deadline = options.times(created, timedelta(seconds=self._limits.send_lifetime))
         message = NewMessage(
             id=MessageId(f"msg_{secrets.token_hex(12)}"),
             bot=BotId(bot),
             chat=chat,
             content=content,
-            digest=_digest(chat, content),
+            digest=_digest(chat, content, options),
             created_at=created,
-            deadline=created + timedelta(seconds=self._limits.send_lifetime),
+            deadline=deadline,
             key=idempotency_key,
             account=worker.account,  # as it is now: it may be gone when the message is stored
+            notes=options.notes,
+            due=due,
         )
         # a caller who goes away leaves no message stored but unsent
         return await self._steps.shielded(self._store(worker, message), f"submit-{bot}")
@@ -135,9 +141,9 @@ class Outbox:
             full = TooMany(f"{worker.waiting} messages wait for this bot already", retry_after=60.0)
         if full is not None and message.key is None:
             raise full
-        is_media = message.content.kind in MEDIA
+        direct = message.content.kind not in MEDIA and message.due is None
         entry = worker.enter(
-            message.chat, direct=not is_media
+            message.chat, direct=direct
         )  # counts from now on, or a burst could pass the limit while its writes wait
 
         def work(transaction: UnitOfWork) -> OutgoingView:
@@ -177,6 +183,42 @@ class Outbox:
         if found is None:
             raise NotFound("no such message of this bot", field="message")
         return found
+
+    async def cancel(self, bot: str, message: str) -> OutgoingView:
+        """Take back a message that is queued. Raises `NotFound`, and `Conflict` when it is being sent or has ended."""
+
+        def work(transaction: UnitOfWork) -> OutgoingView:
+            found = _existing(transaction, bot, message)
+            if not transaction.outbox.cancel(found.bot, message):
+                raise Conflict(f"only queued messages can be cancelled: this one is {found.state}", field="message")
+            transaction.after_commit.append(partial(self._cancelled, found.bot, found.id))
+            return inbox.emit_status(transaction, found.bot, found.id) or found
+
+        view = await self._database.write(work)
+        self._settled(view)
+        return view
+
+    def _cancelled(self, bot: BotId, message: MessageId) -> None:
+        if bot in self._workers:
+            self._workers[bot].forget(message)
+
+    async def reschedule(self, bot: str, message: str, send_at: datetime) -> OutgoingView:
+        """Move the moment at which a scheduled message is sent. Raises `NotFound`, `InvalidInput`, `Conflict`."""
+        now = timestamps.now()
+        due, deadline = SendOptions(send_at=send_at).times(now, timedelta(seconds=self._limits.send_lifetime))
+
+        def work(transaction: UnitOfWork) -> OutgoingView:
+            found = _existing(transaction, bot, message)
+            if not transaction.outbox.reschedule(found.bot, message, due or now, deadline):
+                raise Conflict("only messages that are scheduled, and not sent yet, can be moved", field="message")
+            transaction.after_commit.append(partial(self._rescheduled, found.bot, found.id, due or now))
+            return inbox.emit_status(transaction, found.bot, found.id) or found
+
+        return await self._database.write(work)
+
+    def _rescheduled(self, bot: BotId, message: MessageId, due: datetime) -> None:
+        if bot in self._workers:
+            self._workers[bot].reschedule(message, due)
 
     def time_locked(self, bot: BotId, until: datetime | None) -> None:
         """WhatsApp said until when the bot may not write to strangers; None: it may again."""
@@ -321,6 +363,13 @@ class Outbox:
                 future.set_result(view)
 
 
+def _existing(view: View, bot: str, message: str) -> OutgoingView:
+    found = view.outbox.get(bot, message)
+    if found is None:
+        raise NotFound("no such message of this bot", field="message")
+    return found
+
+
 def _insert(
     transaction: UnitOfWork,
     message: NewMessage,
@@ -350,7 +399,7 @@ def _insert(
         transaction.outbox.finish(message.id, MessageState.FAILED, UNLINKED)
         return inbox.emit_status(transaction, message.bot, message.id) or view
     waiting = QueuedMessage(
-        *(number, message.id, message.chat, view.to, message.deadline, message.created_at),
+        *(number, message.id, message.chat, view.to, message.deadline, message.due or message.created_at),
         account=now,
         has_file=message.content.kind in MEDIA,
     )
@@ -403,8 +452,10 @@ def _check_key(key: str | None) -> None:
         raise InvalidInput(f"1 to {KEY_LONGEST} printable characters", field="Idempotency-Key")
 
 
-def _digest(chat: str, content: AnyContent) -> bytes:
+def _digest(chat: str, content: AnyContent, options: SendOptions) -> bytes:
     # the same file given once more gets another id: its hash tells that it is the same
     fields = {name: value for name, value in content.as_json().items() if name != "media"}
-    said = [chat, content.kind, fields]
+    said: list[Any] = [chat, content.kind, fields]
+    if options != SendOptions():
+        said.append([options.notes.client_ref, options.notes.metadata, str(options.send_at), str(options.deadline)])
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).digest()

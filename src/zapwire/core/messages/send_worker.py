@@ -8,11 +8,13 @@ nobody can answer for.
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Collection, Coroutine, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -90,6 +92,10 @@ class SendWorker:
         """Held messages that nobody was told of yet."""
         self._telling: asyncio.Task[None] | None = None
         self._next_trial = 0.0
+        self._scheduled: list[tuple[float, int, QueuedMessage]] = []
+        """A heap of messages that are not due yet: when, on the wall clock, in which order, which."""
+        self._due: dict[MessageId, tuple[float, QueuedMessage]] = {}
+        """When each of them is due; an entry of the heap with another time is out of date."""
         self._online = False
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
@@ -102,7 +108,7 @@ class SendWorker:
     @property
     def waiting(self) -> int:
         """Messages queued here or on their way into the queue."""
-        return self._queue.waiting + self._queue.entering
+        return self._queue.waiting + self._queue.entering + len(self._due)
 
     def limit(self, *, known: bool) -> Restriction | None:
         """What makes a queued message wait, if it is a limit on the account."""
@@ -127,6 +133,8 @@ class SendWorker:
         self._restrictions.forget()
         self._queue.clear()
         self._untold.clear()
+        self._scheduled.clear()
+        self._due.clear()
 
     def heard(self, chat: Party) -> None:
         """Note a message from *chat*, which paces messages to it."""
@@ -154,6 +162,9 @@ class SendWorker:
         """Queue what waited before the daemon started."""
         for message in waiting:
             delay = (message.due - timestamps.now()).total_seconds()
+            if message.attempts == 0 and delay > 0:
+                self.schedule(message)
+                continue
             self._queue.put(self._queued(message, delay), names_of(message.to), self._loop.time())
         self._pump()
 
@@ -168,6 +179,11 @@ class SendWorker:
     def stored(self, entry: Entry, message: QueuedMessage, content: Outgoing) -> None:
         """The message is stored: send it, or let it wait."""
         self.unfinished.add(message.id)
+        if message.due > timestamps.now():
+            self.leave(entry)
+            self.schedule(message)
+            self._pump()
+            return
         queued = self._queued(message)
         place = self._queue.stored(entry, queued, names_of(message.to), self._loop.time())
         if place is Place.QUEUED:
@@ -178,6 +194,36 @@ class SendWorker:
             self._begin(queued, self._hand_over(queued, content))
         else:
             self._begin(queued, self._requeue(queued, 0.0))
+
+    def schedule(self, message: QueuedMessage) -> None:
+        """Let a message that is stored wait outside of the queue until it is due; also once more, with another time."""
+        due = message.due.timestamp()
+        self._due[message.id] = due, message
+        heapq.heappush(self._scheduled, (due, message.n, message))
+
+    def _take_scheduled(self) -> float | None:
+        """Queue what is due; returns the seconds until the next one is."""
+        now = time.time()
+        while self._scheduled:
+            due, _, message = self._scheduled[0]
+            known = self._due.get(message.id)
+            if known is not None and known[0] == due > now:
+                return due - now
+            heapq.heappop(self._scheduled)
+            if known is not None and known[0] == due:  # else it was put off, or taken back
+                del self._due[message.id]
+                self._queue.put(self._queued(message), names_of(message.to), self._loop.time())
+        return None
+
+    def reschedule(self, message: MessageId, due: datetime) -> None:
+        """The message, if it still waits for its time, is due then."""
+        if message in self._due:
+            self.schedule(replace(self._due[message][1], due=due))
+            self._pump()
+
+    def forget(self, message: MessageId) -> None:
+        """The message was taken back; in the queue it is passed over when its turn comes."""
+        self._due.pop(message, None)
 
     def leave(self, entry: Entry) -> None:
         """The message was not stored, or had been before."""
@@ -226,10 +272,12 @@ class SendWorker:
             return
         while (message := self._queue.expired(time.time())) is not None:
             self._begin(message, self._expire(message))
-        if self._queue.waiting:
+        until_due = self._take_scheduled()
+        if self._queue.waiting or until_due is not None:
             now = self._loop.time()
             look = self._pump_online(now) if self._online else None
-            self._timer = self._loop.call_at(min(look or now + _SWEEP, now + _SWEEP), self._pump)
+            looks = (look or now + _SWEEP, now + _SWEEP, now + (_SWEEP if until_due is None else until_due))
+            self._timer = self._loop.call_at(min(looks), self._pump)
 
     def _pump_online(self, now: float) -> float | None:
         """Begin what may begin; returns when to look again, if that is known."""
@@ -271,11 +319,10 @@ class SendWorker:
         task.add_done_callback(ended)
 
     async def _expire(self, message: Queued) -> None:
-        hours = self._limits.send_lifetime / 3600
-        why = f"the bot was not connected within {hours:g} hours"
+        why = "the bot was not connected before its deadline"
         if self._online and (limit := self._restrictions.restriction) is not None:
-            why = f"{limit.reason}, and did not for {hours:g} hours"
-        await self._results.end(message.id, MessageState.FAILED, why)
+            why = f"{limit.reason}, and did so until its deadline"
+        await self._results.end(message.id, MessageState.EXPIRED, why)
 
     async def _take(self, message: Queued) -> None:
         message.known = not self._restrictions.asks_who() or await self._writes_to_us(message.to)

@@ -188,7 +188,7 @@ class Counters:
             bot.sent.add()
             created = datetime.fromisoformat(event.data["created_at"])
             self.send_seconds.add((event.timestamp - created).total_seconds())
-        elif state == MessageState.FAILED:
+        elif state in {MessageState.FAILED, MessageState.EXPIRED}:
             self.all.failed += 1
             bot.failed += 1
         elif state == MessageState.UNKNOWN:

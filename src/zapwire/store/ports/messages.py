@@ -8,11 +8,13 @@ from typing import Protocol
 from zapwire.model.bots import BotId
 from zapwire.model.messages import (
     KnownParty,
+    ListedMessage,
     Message,
     MessageId,
     MessageState,
     NewMessage,
     OutgoingView,
+    PagePlace,
     Party,
     QueuedMessage,
     StoredMessage,
@@ -33,6 +35,9 @@ class MessageRepository(Protocol):
 
         One without an id is not noted, as nobody could know it again.
         """
+
+    def page(self, bot: BotId, chat: KnownParty | None, place: PagePlace, limit: int) -> list[ListedMessage]:
+        """Up to *limit* messages that are older than *place*, the newest first; with *chat* only of that one."""
 
     def find(self, bot: BotId, chat: KnownParty, whatsapp_id: str) -> StoredMessage | None:
         """The message of *chat* with this id; of several the one that was stored under the first address."""
@@ -69,6 +74,9 @@ class OutboxRepository(Protocol):
     def by_whatsapp_id(self, bot: BotId, whatsapp_id: str) -> OutgoingView | None:
         """The message that WhatsApp knows by this id."""
 
+    def page(self, bot: BotId, chat: KnownParty | None, place: PagePlace, limit: int) -> list[OutgoingView]:
+        """Up to *limit* messages that were taken before *place*, the newest first; with *chat* only to that one."""
+
     def last_list(self, bot: BotId, chat: KnownParty, since: datetime) -> OutgoingView | None:
         """The newest list, or text with buttons, that was sent to *chat* since then."""
 
@@ -88,6 +96,12 @@ class OutboxRepository(Protocol):
 
     def requeue(self, message: MessageId, attempts: int, due: datetime, reason: str | None) -> bool:
         """Put a message back that was surely not sent, to be retried from *due* on; False when it is past that."""
+
+    def cancel(self, bot: BotId, message: str) -> bool:
+        """Take a queued message back; False when it is not queued (any more)."""
+
+    def reschedule(self, bot: BotId, message: str, due: datetime, deadline: datetime) -> bool:
+        """Let a queued message be due then, with a deadline at least as late; False when it is not queued."""
 
     def hold(self, message: MessageId, reason: str) -> bool:
         """Note why a queued message waits; False when that is noted already, or it is queued no longer."""

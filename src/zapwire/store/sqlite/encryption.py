@@ -62,6 +62,7 @@ COLUMNS: Final = (
     Sealed("outbox", "chat", "id", veiled=True),
     Sealed("outbox", "content", "id"),
     Sealed("outbox", "digest", "id"),
+    Sealed("outbox", "notes", "id"),
     Sealed("endpoints", "url", "id"),
     Sealed("endpoints", "secret", "id"),
     Sealed("endpoints", "headers", "id"),

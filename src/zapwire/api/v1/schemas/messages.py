@@ -6,13 +6,14 @@ it.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, RootModel, Tag
 
-from zapwire.api.http.models import Answer, Body, Timestamp
+from zapwire.api.http.models import Answer, Timestamp
 from zapwire.api.http.string_formats import Recipient
 from zapwire.api.v1.schemas.bots import Restriction
+from zapwire.api.v1.schemas.sending import Options
 from zapwire.core.messages.content.business import EventRequest
 from zapwire.core.messages.content.changes import DeleteRequest, EditRequest, KeepRequest, PinRequest, ReactionRequest
 from zapwire.core.messages.content.interactive import ButtonsRequest, ListRequest, PollRequest, PollVoteRequest
@@ -32,7 +33,7 @@ from zapwire.model.content.kinds import AnyContent
 from zapwire.model.messages import MessageState, Origin, UndecryptableReason
 
 
-class Send(Body):
+class Send(Options):
     """What a message of any type has besides its content."""
 
     to: Recipient = Field(
@@ -189,6 +190,9 @@ class OutgoingMessage(Answer):
         description="In answers: the limit on the account that the message waits for, or will meet; docs/api.md.",
     )
     whatsapp_id: str | None
+    client_ref: str | None
+    metadata: dict[str, Any] | None
+    send_at: Timestamp | None = Field(description="When it is to be sent, if that is still to come.")
     created_at: Timestamp
     updated_at: Timestamp
 
@@ -206,6 +210,36 @@ class ReceivedMessage(Answer):
     text: str | None = None
     push_name: str | None
     origin: Origin = Field(description="Where it was written.")
+
+
+class KeptMessage(Answer):
+    """A message that came in, as much of it as is kept."""
+
+    id: str
+    chat: Party
+    sender: Party
+    from_me: bool
+    timestamp: Timestamp
+    type: str = Field(description="Also `undecryptable`.")
+    content: AnyContent = Field(description="By `type`; a field that has its default is left out.")
+    text: str | None = None
+    push_name: str | None
+
+
+class ListedMessage(Answer):
+    """One message of a list: what was sent, or what came in."""
+
+    direction: Literal["in", "out"]
+    timestamp: Timestamp
+    sent: OutgoingMessage | None
+    received: KeptMessage | None
+
+
+class MessageList(Answer):
+    """A page of messages, the newest first."""
+
+    messages: list[ListedMessage]
+    next: str | None = Field(description="Give it as `before` for the next page; null: there is none.")
 
 
 class PollOption(Answer):

@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from typing_extensions import override
 
 from zapwire.model import timestamps
 from zapwire.model.bots import BotId
-from zapwire.model.content.kinds import AnyContent, UnknownContent, read_content
+from zapwire.model.content.kinds import FORMER, AnyContent, UnknownContent, read_content
 from zapwire.model.jid import GROUP_SERVER
-from zapwire.model.messages import KnownParty, Message, MessageId, Party, StoredMessage, Undecryptable
+from zapwire.model.messages import (
+    KnownParty,
+    ListedMessage,
+    Message,
+    MessageId,
+    PagePlace,
+    Party,
+    StoredMessage,
+    Undecryptable,
+)
 from zapwire.runtime.json_encoder import encode
 from zapwire.store.ports import MessageRepository
 from zapwire.store.sqlite.repository import Repository
@@ -106,6 +115,37 @@ class SqliteMessages(Repository, MessageRepository):
             return None
         content = UnknownContent() if kind == _UNDECRYPTABLE else stored_content(opened, kind, sealed)
         return StoredMessage(whatsapp_id, Party(sender), bool(from_me), timestamps.from_ms(moment), content)
+
+    @override
+    def page(self, bot: BotId, chat: KnownParty | None, place: PagePlace, limit: int) -> list[ListedMessage]:
+        chats = [] if chat is None else self._veiled(chat, "messages.chat")
+        of_chat = "" if chat is None else f"AND chat IN ({_marks(chats)}) "
+        moment = timestamps.to_ms(place.moment)
+        rows = self._sql.execute(
+            "SELECT chat, sender, whatsapp_id, from_me, timestamp, type, content, push_name FROM messages "  # noqa: S608 - marks
+            f"WHERE bot = ? {of_chat}AND timestamp <= ? AND (timestamp < ? OR whatsapp_id < ?) "
+            "ORDER BY timestamp DESC, whatsapp_id DESC LIMIT ?",
+            (bot, *chats, moment, moment, place.id, limit),
+        )
+        return [self._listed(bot, row) for row in rows]
+
+    def _listed(self, bot: BotId, row: tuple[Any, ...]) -> ListedMessage:
+        chat, sender, whatsapp_id, from_me, moment, kind, sealed, push_name = row
+        opened = self._values.row("messages", f"{bot}/{whatsapp_id}")
+        return ListedMessage(
+            id=MessageId(whatsapp_id),
+            chat=self._party(bot, opened.unveil("chat", chat)),
+            sender=self._party(bot, opened.unveil("sender", sender)),
+            from_me=bool(from_me),
+            timestamp=timestamps.from_ms(moment),
+            type=FORMER.get(kind, kind),
+            content=UnknownContent() if kind == _UNDECRYPTABLE else stored_content(opened, kind, sealed),
+            push_name=opened.open("push_name", push_name),
+        )
+
+    def _party(self, bot: BotId, jid: str | None) -> Party:
+        """Whose address that is; an empty one where it does not open."""
+        return Party("") if jid is None else self._unit.persons.complete(bot, Party(jid))
 
     @override
     def came_from(self, bot: BotId, chat: str) -> bool:

@@ -20,7 +20,9 @@ from zapwire.model.messages import (
     MessageId,
     MessageState,
     NewMessage,
+    Notes,
     OutgoingView,
+    PagePlace,
     Party,
     QueuedMessage,
 )
@@ -28,9 +30,10 @@ from zapwire.runtime.json_encoder import encode
 from zapwire.store.ports import OutboxRepository
 from zapwire.store.sqlite.repositories.messages import stored_content
 from zapwire.store.sqlite.repository import Repository
+from zapwire.store.sqlite.sealed_values import Row
 from zapwire.store.sqlite.soft_delete import GONE_BOTS
 
-_COLUMNS = "id, bot, chat, type, content, state, reason, whatsapp_id, created_at, updated_at"
+_COLUMNS = "id, bot, chat, type, content, state, reason, whatsapp_id, created_at, updated_at, notes, send_at"
 _PROGRESS = (MessageState.SENT, MessageState.DELIVERED, MessageState.READ, MessageState.PLAYED)
 _RANK = {state: rank for rank, state in enumerate((MessageState.FAILED, *_PROGRESS[1:]))}
 """Of what is known of a message before the answer to its send: that it arrived outweighs that it did not."""
@@ -41,6 +44,11 @@ _EARLY_KEPT_MS = 600_000
 def _before(state: MessageState) -> tuple[MessageState, ...]:
     """The states of a message that moves on to *state* when the network reports that."""
     return (MessageState.SENT,) if state is MessageState.FAILED else _PROGRESS[: _PROGRESS.index(state)]
+
+
+def _notes(opened: Row, sealed: bytes | None) -> Notes:
+    said = opened.json("notes", opened.open("notes", sealed), dict)
+    return Notes() if said is None else Notes(said.get("client_ref"), said.get("metadata"))
 
 
 class SqliteOutbox(Repository, OutboxRepository):
@@ -64,18 +72,29 @@ class SqliteOutbox(Repository, OutboxRepository):
         created, values = timestamps.to_ms(message.created_at), self._values
         cursor = self._sql.execute(
             "INSERT INTO outbox (id, bot, chat, type, content, key, digest, state, attempts, due, deadline, "
-            "created_at, updated_at, account) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)",
+            "created_at, updated_at, account, notes, send_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(message.id, message.bot, values.veil("outbox.chat", message.chat), message.content.kind),
                 *(values.seal("outbox.content", message.id, encode(message.content.as_json())), message.key),
-                *(values.seal("outbox.digest", message.id, message.digest.hex()), state, created),
-                *(timestamps.to_ms(message.deadline), created, created, message.account),
+                *(values.seal("outbox.digest", message.id, message.digest.hex()), state),
+                *(timestamps.to_ms(message.due or message.created_at), timestamps.to_ms(message.deadline)),
+                *(created, created, message.account, self._sealed_notes(message)),
+                None if message.due is None else timestamps.to_ms(message.due),
             ),
         )
         assert cursor.lastrowid is not None  # noqa: S101 - an INSERT always has one
         moment = timestamps.from_ms(created)
         what = (message.id, message.bot, to, message.content.kind, message.content, state)
-        return cursor.lastrowid, OutgoingView(*what, None, None, created_at=moment, updated_at=moment)
+        view = OutgoingView(
+            *what, None, None, created_at=moment, updated_at=moment, notes=message.notes, send_at=message.due
+        )
+        return cursor.lastrowid, view
+
+    def _sealed_notes(self, message: NewMessage) -> bytes | None:
+        if message.notes.empty:
+            return None
+        told = {"client_ref": message.notes.client_ref, "metadata": message.notes.metadata}
+        return self._values.seal("outbox.notes", message.id, encode(told))
 
     @override
     def by_key(self, bot: BotId, key: str) -> tuple[OutgoingView, bytes] | None:
@@ -98,6 +117,18 @@ class SqliteOutbox(Repository, OutboxRepository):
         return None if row is None else self.get(bot, row[0])
 
     @override
+    def page(self, bot: BotId, chat: KnownParty | None, place: PagePlace, limit: int) -> list[OutgoingView]:
+        chats = [] if chat is None else [self._values.veil("outbox.chat", one) for one in chat.addresses]
+        of_chat = "" if chat is None else f"AND chat IN ({', '.join('?' * len(chats))}) "
+        moment = timestamps.to_ms(place.moment)
+        rows = self._sql.execute(
+            f"SELECT id FROM outbox WHERE bot = ? {of_chat}AND created_at <= ? AND (created_at < ? OR id < ?) "  # noqa: S608 - marks
+            "ORDER BY created_at DESC, id DESC LIMIT ?",
+            (bot, *chats, moment, moment, place.id, limit),
+        ).fetchall()
+        return [view for (ours,) in rows if (view := self.get(bot, ours)) is not None]
+
+    @override
     def last_list(self, bot: BotId, chat: KnownParty, since: datetime) -> OutgoingView | None:
         chats = [self._values.veil("outbox.chat", one) for one in chat.addresses]
         row = self._sql.execute(
@@ -113,7 +144,7 @@ class SqliteOutbox(Repository, OutboxRepository):
         row = self._sql.execute(query, (message, bot)).fetchone()
         if row is None:
             return None
-        ours, owner, chat, kind, content, state, reason, whatsapp_id, created, updated = row
+        ours, owner, chat, kind, content, state, reason, whatsapp_id, created, updated, notes, send_at = row
         opened = self._values.row("outbox", ours)
         to = opened.unveil("chat", chat)
         view = OutgoingView(
@@ -127,6 +158,8 @@ class SqliteOutbox(Repository, OutboxRepository):
             whatsapp_id=whatsapp_id,
             created_at=timestamps.from_ms(created),
             updated_at=timestamps.from_ms(updated),
+            notes=_notes(self._values.row("outbox", ours), notes),  # damaged, it is no reason not to send
+            send_at=timestamps.from_ms_or_none(send_at) if state == MessageState.QUEUED else None,
         )
         return view, bool(opened.damaged)
 
@@ -178,6 +211,24 @@ class SqliteOutbox(Repository, OutboxRepository):
             "UPDATE outbox SET attempts = ?, due = ? WHERE id = ?", (attempts, timestamps.to_ms(due), message)
         )
         return True
+
+    @override
+    def cancel(self, bot: BotId, message: str) -> bool:
+        return self._move(
+            MessageId(message), MessageState.CANCELLED, (MessageState.QUEUED,), reason="somebody took it back"
+        )
+
+    @override
+    def reschedule(self, bot: BotId, message: str, due: datetime, deadline: datetime) -> bool:
+        done = self._sql.execute(
+            "UPDATE outbox SET due = ?1, send_at = ?1, deadline = max(deadline, ?2), updated_at = ?3 "
+            "WHERE id = ?4 AND bot = ?5 AND state = 'queued' AND send_at IS NOT NULL",
+            (
+                *(timestamps.to_ms(due), timestamps.to_ms(deadline), timestamps.to_ms(timestamps.now())),
+                *(message, bot),
+            ),
+        )
+        return done.rowcount == 1
 
     @override
     def hold(self, message: MessageId, reason: str) -> bool:
