@@ -123,7 +123,7 @@ async def test_what_the_phone_tells_its_own_devices_is_no_message_but_edits_and_
     await anna.call("POST", "/send", {"to": BOT, "reaction": {"id": first, "emoji": "!"}})
     await anna.call("POST", "/send", {"to": BOT, "delete": first})
     seen = [(await bot.until("Received"))["message"] for _ in range(4)]
-    assert [message["type"] for message in seen] == ["text", "edit", "reaction", "revoke"]
+    assert [message["type"] for message in seen] == ["text", "edit", "reaction", "delete"]
     assert [message["content"].get("message_id") for message in seen] == [None, first, first, first]
 
 

@@ -18,6 +18,7 @@ from neonize.proto.waWa6.WAWebProtobufsWa6_pb2 import ClientPayload
 from zapwire.model.pairing import PairingOptions
 from zapwire.model.proxy import Proxy
 from zapwire.transport.whatsapp_web.network import line
+from zapwire.transport.whatsapp_web.network.preflight import HOST
 from zapwire.transport.whatsapp_web.pairing import device_props
 from zapwire.transport.whatsapp_web.pairing.own import codes, pair_success, registration, websocket
 from zapwire.transport.whatsapp_web.pairing.own.conversation import Conversation
@@ -95,7 +96,7 @@ def test_the_http_head_is_the_engines() -> None:
 
 
 def test_a_proxy_is_asked_as_the_engine_asks() -> None:
-    assert line._connect_request(Proxy("http", "127.0.0.1", 1)) == VECTORS["proxy_request"]
+    assert line._connect_request(Proxy("http", "127.0.0.1", 1), HOST) == VECTORS["proxy_request"]
 
 
 class Socket:

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from zapwire.transport.whatsapp_web.engine.private import builds
+from zapwire.transport.whatsapp_web.engine.private import builds, media_hosts
 from zapwire.transport.whatsapp_web.engine.private.client_flags import (
     NotAsExpected,
     switch_on,
     switched_on,
 )
 from zapwire.transport.whatsapp_web.engine.private.client_table import ClientTable
+from zapwire.transport.whatsapp_web.engine.private.media_hosts import MediaHosts
 
 LOGGER = 0x7F00_0000_1000
 FLAGS = {"first": 0x31, "second": 0x60}
@@ -27,6 +28,7 @@ BUILD = replace(
         bytes={0x30: frozenset({0}), 0x31: frozenset({0, 1}), 0x60: frozenset({0, 1}), 0x61: frozenset({1})},
         equal_words=(0x08, 0x18),
         zero_words=(0x40,),
+        media=0x50,
     ),
 )
 
@@ -129,3 +131,42 @@ def test_every_flag_of_a_known_build_is_compared_before_it_is_written():
     for build in builds.KNOWN:
         for name, offset in build.client.flags.items():
             assert build.client.bytes[offset] == {0, 1}, name
+
+
+def media_conn(memory: Memory, auth: bytes, hosts: list[bytes]) -> bytearray:
+    """A client's memory that leads to what it knows of the media hosts."""
+    texts = [(memory.put(one), len(one)) for one in hosts]
+    listed = memory.put(b"".join(struct.pack("<QQ", *one) for one in texts) or b"\0")
+    known = bytearray(0x58)
+    struct.pack_into("<QQ", known, 0, memory.put(auth), len(auth))
+    struct.pack_into("<QQQ", known, 0x40, listed, len(texts), len(texts))
+    client = client_memory()
+    struct.pack_into("<Q", client, 0x50, memory.put(bytes(known)))
+    return client
+
+
+def test_the_media_hosts_are_read():
+    memory = Memory()
+    hosts = [b"mmg.whatsapp.net", b"evil.example", b"media-fra3-1.cdn.whatsapp.net"]
+    table = memory.one(media_conn(memory, b"AUTH-1", hosts))
+    assert media_hosts.read(table, b"bot") == MediaHosts(
+        ("mmg.whatsapp.net", "media-fra3-1.cdn.whatsapp.net"), "AUTH-1"
+    )
+    assert media_hosts.read(table, b"nobody") is None
+    assert media_hosts.read(memory.one(client_memory()), b"bot") is None, "it was not asked for yet"
+
+
+@pytest.mark.parametrize(
+    ("auth", "hosts"),
+    [
+        (b"", [b"mmg.whatsapp.net"]),
+        (b"a b", [b"mmg.whatsapp.net"]),
+        (b"\xff", [b"mmg.whatsapp.net"]),
+        (b"A", []),
+        (b"A", [b"evil.example"]),
+        (b"A", [b"mmg.whatsapp.net.evil.example", b"mmg.whatsapp.net/x", b"\xff"]),
+    ],
+)
+def test_what_is_no_media_host_is_not_believed(auth: bytes, hosts: list[bytes]):
+    memory = Memory()
+    assert media_hosts.read(memory.one(media_conn(memory, auth, hosts)), b"bot") is None

@@ -24,6 +24,12 @@ function table(rows) {
 
 function fields(schema, isRequest = false) {
   const full = resolve(schema);
+  // one of several bodies, by its `type`
+  if (full.oneOf) {
+    return el("div", {}, ...full.oneOf.map((one) => el("details", {},
+      el("summary", {}, el("code", {}, resolve(one).properties.type.const), ` ${resolve(one).description ?? ""}`),
+      fields(one, isRequest))));
+  }
   if (full.anyOf) return el("div", {}, ...full.anyOf.map((one) => fields(one, isRequest)));
   const required = new Set(full.required ?? []);
   return table(Object.entries(full.properties ?? {}).map(([name, one]) => [
@@ -37,9 +43,10 @@ function curl(method, path, operation) {
   if (method !== "get") lines.push(`-X ${method.toUpperCase()}`);
   if (operation.security?.length !== 0) lines.push('-H "Authorization: Bearer $TOKEN"');
   if (operation.requestBody) {
-    const schema = resolve(operation.requestBody.content["application/json"].schema);
-    const required = (schema.required ?? []).map((name) => [name, "..."]);
-    lines.push(`--json '${JSON.stringify(Object.fromEntries(required))}'`);
+    const body = operation.requestBody.content["application/json"];
+    const [schema] = body ? (resolve(body.schema).oneOf ?? [body.schema]).map(resolve) : [];
+    const required = (schema?.required ?? []).map((name) => [name, "..."]);
+    lines.push(body ? `--json '${JSON.stringify(Object.fromEntries(required))}'` : "--data-binary @file");
   }
   return el("pre", { tabIndex: 0 }, lines.join(" \\\n  "));
 }
@@ -55,7 +62,9 @@ function drawCall(path, method, operation) {
     parts.push(...section("Parameters", table(operation.parameters.map((one) => [
       el("code", {}, one.name), `${one.in}, ${words(one.schema)}`, prose(one.description ?? "")]))));
   }
-  if (operation.requestBody) parts.push(...section("Body", fields(operation.requestBody.content["application/json"].schema, true)));
+  const body = operation.requestBody?.content["application/json"];
+  if (body) parts.push(...section("Body", fields(body.schema, true)));
+  else if (operation.requestBody) parts.push(...section("Body", el("p", { className: "hint" }, "A file, or a form with the field file.")));
   for (const [status, answer] of Object.entries(operation.responses)) {
     const schema = answer.content?.["application/json"]?.schema;
     if (schema) parts.push(...section(`Answer ${status}: ${words(schema)}`, fields(schema)));

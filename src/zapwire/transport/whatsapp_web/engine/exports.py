@@ -303,7 +303,7 @@ EXPORTS: Final[dict[str, Export]] = {
     "DownloadMediaWithPath": Export(
         (
             BotIdArgument(), TextArgument(), ProtobufArgument(), ProtobufArgument(), ProtobufArgument(),
-            ChoiceArgument(1 << 31), ChoiceArgument(8), TextArgument(),
+            ChoiceArgument(2), ChoiceArgument(8), TextArgument(),
         ),
         Result.BYTES,
     ),
