@@ -289,6 +289,8 @@ class QueuedMessage:
     """Which of the accounts that its bot had in turn it is meant for."""
     has_file: bool = False
     """It carries a file, which is uploaded before it is sent."""
+    scheduled: bool = False
+    """Somebody wants it to be sent when it is due, and holds nobody up until then; else it is retried then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -18,3 +19,25 @@ async def in_file_thread(function: Callable[P, T], *arguments: P.args, **options
     """Like `asyncio.to_thread`, in one of these threads; for work that ends by itself: on files, or computing."""
     work = partial(function, *arguments, **options)
     return await asyncio.get_running_loop().run_in_executor(_THREADS, work)
+
+
+async def in_file_thread_to_end(function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+    """As `in_file_thread`, but whoever is cancelled waits until *function* has ended.
+
+    For work with a descriptor or a buffer that the caller closes afterwards: a thread cannot be stopped, and the number
+    of a closed descriptor may be another file's by then.
+    """
+    work = partial(function, *arguments, **options)
+    running = asyncio.get_running_loop().run_in_executor(_THREADS, work)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
+
+
+def write_all(file: int, data: bytes) -> None:
+    """Write all of *data*: one call of the system may take only a part. Raises OSError."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(file, left) :]

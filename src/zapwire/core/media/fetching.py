@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote, urljoin, urlsplit
@@ -26,6 +26,7 @@ PIECE: Final = 1 << 18
 FIELD: Final = "media.url"
 _REDIRECT: Final = frozenset({301, 302, 303, 307, 308})
 _LONGEST_NAME: Final = 255
+_SLOW: Final = "cannot be fetched: its server is too slow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,33 +51,21 @@ class Fetcher:
             resolver=self._resolver, use_dns_cache=False, socket_factory=self._guard.open_socket, force_close=True
         )
         timeout = aiohttp.ClientTimeout(total=WHOLE, sock_connect=STALLED, sock_read=STALLED)
-        try:
-            async with aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as session:
-                answer = await self._follow(session, url)
-                try:
-                    length = answer.content_length
-                    if length is not None and length > largest:
-                        raise InvalidInput(f"the file there is larger than {largest >> 20} MB", field=FIELD)
-                    yield Fetched(_pieces(answer), _name(url))
-                finally:
-                    answer.close()
-        except Forbidden as error:
-            raise InvalidInput(f"may not be fetched: {error.strerror}", field=FIELD) from None
-        except aiohttp.ClientConnectorError as error:
-            cause = error.os_error
-            words = cause.strerror if isinstance(cause, Forbidden) else "its server cannot be reached"
-            raise InvalidInput(f"cannot be fetched: {words}", field=FIELD) from None
-        except (aiohttp.ClientError, OSError):
-            raise InvalidInput(
-                "cannot be fetched: its server broke the connection or is no web server", field=FIELD
-            ) from None
-        except TimeoutError:
-            raise InvalidInput("cannot be fetched: its server is too slow", field=FIELD) from None
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as session:
+            answer = await self._follow(session, url)
+            try:
+                length = answer.content_length
+                if length is not None and length > largest:
+                    raise InvalidInput(f"the file there is larger than {largest >> 20} MB", field=FIELD)
+                yield Fetched(_pieces(answer), _name(url))
+            finally:
+                answer.close()
 
     async def _follow(self, session: aiohttp.ClientSession, url: str) -> aiohttp.ClientResponse:
         for _ in range(REDIRECTS + 1):
             _check_url(url)
-            answer = await session.get(url, allow_redirects=False, headers={"Accept-Encoding": "identity"})
+            with _in_words():
+                answer = await session.get(url, allow_redirects=False, headers={"Accept-Encoding": "identity"})
             if answer.status not in _REDIRECT:
                 break
             url = urljoin(url, answer.headers.get("Location", ""))
@@ -105,12 +94,33 @@ def _check_url(url: str) -> None:
 async def _pieces(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     loop = asyncio.get_running_loop()
     began, size = loop.time(), 0
-    async for piece in answer.content.iter_chunked(PIECE):
+    while True:
+        with _in_words():
+            piece = await answer.content.read(PIECE)
+        if not piece:
+            return
         size += len(piece)
         passed = loop.time() - began
         if passed > STALLED and size / passed < SLOWEST:
-            raise TimeoutError
+            raise InvalidInput(_SLOW, field=FIELD)
         yield piece
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """What can go wrong on the way, as `InvalidInput`."""
+    try:
+        yield
+    except aiohttp.ClientConnectorError as error:
+        cause = error.os_error
+        words = str(cause.strerror) if isinstance(cause, Forbidden) else "its server cannot be reached"
+        raise InvalidInput(f"cannot be fetched: {words}", field=FIELD) from None
+    except TimeoutError:
+        raise InvalidInput(_SLOW, field=FIELD) from None
+    except (aiohttp.ClientError, OSError):
+        raise InvalidInput(
+            "cannot be fetched: its server broke the connection or is no web server", field=FIELD
+        ) from None
 
 
 def _name(url: str) -> str | None:

@@ -16,7 +16,7 @@ from typing import Final
 
 from zapwire.model.errors import MediaTooLarge, NoSpace
 from zapwire.model.media import MediaFile, MediaId, RemoteFile
-from zapwire.runtime.file_threads import in_file_thread
+from zapwire.runtime.file_threads import in_file_thread, in_file_thread_to_end, write_all
 from zapwire.wire.media import BLOCK, KEY, Domain, Encryptor, MediaKeys, decrypt_part
 
 PIECE: Final = 1 << 18
@@ -66,8 +66,8 @@ class MediaFolder:
                     async for piece in pieces:
                         if encrypting.size + len(piece) > largest:
                             raise MediaTooLarge(f"larger than {largest >> 20} MB", field="media")
-                        await in_file_thread(_encrypt_into, out, encrypting, piece)
-                    await in_file_thread(_finish, out, encrypting)
+                        await in_file_thread_to_end(_encrypt_into, out, encrypting, piece)
+                    await in_file_thread_to_end(_finish, out, encrypting)
                 finally:
                     os.close(out)
                 await in_file_thread(part.replace, self.path(media))
@@ -85,7 +85,7 @@ class MediaFolder:
             place = start // BLOCK * BLOCK
             while place < end:
                 size = min(PIECE, (end - place + BLOCK - 1) // BLOCK * BLOCK)
-                data = await in_file_thread(_decrypt_from, source, keys, place, size)
+                data = await in_file_thread_to_end(_decrypt_from, source, keys, place, size)
                 if not data:
                     raise OSError(errno.EIO, "the file ends early")
                 yield data[max(0, start - place) : end - place]
@@ -110,18 +110,12 @@ def _create(path: Path) -> int:
 
 
 def _encrypt_into(out: int, encrypting: Encryptor, data: bytes) -> None:
-    _write_all(out, encrypting.feed(data))
+    write_all(out, encrypting.feed(data))
 
 
 def _finish(out: int, encrypting: Encryptor) -> None:
-    _write_all(out, encrypting.finish())
+    write_all(out, encrypting.finish())
     os.fsync(out)
-
-
-def _write_all(out: int, data: bytes) -> None:
-    left = memoryview(data)
-    while left:
-        left = left[os.write(out, left) :]
 
 
 def _decrypt_from(source: int, keys: MediaKeys, place: int, size: int) -> bytes:

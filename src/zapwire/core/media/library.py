@@ -8,6 +8,7 @@ import binascii
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -50,6 +51,15 @@ class TransportOf(Protocol):
         """It, or None when there is no such bot."""
 
 
+@dataclass(slots=True)
+class _Turn:
+    """One download of a file at a time."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    wanted: int = 0
+    """By how many."""
+
+
 class MediaLibrary:
     """Takes, describes, keeps and gives files."""
 
@@ -60,7 +70,7 @@ class MediaLibrary:
         self._transport_of = transport_of
         self._preparation = Preparation(store, folder)
         self._downloads = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
-        self._under_way: dict[MediaId, asyncio.Lock] = {}
+        self._under_way: dict[MediaId, _Turn] = {}
 
     async def take(self, bot: BotId, pieces: AsyncIterator[bytes], *, kind: str, file_name: str | None) -> MediaFile:
         """Keep a new file for messages of type *kind*, as it is. Raises `InvalidInput`, `MediaTooLarge`, `NoSpace`."""
@@ -142,9 +152,10 @@ class MediaLibrary:
             raise MediaExpired("this file was deleted here: it is kept only for some time")
         if not isinstance(transport, CarriesMedia):
             raise NotSupported("this bot cannot download files", field="media")
-        lock = self._under_way.setdefault(file.id, asyncio.Lock())
+        turn = self._under_way.setdefault(file.id, _Turn())
+        turn.wanted += 1
         try:
-            async with lock, self._downloads:
+            async with turn.lock, self._downloads:
                 if await in_file_thread(path.exists):
                     return
                 with disk_errors():
@@ -154,8 +165,9 @@ class MediaLibrary:
             await self._store.write(partial(_moved, media=file.id, state=MediaState.EXPIRED))
             raise
         finally:
-            if not lock.locked():
-                self._under_way.pop(file.id, None)
+            turn.wanted -= 1
+            if not turn.wanted:
+                del self._under_way[file.id]
 
     async def upload(self, media: str, transport: Transport) -> None:
         """See to it that the network has the file, so that a message can name it.

@@ -18,7 +18,7 @@ from zapwire.media_tools.facts import MediaFacts
 from zapwire.media_tools.tools import MediaTools
 from zapwire.model import timestamps
 from zapwire.model.media import MediaDetails, MediaFile, MediaId, MediaState
-from zapwire.runtime.file_threads import in_file_thread
+from zapwire.runtime.file_threads import in_file_thread_to_end, write_all
 from zapwire.store.ports import Store
 
 INSPECTED: Final = 128 << 20
@@ -105,7 +105,7 @@ class Preparation:
         found = os.memfd_create("zapwire-media")
         try:
             async for piece in self._folder.read(file):
-                await in_file_thread(os.write, found, piece)
+                await in_file_thread_to_end(write_all, found, piece)
         except BaseException:
             os.close(found)
             raise
@@ -142,5 +142,5 @@ def _details(facts: MediaFacts, file_name: str | None, mime_type: str) -> MediaD
 
 
 async def _read(file: BinaryIO) -> AsyncIterator[bytes]:
-    while piece := await in_file_thread(file.read, PIECE):
+    while piece := await in_file_thread_to_end(file.read, PIECE):
         yield piece

@@ -209,7 +209,9 @@ class Outbox:
 
         def work(transaction: UnitOfWork) -> OutgoingView:
             found = _existing(transaction, bot, message)
-            if not transaction.outbox.reschedule(found.bot, message, due or now, deadline):
+            worker = self._workers.get(found.bot)
+            is_waiting = worker is None or worker.is_scheduled(found.id)
+            if not is_waiting or not transaction.outbox.reschedule(found.bot, message, due or now, deadline):
                 raise Conflict("only messages that are scheduled, and not sent yet, can be moved", field="message")
             transaction.after_commit.append(partial(self._rescheduled, found.bot, found.id, due or now))
             return inbox.emit_status(transaction, found.bot, found.id) or found
@@ -402,6 +404,7 @@ def _insert(
         *(number, message.id, message.chat, view.to, message.deadline, message.due or message.created_at),
         account=now,
         has_file=message.content.kind in MEDIA,
+        scheduled=message.due is not None,
     )
     # On the loop, in the order of the commits, and before anybody hears of it: that is the order of the chat.
     transaction.after_commit.append(partial(worker.stored, entry, waiting, content))

@@ -162,7 +162,7 @@ class SendWorker:
         """Queue what waited before the daemon started."""
         for message in waiting:
             delay = (message.due - timestamps.now()).total_seconds()
-            if message.attempts == 0 and delay > 0:
+            if message.scheduled and delay > 0:
                 self.schedule(message)
                 continue
             self._queue.put(self._queued(message, delay), names_of(message.to), self._loop.time())
@@ -179,7 +179,7 @@ class SendWorker:
     def stored(self, entry: Entry, message: QueuedMessage, content: Outgoing) -> None:
         """The message is stored: send it, or let it wait."""
         self.unfinished.add(message.id)
-        if message.due > timestamps.now():
+        if message.scheduled and message.due > timestamps.now():
             self.leave(entry)
             self.schedule(message)
             self._pump()
@@ -214,6 +214,10 @@ class SendWorker:
                 del self._due[message.id]
                 self._queue.put(self._queued(message), names_of(message.to), self._loop.time())
         return None
+
+    def is_scheduled(self, message: MessageId) -> bool:
+        """Does it wait for its time?"""
+        return message in self._due
 
     def reschedule(self, message: MessageId, due: datetime) -> None:
         """The message, if it still waits for its time, is due then."""
@@ -339,8 +343,8 @@ class SendWorker:
         """Is the message's file at WhatsApp, so that it may be sent? If not, it waits again or has failed."""
         view = await self._store.read(lambda view: view.outbox.get(self._bot, message.id))
         media = getattr(view.content, "media", None) if view is not None else None
-        if media is None or self._upload is None:
-            return True
+        if view is None or view.state is not MessageState.QUEUED or media is None or self._upload is None:
+            return True  # `take` says the rest
         try:
             await self._upload(media, self.transport)
         except NotConnected as error:

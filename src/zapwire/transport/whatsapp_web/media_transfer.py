@@ -25,7 +25,7 @@ from urllib.parse import quote
 from zapwire.model.errors import MediaDamaged, MediaExpired, NotSupported, TransportError
 from zapwire.model.media import MediaFile, RemoteFile
 from zapwire.model.proxy import Proxy
-from zapwire.runtime.file_threads import in_file_thread
+from zapwire.runtime.file_threads import in_file_thread, in_file_thread_to_end, write_all
 from zapwire.transport.whatsapp_web.engine.engine import Engine
 from zapwire.transport.whatsapp_web.engine.private.media_hosts import MediaHosts
 from zapwire.transport.whatsapp_web.engine.protos import neonize
@@ -110,8 +110,8 @@ class MediaTransfer:
                     have += len(piece)
                     if have > largest:
                         raise MediaDamaged("WhatsApp's media host gives more than the message says")
-                    await in_file_thread(os.write, out, piece)
-                await in_file_thread(os.fsync, out)
+                    await in_file_thread_to_end(write_all, out, piece)
+                await in_file_thread_to_end(os.fsync, out)
             finally:
                 os.close(out)
         if have < largest:
@@ -187,7 +187,7 @@ class MediaTransfer:
 async def _pieces(path: Path) -> AsyncIterator[bytes]:
     file = await in_file_thread(os.open, path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        while piece := await in_file_thread(os.read, file, PIECE):
+        while piece := await in_file_thread_to_end(os.read, file, PIECE):
             yield piece
     finally:
         os.close(file)

@@ -166,13 +166,13 @@ class SqliteOutbox(Repository, OutboxRepository):
     @override
     def waiting(self, bot: BotId) -> list[QueuedMessage]:
         rows = self._sql.execute(
-            "SELECT n, id, chat, deadline, due, attempts, account, type FROM outbox WHERE bot = ?1 "
+            "SELECT n, id, chat, deadline, due, attempts, account, type, send_at FROM outbox WHERE bot = ?1 "
             "AND state IN ('queued', 'sending') AND state = 'queued' "
             "AND account = (SELECT account FROM bots WHERE id = ?1) ORDER BY n",
             (bot,),
         )
         found, parties = [], dict[str, Party]()
-        for n, ours, veiled, deadline, due, attempts, number, kind in rows:
+        for n, ours, veiled, deadline, due, attempts, number, kind, send_at in rows:
             chat = self._values.row("outbox", ours).unveil("chat", veiled)
             if chat is None:
                 continue
@@ -180,7 +180,17 @@ class SqliteOutbox(Repository, OutboxRepository):
                 parties[chat] = self._unit.persons.complete(bot, Party(chat))
             moments = (timestamps.from_ms(deadline), timestamps.from_ms(due))
             found.append(
-                QueuedMessage(n, MessageId(ours), chat, parties[chat], *moments, attempts, number, kind in MEDIA)
+                QueuedMessage(
+                    n,
+                    MessageId(ours),
+                    chat,
+                    parties[chat],
+                    *moments,
+                    attempts,
+                    number,
+                    kind in MEDIA,
+                    send_at is not None,
+                )
             )
         return found
 

@@ -85,8 +85,6 @@ async def request(
                 await _in_time(line.writer.drain())
         await _in_time(line.writer.drain())
         yield await _head(line)
-    except OSError as error:
-        raise BrokenTransfer("the connection to WhatsApp's media host broke") from error
     finally:
         await line.close()
 
@@ -110,3 +108,5 @@ async def _in_time(step: Awaitable[T]) -> T:
             return await step
     except TimeoutError:
         raise BrokenTransfer("WhatsApp's media host does not go on") from None
+    except OSError as error:
+        raise BrokenTransfer("the connection to WhatsApp's media host broke") from error
