@@ -15,6 +15,8 @@ let sandbox = null;
 let stopFollowing = null;
 let qrExpires = null;
 let opened = 0; // the journal's end when the page opened
+const INCOMING = new Set(["message.received", "message.edited", "message.deleted", "message.reaction", "poll.voted"]);
+
 let brought = null; // an answer to a passkey's question that this tab came back with, and could not hand in yet
 let isLive = true; // does the daemon answer; else what is shown is what was last known
 
@@ -116,7 +118,7 @@ function take(event) {
   if (type === "bot.deleted" && isNews) dropBot(bot);
   if (type === "bot.qr" && isNews && bot === selected) showQr();
   if (type === "bot.passkey" && isNews) passkey.load(bot);
-  if (type === "message.received") remember(bot, { ...data, mine: data.from_me, who: partyName(data.sender) });
+  if (INCOMING.has(type)) remember(bot, { ...data, mine: data.from_me, who: partyName(data.sender) });
   if (type === "message.status") remember(bot, { ...data, mine: true, timestamp: data.created_at });
 }
 

@@ -94,6 +94,8 @@ const MESSAGE_WORDS = {
   read: "read ✓✓",
   played: "played ✓✓",
   failed: "not sent",
+  expired: "too late to be sent",
+  cancelled: "cancelled",
   unknown: "not known whether it was sent",
 };
 
@@ -131,6 +133,10 @@ export function gist(event) {
     case "bot.passkey":
       return (STEPS[data.step] ?? data.step).toLowerCase();
     case "message.received":
+    case "message.edited":
+    case "message.deleted":
+    case "message.reaction":
+    case "poll.voted":
       return `${data.from_me ? "me" : data.push_name || partyName(data.sender)}: ${data.text ?? `(${data.type})`}`;
     case "message.undecryptable":
       return `${data.from_me ? "me" : data.push_name || partyName(data.sender)}: (cannot be shown: ${data.kind ?? data.reason})`;
