@@ -166,11 +166,12 @@ async def test_a_file_that_is_not_what_the_message_says_is_refused(talk: Talk) -
         BOT_NUMBER, media={"kind": "document", "data": base64.b64encode(b"x" * 999).decode()}
     )
     raw = await talk.contact.message(theirs)
-    for lie in ({"fileSHA256": bytes(32)}, {"mediaKey": bytes(32)}, {"fileLength": 998}):
+    for lie in ({"fileSHA256": bytes(32)}, {"mediaKey": bytes(32)}, {"fileLength": 998}, {"fileLength": 5000}):
         fields = {field.name: value for field, value in raw.documentMessage.ListFields()}
         told = await talk.receive_raw(e2e.Message(documentMessage={**fields, **lie}))
         status, _, body = await got(talk, told["content"]["media"])
         assert (status, json.loads(body)["code"]) == (502, "media-damaged")
+    assert not [*(talk.daemon.folder / "sessions" / "media").iterdir()], "nothing is left of them"
 
 
 async def test_voice_notes_and_stickers_are_converted(talk: Talk) -> None:

@@ -31,7 +31,7 @@ from zapwire.model.content.kinds import AnyContent
 from zapwire.model.errors import InvalidInput, NotFound, StoreError
 from zapwire.model.messages import MessageState
 
-WAIT = SecondsParameter("wait", "SecondsParameter to wait for `sent` or `failed`, at most 60.")
+WAIT = SecondsParameter("wait", "Seconds to wait for `sent` or `failed`, at most 60.")
 WORDS_LONGEST = 256
 _STATES = tuple(one.value for one in MessageState)
 CHAT = Parameter("chat", "Only of this chat: a JID, a phone number with `+`, or the id of a person.")

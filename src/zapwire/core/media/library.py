@@ -148,8 +148,10 @@ class MediaLibrary:
     async def _download(self, file: MediaFile, path: Path) -> None:
         remote = file.remote if file.remote.direct_path else None
         transport = self._transport_of(file.bot)
-        if remote is None or file.state is MediaState.EXPIRED:
+        if remote is None:
             raise MediaExpired("this file was deleted here: it is kept only for some time")
+        if file.state is MediaState.EXPIRED:
+            raise MediaExpired("WhatsApp has this file no longer: whoever sent it has to send it again")
         if not isinstance(transport, CarriesMedia):
             raise NotSupported("this bot cannot download files", field="media")
         turn = self._under_way.setdefault(file.id, _Turn())

@@ -213,6 +213,8 @@ class Outbox:
             is_waiting = worker is None or worker.is_scheduled(found.id)
             if not is_waiting or not transaction.outbox.reschedule(found.bot, message, due or now, deadline):
                 raise Conflict("only messages that are scheduled, and not sent yet, can be moved", field="message")
+            if (media := getattr(found.content, "media", None)) is not None:
+                transaction.media.used(media, deadline)
             transaction.after_commit.append(partial(self._rescheduled, found.bot, found.id, due or now))
             return inbox.emit_status(transaction, found.bot, found.id) or found
 
@@ -397,6 +399,8 @@ def _insert(
     content = _outgoing(transaction, message, entry, fallback)
     message = replace(message, content=with_quoted(message.content, content))
     number, view = transaction.outbox.insert(message, MessageState.SENDING if entry.direct else MessageState.QUEUED)
+    if content.media is not None:  # nobody deletes it while the message may still be sent
+        transaction.media.used(content.media.id, message.deadline)
     if message.account != now:
         transaction.outbox.finish(message.id, MessageState.FAILED, UNLINKED)
         return inbox.emit_status(transaction, message.bot, message.id) or view

@@ -31,7 +31,7 @@ class MediaRepository(Protocol):
         """WhatsApp has it; messages name it as *sent*."""
 
     def used(self, media: MediaId, moment: datetime) -> None:
-        """Somebody wanted it: it is kept longer than others."""
+        """Somebody wanted it, or wants it until then: it is kept longer than others, and not deleted before."""
 
     def stored(self) -> tuple[int, int]:
         """How many files are here, and their bytes."""

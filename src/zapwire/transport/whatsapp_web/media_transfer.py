@@ -26,6 +26,7 @@ from zapwire.model.errors import MediaDamaged, MediaExpired, NotSupported, Trans
 from zapwire.model.media import MediaFile, RemoteFile
 from zapwire.model.proxy import Proxy
 from zapwire.runtime.file_threads import in_file_thread, in_file_thread_to_end, write_all
+from zapwire.transport.whatsapp_web.engine.dial_errors import Unreachable
 from zapwire.transport.whatsapp_web.engine.engine import Engine
 from zapwire.transport.whatsapp_web.engine.private.media_hosts import MediaHosts
 from zapwire.transport.whatsapp_web.engine.protos import neonize
@@ -47,7 +48,8 @@ LARGEST_BY_ENGINE: Final = 64 << 20
 ENGINE_UPLOAD_DEADLINE: Final = 300.0
 LONGEST_PATH: Final = 2048
 _ANSWER: Final = 64 << 10
-_GONE: Final = frozenset({403, 404, 410})
+_GONE: Final = "WhatsApp has this file no longer: whoever sent it has to send it again"
+_SHORT: Final = "the file is shorter than the message says"
 _PATH: Final = re.compile(r"/[!-~]{1,2047}")
 _KINDS: Final = {Domain.IMAGE: 0, Domain.VIDEO: 1, Domain.AUDIO: 2, Domain.DOCUMENT: 3}
 
@@ -55,6 +57,10 @@ _KINDS: Final = {Domain.IMAGE: 0, Domain.VIDEO: 1, Domain.AUDIO: 2, Domain.DOCUM
 def is_path(text: str) -> bool:
     """Can it be the path of a file at a media host? What a stranger writes decides nothing else of an address."""
     return _PATH.fullmatch(text) is not None and not text.startswith("//")
+
+
+class _Forbidden(BrokenTransfer):
+    """403: an address that is no longer valid, or a proxy that filters."""
 
 
 class MediaTransfer:
@@ -73,22 +79,30 @@ class MediaTransfer:
         if not is_path(file.direct_path):
             raise MediaExpired("the message does not say where its file is")
         part = path.with_suffix(".part")
-        for attempt in range(TRIES):
-            try:
-                await self._download(file, part, proxy)
-                break
-            except BrokenTransfer:
-                if attempt == TRIES - 1:
-                    raise
-            await asyncio.sleep(FIRST_RETRY * 2**attempt)
         try:
+            await self._fetch(file, part, proxy)
             await in_file_thread(_check, file, part)
-        except MediaDamaged:
-            await in_file_thread(part.unlink)
+        except (MediaDamaged, MediaExpired):
+            await in_file_thread(part.unlink, missing_ok=True)
             raise
         await in_file_thread(part.replace, path)
 
-    async def _download(self, file: RemoteFile, part: Path, proxy: Proxy | None) -> None:
+    async def _fetch(self, file: RemoteFile, part: Path, proxy: Proxy | None) -> None:
+        known = () if self._hosts is None else self._hosts[1].hosts
+        hosts = (DOWNLOAD_HOST, *(host for host in known if host != DOWNLOAD_HOST))
+        for attempt in range(TRIES):
+            try:
+                await self._download(file, part, proxy, hosts[attempt % len(hosts)])
+                break
+            except _Forbidden:
+                if attempt == TRIES - 1:
+                    raise MediaExpired(_GONE) from None
+            except (BrokenTransfer, Unreachable):
+                if attempt == TRIES - 1:
+                    raise
+            await asyncio.sleep(FIRST_RETRY * 2**attempt)
+
+    async def _download(self, file: RemoteFile, part: Path, proxy: Proxy | None, host: str) -> None:
         """Fetch what is missing of the encrypted file."""
         have = part.stat().st_size if part.exists() else 0
         largest = encrypted_size(file.size)
@@ -96,11 +110,15 @@ class MediaTransfer:
         hashed = quote(base64.urlsafe_b64encode(file.enc_sha256).decode(), safe="")
         target = f"{file.direct_path}&hash={hashed}&mms-type={file.domain}&__wa-mms="
         fields = {"Range": f"bytes={have}-"} if have else {}
-        async with request(self._lines, proxy, "GET", DOWNLOAD_HOST, target, fields=fields) as answer:
-            if answer.status in _GONE:
-                raise MediaExpired("WhatsApp has this file no longer: whoever sent it has to send it again")
-            if answer.status == 416 and have == largest:
-                return
+        async with request(self._lines, proxy, "GET", host, target, fields=fields) as answer:
+            if answer.status in {404, 410}:
+                raise MediaExpired(_GONE)
+            if answer.status == 403:
+                raise _Forbidden("WhatsApp's media host refuses to give the file")
+            if answer.status == 416:
+                if have == largest:
+                    return
+                raise MediaDamaged(_SHORT)
             if answer.status not in {200, 206}:
                 raise BrokenTransfer(f"WhatsApp's media host answered {answer.status}")
             have = have if answer.status == 206 else 0
@@ -115,6 +133,8 @@ class MediaTransfer:
             finally:
                 os.close(out)
         if have < largest:
+            if "content-length" in answer.fields:  # all of it has come
+                raise MediaDamaged(_SHORT)
             raise BrokenTransfer("WhatsApp's media host broke the connection off")
 
     async def upload(self, session: EngineSession, file: MediaFile, path: Path, proxy: Proxy | None) -> RemoteFile:
@@ -126,7 +146,7 @@ class MediaTransfer:
             host = hosts.hosts[attempt % len(hosts.hosts)]
             try:
                 return replace(file.remote, direct_path=await self._upload(hosts, host, file, path, proxy))
-            except BrokenTransfer:
+            except (BrokenTransfer, Unreachable):
                 if attempt == TRIES - 1:
                     raise
             await asyncio.sleep(FIRST_RETRY * 2**attempt)
@@ -143,8 +163,9 @@ class MediaTransfer:
         except TimeoutError:
             raise TransportError("WhatsApp did not say where files are uploaded to") from None
         found = await session.look_up(library.media_hosts)
-        if found is not None:
-            self._hosts = time.monotonic(), found
+        if found is None:
+            raise TransportError("WhatsApp did not say where files are uploaded to")
+        self._hosts = time.monotonic(), found
         return found
 
     async def _upload(self, hosts: MediaHosts, host: str, file: MediaFile, path: Path, proxy: Proxy | None) -> str:

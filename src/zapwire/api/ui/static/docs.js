@@ -11,6 +11,7 @@ const resolve = (schema) => (schema?.$ref ? schemas[schema.$ref.split("/").pop()
 function words(schema) {
   if (!schema) return "";
   if (schema.$ref) return schema.$ref.split("/").pop();
+  if (schema.anyOf?.length > 6) return "object"; // of many kinds: the description says by what
   if (schema.anyOf) return schema.anyOf.map(words).join(" or ");
   if (schema.enum) return schema.enum.map((one) => JSON.stringify(one)).join(", ");
   if (schema.type === "array") return `list of ${words(schema.items)}`;
@@ -27,7 +28,7 @@ function fields(schema, isRequest = false) {
   // one of several bodies, by its `type`
   if (full.oneOf) {
     return el("div", {}, ...full.oneOf.map((one) => el("details", {},
-      el("summary", {}, el("code", {}, resolve(one).properties.type.const), ` ${resolve(one).description ?? ""}`),
+      el("summary", {}, el("code", {}, resolve(one).properties.type.const), " ", prose(resolve(one).description ?? "")),
       fields(one, isRequest))));
   }
   if (full.anyOf) return el("div", {}, ...full.anyOf.map((one) => fields(one, isRequest)));

@@ -63,7 +63,7 @@ class SqliteMedia(Repository, MediaRepository):
 
     @override
     def used(self, media: MediaId, moment: datetime) -> None:
-        self._sql.execute("UPDATE media SET used_at = ? WHERE id = ?", (timestamps.to_ms(moment), media))
+        self._sql.execute("UPDATE media SET used_at = max(used_at, ?) WHERE id = ?", (timestamps.to_ms(moment), media))
 
     @override
     def stored(self) -> tuple[int, int]:
@@ -72,7 +72,7 @@ class SqliteMedia(Repository, MediaRepository):
 
     @override
     def oldest(self, limit: int, before: datetime | None = None) -> list[tuple[MediaId, int]]:
-        until = timestamps.to_ms(before) if before is not None else 1 << 62
+        until = timestamps.to_ms(timestamps.now() if before is None else before)  # later: a message still needs it
         rows = self._sql.execute(
             "SELECT id, size FROM media WHERE state = 'stored' AND used_at < ? ORDER BY used_at LIMIT ?", (until, limit)
         )
