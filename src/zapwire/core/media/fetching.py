@@ -126,4 +126,4 @@ def _in_words() -> Iterator[None]:
 def _name(url: str) -> str | None:
     """The last part of the address' path, if it can be a file's name."""
     name = unquote(urlsplit(url).path.rpartition("/")[2], errors="replace")
-    return name if name and len(name) <= _LONGEST_NAME and name.isprintable() else None
+    return name if name and len(name) <= _LONGEST_NAME and name.isprintable() and not {*name} & {*"/\\"} else None

@@ -10,7 +10,7 @@ import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,7 @@ PIECE: Final = 1 << 18
 """Bytes that are read, written and encrypted at a time."""
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _UNFINISHED: Final = ".part"
+_OURS: Final = "med_"
 
 
 class MediaFolder:
@@ -42,10 +43,13 @@ class MediaFolder:
         return self._path / media
 
     def older_than(self, seconds: float) -> list[MediaId]:
-        """The files that are there for longer."""
-        before = time.time() - seconds
-        with os.scandir(self._path) as entries:
-            return [MediaId(one.name) for one in entries if one.stat().st_mtime < before]
+        """The files of ours that are there for longer."""
+        before, found = time.time() - seconds, list[MediaId]()
+        for one in self._path.glob(f"{_OURS}*"):
+            with suppress(FileNotFoundError):  # finished or deleted meanwhile
+                if one.is_file() and one.stat().st_mtime < before:
+                    found.append(MediaId(one.name))
+        return found
 
     async def delete(self, media: MediaId) -> None:
         """Delete it, if it is there."""

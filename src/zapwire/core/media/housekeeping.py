@@ -67,10 +67,18 @@ async def _delete_orphans(store: Store, folder: MediaFolder) -> None:
 
 
 async def _delete(store: Store, folder: MediaFolder, some: list[MediaId]) -> int:
+    gone = list[MediaId]()
     for media in some:
-        await folder.delete(media)
-    await store.write(partial(_expire, some=some))
-    return len(some)
+        try:
+            await folder.delete(media)
+        except OSError as error:
+            log.error("the file %s cannot be deleted: %s", media, error.strerror)  # noqa: TRY400 - the reason says all
+        else:
+            gone.append(media)
+    await store.write(partial(_expire, some=gone))
+    if not gone:
+        raise OSError("none of the oldest files can be deleted")
+    return len(gone)
 
 
 def _known(view: View, some: list[MediaId]) -> list[MediaId]:

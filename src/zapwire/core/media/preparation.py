@@ -5,6 +5,7 @@ What converts runs in child processes (`zapwire.media_tools`); without the extra
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterator
@@ -15,7 +16,7 @@ from zapwire.core.media.folder import PIECE, MediaFolder
 from zapwire.core.media.limits import SORTS
 from zapwire.media_tools import installed
 from zapwire.media_tools.facts import MediaFacts
-from zapwire.media_tools.tools import MediaTools
+from zapwire.media_tools.tools import AT_ONCE, MediaTools
 from zapwire.model import timestamps
 from zapwire.model.media import MediaDetails, MediaFile, MediaId, MediaState
 from zapwire.runtime.file_threads import in_file_thread_to_end, write_all
@@ -33,6 +34,7 @@ class Preparation:
         self._store = store
         self._folder = folder
         self._tools = MediaTools()
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def prepare(self, file: MediaFile, kind: str) -> MediaFile:
         """*file*, which lies in the folder, as WhatsApp shows it in a message of type *kind*.
@@ -41,11 +43,12 @@ class Preparation:
         """
         if file.size > INSPECTED or installed.missing():
             return await self._unconverted(file, kind)
-        source = await self._in_memory(file)
-        try:
-            return await self._converted(file, kind, source)
-        finally:
-            os.close(source)
+        async with self._turns:  # before anything is read into memory
+            source = await self._in_memory(file)
+            try:
+                return await self._converted(file, kind, source)
+            finally:
+                os.close(source)
 
     async def _unconverted(self, file: MediaFile, kind: str) -> MediaFile:
         if kind in {"voice", "sticker"}:
