@@ -91,7 +91,9 @@ async def test_what_is_far_back_is_found_page_by_page(tmp_path: Path) -> None:
         assert words(await pages(at, Filter(words="in 7"), limit=5))[-1] == "in 7"
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "W10", "WzEsMl0", "bnVsbA", "\u00fc", "WzFlOTk5LCAiYSJd"])
+@pytest.mark.parametrize(
+    "cursor", ["", "x", "W10", "WzEsMl0", "bnVsbA", "\u00fc", "W1tb" * 3000, "WzEsICJcdWQ4MDAiXQ", "WzFlOTk5LCAiYSJd"]
+)
 async def test_a_cursor_that_is_none_is_refused(tmp_path: Path, cursor: str) -> None:
     async with world(tmp_path / "db", linked=True) as at:
         with pytest.raises(InvalidInput) as caught:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from zapwire.core.events import serializers
@@ -23,6 +23,9 @@ from zapwire.store.ports import Store, View
 Direction = Literal["in", "out"]
 LOOKED_AT: Final = 500
 """Messages of each direction that are looked at for one page when it is filtered."""
+_LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
+"""Behind every message, whichever clock it was stamped by."""
+_LONGEST_CURSOR: Final = 512
 _LAST: Final = "~"
 """Sorts behind every id."""
 
@@ -71,7 +74,7 @@ class MessageHistory:
         """Up to *limit* messages behind *cursor* (None: from the newest on). Raises `InvalidInput`."""
         if wanted.chat is not None and "@" not in wanted.chat and not wanted.chat.startswith("prs_"):
             wanted = replace(wanted, chat=str(parse_recipient(wanted.chat, field="chat")))
-        place = PagePlace(timestamps.now(), _LAST) if cursor is None else _read_cursor(cursor)
+        place = PagePlace(_LATEST, _LAST) if cursor is None else _read_cursor(cursor)
         return await self._store.read(lambda view: _page(view, bot, wanted, place, limit))
 
 
@@ -138,9 +141,17 @@ def _cursor(message: ListedMessage | OutgoingView) -> str:
 
 def _read_cursor(text: str) -> PagePlace:
     try:
+        if len(text) > _LONGEST_CURSOR:
+            raise ValueError(text[:1])
         moment, name = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        if isinstance(moment, int) and not isinstance(moment, bool) and isinstance(name, str) and abs(moment) < 1 << 50:
+        if (
+            isinstance(moment, int)
+            and not isinstance(moment, bool)
+            and isinstance(name, str)
+            and name.isascii()
+            and abs(moment) < 1 << 50
+        ):
             return PagePlace(timestamps.from_ms(moment), name)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         pass
     raise InvalidInput("not the `next` of an earlier page", field="before")

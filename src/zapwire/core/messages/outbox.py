@@ -215,14 +215,14 @@ class Outbox:
                 raise Conflict("only messages that are scheduled, and not sent yet, can be moved", field="message")
             if (media := getattr(found.content, "media", None)) is not None:
                 transaction.media.used(media, deadline)
-            transaction.after_commit.append(partial(self._rescheduled, found.bot, found.id, due or now))
+            transaction.after_commit.append(partial(self._rescheduled, found.bot, found.id, due or now, deadline))
             return inbox.emit_status(transaction, found.bot, found.id) or found
 
         return await self._database.write(work)
 
-    def _rescheduled(self, bot: BotId, message: MessageId, due: datetime) -> None:
+    def _rescheduled(self, bot: BotId, message: MessageId, due: datetime, deadline: datetime) -> None:
         if bot in self._workers:
-            self._workers[bot].reschedule(message, due)
+            self._workers[bot].reschedule(message, due, deadline)
 
     def time_locked(self, bot: BotId, until: datetime | None) -> None:
         """WhatsApp said until when the bot may not write to strangers; None: it may again."""

@@ -28,6 +28,7 @@ from zapwire.core.tuning import Tuning
 from zapwire.model import timestamps
 from zapwire.model.bots import BotId, Restriction
 from zapwire.model.errors import (
+    NoSpace,
     NotConnected,
     NotSupported,
     Refused,
@@ -219,10 +220,11 @@ class SendWorker:
         """Does it wait for its time?"""
         return message in self._due
 
-    def reschedule(self, message: MessageId, due: datetime) -> None:
+    def reschedule(self, message: MessageId, due: datetime, deadline: datetime) -> None:
         """The message, if it still waits for its time, is due then."""
         if message in self._due:
-            self.schedule(replace(self._due[message][1], due=due))
+            waiting = self._due[message][1]
+            self.schedule(replace(waiting, due=due, deadline=max(waiting.deadline, deadline)))
             self._pump()
 
     def forget(self, message: MessageId) -> None:
@@ -274,9 +276,9 @@ class SendWorker:
             self._timer = None
         if self._closed:
             return
+        until_due = self._take_scheduled()
         while (message := self._queue.expired(time.time())) is not None:
             self._begin(message, self._expire(message))
-        until_due = self._take_scheduled()
         if self._queue.waiting or until_due is not None:
             now = self._loop.time()
             look = self._pump_online(now) if self._online else None
@@ -341,13 +343,17 @@ class SendWorker:
 
     async def _uploaded(self, message: Queued) -> bool:
         """Is the message's file at WhatsApp, so that it may be sent? If not, it waits again or has failed."""
-        view = await self._store.read(lambda view: view.outbox.get(self._bot, message.id))
-        media = getattr(view.content, "media", None) if view is not None else None
-        if view is None or view.state is not MessageState.QUEUED or media is None or self._upload is None:
-            return True  # `take` says the rest
         try:
-            await self._upload(media, self.transport)
-        except NotConnected as error:
+            view = await self._store.read(lambda view: view.outbox.get(self._bot, message.id))
+            media = getattr(view.content, "media", None) if view is not None else None
+            if (
+                view is not None
+                and view.state is MessageState.QUEUED
+                and media is not None
+                and self._upload is not None
+            ):
+                await self._upload(media, self.transport)  # of all others `take` says the rest
+        except (NotConnected, StoreError, NoSpace) as error:  # a fault of our own, which passes
             await self._requeue(message, self._limits.send_again, error.detail)
         except TransportError as error:
             await self._try_again(message, error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, Final
 
 from pydantic import AwareDatetime, Field, field_validator
@@ -10,6 +9,7 @@ from pydantic import AwareDatetime, Field, field_validator
 from zapwire.api.http.models import Body
 from zapwire.core.messages.send_options import SendOptions
 from zapwire.model.messages import Notes
+from zapwire.runtime.json_encoder import encode_bytes
 
 METADATA: Final = 4096
 """Bytes of JSON."""
@@ -36,7 +36,7 @@ class Options(Body):
     @field_validator("metadata")
     @classmethod
     def _is_small(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
-        if value is not None and (_depth(value) > DEPTH or len(json.dumps(value)) > METADATA):
+        if value is not None and (_depth(value) > DEPTH or len(encode_bytes(value)) > METADATA):
             message = f"more than {METADATA} bytes of JSON, or nested deeper than {DEPTH}"
             raise ValueError(message)
         return value

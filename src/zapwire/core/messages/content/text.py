@@ -37,7 +37,7 @@ class TextRequest(ContentRequest):
     """Shown beside the text; nothing is fetched."""
     color: Annotated[str, Field(pattern="^#[0-9a-f]{6}$")] | None = None
     """Background of a status: `#rrggbb`."""
-    font: Annotated[int, Field(ge=0, le=10)] | None = None
+    font: Literal[0, 1, 2, 6, 7, 8, 9, 10] | None = None
     """Of a status, WhatsApp's number."""
 
     @field_validator("text")

@@ -118,16 +118,18 @@ class SqliteMessages(Repository, MessageRepository):
 
     @override
     def page(self, bot: BotId, chat: KnownParty | None, place: PagePlace, limit: int) -> list[ListedMessage]:
-        chats = [] if chat is None else self._veiled(chat, "messages.chat")
-        of_chat = "" if chat is None else f"AND chat IN ({_marks(chats)}) "
-        moment = timestamps.to_ms(place.moment)
-        rows = self._sql.execute(
-            "SELECT chat, sender, whatsapp_id, from_me, timestamp, type, content, push_name FROM messages "  # noqa: S608 - marks
-            f"WHERE bot = ? {of_chat}AND timestamp <= ? AND (timestamp < ? OR whatsapp_id < ?) "
-            "ORDER BY timestamp DESC, whatsapp_id DESC LIMIT ?",
-            (bot, *chats, moment, moment, place.id, limit),
-        )
-        return [self._listed(bot, row) for row in rows]
+        chats: list[bytes | None] = [None] if chat is None else [*self._veiled(chat, "messages.chat")]
+        moment, rows = timestamps.to_ms(place.moment), list[tuple[Any, ...]]()
+        for one in chats:  # of each address by itself: over several, SQLite would look through all chats in order
+            of_chat, named = ("", ()) if one is None else ("AND chat = ? ", (one,))
+            rows += self._sql.execute(
+                "SELECT chat, sender, whatsapp_id, from_me, timestamp, type, content, push_name FROM messages "  # noqa: S608 - constant
+                f"WHERE bot = ? {of_chat}AND timestamp <= ? AND (timestamp < ? OR whatsapp_id < ?) "
+                "ORDER BY timestamp DESC, whatsapp_id DESC LIMIT ?",
+                (bot, *named, moment, moment, place.id, limit),
+            ).fetchall()
+        rows.sort(key=lambda row: (row[4], row[2]), reverse=True)
+        return [self._listed(bot, row) for row in rows[:limit]]
 
     def _listed(self, bot: BotId, row: tuple[Any, ...]) -> ListedMessage:
         chat, sender, whatsapp_id, from_me, moment, kind, sealed, push_name = row

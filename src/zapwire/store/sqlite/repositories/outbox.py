@@ -118,15 +118,19 @@ class SqliteOutbox(Repository, OutboxRepository):
 
     @override
     def page(self, bot: BotId, chat: KnownParty | None, place: PagePlace, limit: int) -> list[OutgoingView]:
-        chats = [] if chat is None else [self._values.veil("outbox.chat", one) for one in chat.addresses]
-        of_chat = "" if chat is None else f"AND chat IN ({', '.join('?' * len(chats))}) "
-        moment = timestamps.to_ms(place.moment)
-        rows = self._sql.execute(
-            f"SELECT id FROM outbox WHERE bot = ? {of_chat}AND created_at <= ? AND (created_at < ? OR id < ?) "  # noqa: S608 - marks
-            "ORDER BY created_at DESC, id DESC LIMIT ?",
-            (bot, *chats, moment, moment, place.id, limit),
-        ).fetchall()
-        return [view for (ours,) in rows if (view := self.get(bot, ours)) is not None]
+        chats: list[bytes | None] = [None]
+        if chat is not None:
+            chats = [self._values.veil("outbox.chat", one) for one in chat.addresses]
+        moment, rows = timestamps.to_ms(place.moment), list[tuple[int, str]]()
+        for one in chats:  # see `SqliteMessages.page`
+            of_chat, named = ("", ()) if one is None else ("AND chat = ? ", (one,))
+            rows += self._sql.execute(
+                f"SELECT created_at, id FROM outbox WHERE bot = ? {of_chat}AND created_at <= ? "  # noqa: S608 - constant
+                "AND (created_at < ? OR id < ?) ORDER BY created_at DESC, id DESC LIMIT ?",
+                (bot, *named, moment, moment, place.id, limit),
+            ).fetchall()
+        rows.sort(reverse=True)
+        return [view for _, ours in rows[:limit] if (view := self.get(bot, ours)) is not None]
 
     @override
     def last_list(self, bot: BotId, chat: KnownParty, since: datetime) -> OutgoingView | None:
