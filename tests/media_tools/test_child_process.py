@@ -30,10 +30,14 @@ def children() -> list[int]:
 def children_of(parent: int) -> list[int]:
     found = []
     for task in Path("/proc", str(parent), "task").iterdir():
-        for pid in (task / "children").read_text().split():
+        try:
+            pids = (task / "children").read_text().split()
+        except (FileNotFoundError, ProcessLookupError):  # the thread has ended meanwhile
+            continue
+        for pid in pids:
             try:
                 told = Path("/proc", pid, "cmdline").read_bytes()
-            except FileNotFoundError:
+            except (FileNotFoundError, ProcessLookupError):
                 continue
             if child_process.MODULE.encode() in told:
                 found.append(int(pid))
