@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import NewType
+from typing import Final, NewType
 
 from zapwire.model.bots import BotId
 from zapwire.wire.media import Domain
 
 MediaId = NewType("MediaId", str)
 """`med_...`."""
+UNKNOWN_TYPE: Final = "application/octet-stream"
+
+
+def new_media_id() -> MediaId:
+    """One that no file has."""
+    return MediaId(f"med_{secrets.token_hex(12)}")
 
 
 class MediaState(StrEnum):
@@ -43,7 +50,7 @@ class RemoteFile:
 class MediaDetails:
     """What is known of a file's content."""
 
-    mime_type: str = "application/octet-stream"
+    mime_type: str = UNKNOWN_TYPE
     file_name: str | None = None
     width: int | None = None
     height: int | None = None

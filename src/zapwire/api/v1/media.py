@@ -18,13 +18,13 @@ from zapwire.core.events.serializers import media_json
 from zapwire.core.media.limits import SORTS
 from zapwire.model.bots import BotId
 from zapwire.model.errors import InvalidInput, NotFound
-from zapwire.model.media import MediaFile
+from zapwire.model.media import UNKNOWN_TYPE, MediaFile
 
 KIND: Final = ChoiceParameter(
     "type", "Type of the messages that will carry it.", choices=tuple(SORTS), default="document"
 )
 FILE_NAME: Final = Parameter("file_name", "Its name, which documents show.", {"minLength": 1, "maxLength": 255})
-CONTENT: Final = "application/octet-stream"
+CONTENT: Final = UNKNOWN_TYPE
 STALLED: Final = 60.0
 """Seconds in which some of an upload has to come."""
 _PIECE: Final = 1 << 18
@@ -81,20 +81,20 @@ async def download(request: web.Request) -> web.StreamResponse:
     library = request.app[CORE].media
     file = await library.get(request.match_info["media"])
     start, end, status = _range(request, file.size)
-    async with library.opened(file):
-        given = web.StreamResponse(status=status, headers={**_SAFE, **_headers(file)})
-        if status == 416:
-            given.headers["Content-Range"] = f"bytes */{file.size}"
-            return web.Response(status=416, headers=given.headers)
-        if status == 206:
-            given.headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size}"
-        given.content_length = end - start
-        await given.prepare(request)
-        if request.method != "HEAD":
-            async for piece in library.folder.read(file, start, end):
-                await given.write(piece)
-        await given.write_eof()
-        return given
+    await library.fetched(file)
+    given = web.StreamResponse(status=status, headers={**_SAFE, **_headers(file)})
+    if status == 416:
+        given.headers["Content-Range"] = f"bytes */{file.size}"
+        return web.Response(status=416, headers=given.headers)
+    if status == 206:
+        given.headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size}"
+    given.content_length = end - start
+    await given.prepare(request)
+    if request.method != "HEAD":
+        async for piece in library.folder.read(file, start, end):
+            await given.write(piece)
+    await given.write_eof()
+    return given
 
 
 def _headers(file: MediaFile) -> dict[str, str]:

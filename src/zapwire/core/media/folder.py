@@ -60,7 +60,7 @@ class MediaFolder:
 
         Raises `MediaTooLarge` above *largest* bytes, `NoSpace`, and what *pieces* does.
         """
-        encrypting, key = None, secrets.token_bytes(KEY)
+        key = secrets.token_bytes(KEY)
         part = self.path(media).with_suffix(_UNFINISHED)
         encrypting = Encryptor(key, domain)
         try:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -18,12 +16,13 @@ import puremagic
 
 from zapwire.core.media.fetching import Fetcher
 from zapwire.core.media.folder import MediaFolder, disk_errors
+from zapwire.core.media.intake import Intake
 from zapwire.core.media.limits import SORTS, check_size, check_type
 from zapwire.core.media.preparation import Preparation, is_ready
 from zapwire.model import timestamps
 from zapwire.model.bots import BotId
 from zapwire.model.errors import InvalidInput, MediaExpired, NotFound, NotSupported
-from zapwire.model.media import MediaDetails, MediaFile, MediaId, MediaState
+from zapwire.model.media import UNKNOWN_TYPE, MediaDetails, MediaFile, MediaId, MediaState, RemoteFile
 from zapwire.runtime.file_threads import in_file_thread
 from zapwire.store.ports import Store, UnitOfWork
 from zapwire.transport.protocol import CarriesMedia, Transport
@@ -33,7 +32,6 @@ KEPT_BY_WHATSAPP: Final = timedelta(days=7)
 DOWNLOADS_AT_ONCE: Final = 8
 _HEAD: Final = 1 << 16
 """Bytes from the start of a file by which its type is told."""
-_UNKNOWN: Final = "application/octet-stream"
 
 
 class Source(Protocol):
@@ -68,13 +66,13 @@ class MediaLibrary:
         self._store = store
         self._fetcher = fetcher
         self._transport_of = transport_of
-        self._preparation = Preparation(store, folder)
+        self._intake = Intake(store, folder)
+        self._preparation = Preparation(store, folder, self._intake)
         self._downloads = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
         self._under_way: dict[MediaId, _Turn] = {}
 
     async def take(self, bot: BotId, pieces: AsyncIterator[bytes], *, kind: str, file_name: str | None) -> MediaFile:
         """Keep a new file for messages of type *kind*, as it is. Raises `InvalidInput`, `MediaTooLarge`, `NoSpace`."""
-        media, sort = MediaId(f"med_{secrets.token_hex(12)}"), SORTS[kind]
         head = bytearray()
 
         async def watched() -> AsyncIterator[bytes]:
@@ -83,18 +81,13 @@ class MediaLibrary:
                     head.extend(piece[: _HEAD - len(head)])
                 yield piece
 
-        remote = await self.folder.write(media, sort.domain, watched(), sort.largest)
-        try:
+        async def describe(remote: RemoteFile) -> MediaDetails:
             check_size(kind, remote.size)
             mime_type = await in_file_thread(_type_of, bytes(head), file_name)
             check_type(kind, mime_type)
-            details = MediaDetails(mime_type, file_name)
-            file = MediaFile(media, bot, MediaState.STORED, remote, details, timestamps.now())
-            await self._store.write(lambda transaction: transaction.media.insert(file))
-        except BaseException:
-            await self.folder.delete(media)
-            raise
-        return file
+            return MediaDetails(mime_type, file_name)
+
+        return await self._intake.take(bot, kind, watched(), describe)
 
     async def get(self, media: str) -> MediaFile:
         """A file. Raises `NotFound`."""
@@ -114,8 +107,8 @@ class MediaLibrary:
         check_type(kind, file.details.mime_type)
         if file.remote.domain is SORTS[kind].domain and is_ready(kind, file.details):
             return file
-        async with self.opened(file):
-            return await self._preparation.prepare(file, kind)
+        await self.fetched(file)
+        return await self._preparation.prepare(file, kind)
 
     async def _given(self, bot: BotId, kind: str, given: Source, file_name: str | None) -> MediaFile:
         if given.id is not None:
@@ -135,15 +128,17 @@ class MediaLibrary:
 
     # -- to and from the network ------------------------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def opened(self, file: MediaFile) -> AsyncIterator[Path]:
-        """The encrypted file, downloaded if it is not here. Raises `MediaExpired`, `MediaDamaged`, `TransportError`."""
+    async def fetched(self, file: MediaFile) -> Path:
+        """Where the encrypted file lies, after a download if it was not here.
+
+        Raises `MediaExpired`, `MediaDamaged`, `NotSupported`, `NoSpace`, `TransportError`.
+        """
         path = self.folder.path(file.id)
         if not await in_file_thread(path.exists):
             await self._download(file, path)
         now = timestamps.now()
         await self._store.write(lambda transaction: transaction.media.used(file.id, now))
-        yield path
+        return path
 
     async def _download(self, file: MediaFile, path: Path) -> None:
         remote = file.remote if file.remote.direct_path else None
@@ -181,8 +176,7 @@ class MediaLibrary:
             return
         if not isinstance(transport, CarriesMedia):
             raise NotSupported("this bot cannot send files", field="media")
-        async with self.opened(file) as path:
-            sent = await transport.upload(file, path)
+        sent = await transport.upload(file, await self.fetched(file))
         now = timestamps.now()
         await self._store.write(lambda transaction: transaction.media.uploaded(file.id, sent, now))
 
@@ -206,7 +200,7 @@ def _type_of(head: bytes, file_name: str | None) -> str:
         found = puremagic.from_string(head, mime=True, filename=file_name)
     except (puremagic.PureError, ValueError, IndexError):
         found = ""
-    return found.lower() if found and len(found) < 100 and found.isascii() else _UNKNOWN
+    return found.lower() if found and len(found) < 100 and found.isascii() else UNKNOWN_TYPE
 
 
 async def _one(data: bytes) -> AsyncIterator[bytes]:

@@ -9,7 +9,6 @@ from zapwire.model.errors import InvalidInput, MediaTooLarge
 from zapwire.wire.media import Domain
 
 MIB: Final = 1 << 20
-_OLE_AND_ZIP: Final = "application/"
 
 
 @dataclass(frozen=True, slots=True)

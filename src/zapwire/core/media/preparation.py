@@ -7,32 +7,31 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import BinaryIO, Final
 
 from zapwire.core.media.folder import PIECE, MediaFolder
+from zapwire.core.media.intake import Intake
 from zapwire.core.media.limits import SORTS
 from zapwire.media_tools import installed
 from zapwire.media_tools.facts import MediaFacts
 from zapwire.media_tools.tools import AT_ONCE, MediaTools
-from zapwire.model import timestamps
-from zapwire.model.media import MediaDetails, MediaFile, MediaId, MediaState
+from zapwire.model.media import UNKNOWN_TYPE, MediaDetails, MediaFile, RemoteFile
 from zapwire.runtime.file_threads import in_file_thread_to_end, write_all
 from zapwire.store.ports import Store
 
 INSPECTED: Final = 128 << 20
 """Bytes of the largest file that is looked into: it lies in memory meanwhile."""
-_UNKNOWN: Final = "application/octet-stream"
 
 
 class Preparation:
     """Prepares files that lie in *folder*."""
 
-    def __init__(self, store: Store, folder: MediaFolder) -> None:
+    def __init__(self, store: Store, folder: MediaFolder, intake: Intake) -> None:
         self._store = store
         self._folder = folder
+        self._intake = intake
         self._tools = MediaTools()
         self._turns = asyncio.Semaphore(AT_ONCE)
 
@@ -67,7 +66,7 @@ class Preparation:
                 return await self._copy(file, kind, _read(note.file), details)
         if kind == "document":
             facts = await self._tools.inspect(source, "document")
-            known = file.details.mime_type if facts.mime_type == _UNKNOWN else facts.mime_type
+            known = file.details.mime_type if facts.mime_type == UNKNOWN_TYPE else facts.mime_type
             return await self._described(file, kind, _details(facts, file.details.file_name, known))
         if kind == "audio":
             facts = await self._tools.inspect(source, "audio")
@@ -97,11 +96,10 @@ class Preparation:
         return file
 
     async def _copy(self, file: MediaFile, kind: str, pieces: AsyncIterator[bytes], details: MediaDetails) -> MediaFile:
-        media, sort = MediaId(f"med_{secrets.token_hex(12)}"), SORTS[kind]
-        remote = await self._folder.write(media, sort.domain, pieces, sort.largest)
-        made = MediaFile(media, file.bot, MediaState.STORED, remote, details, timestamps.now())
-        await self._store.write(lambda transaction: transaction.media.insert(made))
-        return made
+        async def describe(_: RemoteFile) -> MediaDetails:
+            return details
+
+        return await self._intake.take(file.bot, kind, pieces, describe)
 
     async def _in_memory(self, file: MediaFile) -> int:
         """A descriptor of the decrypted file, which lies in memory only."""

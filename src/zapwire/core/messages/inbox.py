@@ -4,7 +4,6 @@ that may be repeated.
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import replace
 from typing import Any, Final, overload
 
@@ -18,7 +17,7 @@ from zapwire.model.content.interactive import PollVoteContent
 from zapwire.model.content.kinds import EditContent
 from zapwire.model.content.media import MediaContent
 from zapwire.model.events import EventType
-from zapwire.model.media import MediaDetails, MediaFile, MediaId, MediaState
+from zapwire.model.media import UNKNOWN_TYPE, MediaDetails, MediaFile, MediaState, new_media_id
 from zapwire.model.messages import KnownParty, Message, MessageId, MessageState, OutgoingView, Party, Undecryptable
 from zapwire.store.ordered_writes import OrderedWrites
 from zapwire.store.ports import UnitOfWork
@@ -58,11 +57,11 @@ def _with_file(bot: BotId, message: Message) -> tuple[Message, MediaFile | None]
     content = message.content
     if message.file is None or not isinstance(content, MediaContent):
         return message, None
-    media = MediaId(f"med_{secrets.token_hex(12)}")
+    media = new_media_id()
     known: dict[str, Any] = {
         name: getattr(content, name, None) for name in ("file_name", "width", "height", "seconds", "pages")
     }
-    details = MediaDetails(content.mime_type or "application/octet-stream", **known)
+    details = MediaDetails(content.mime_type or UNKNOWN_TYPE, **known)
     file = MediaFile(media, bot, MediaState.REMOTE, message.file, details, timestamps.now())
     return replace(message, content=content.model_copy(update={"media": media})), file
 

@@ -12,14 +12,13 @@ import base64
 import hashlib
 import hmac
 import json
-import logging
 import os
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import quote
 
 from zapwire.model.errors import MediaDamaged, MediaExpired, NotSupported, TransportError
@@ -35,7 +34,7 @@ from zapwire.transport.whatsapp_web.network.media_http import PIECE, BrokenTrans
 from zapwire.transport.whatsapp_web.session import EngineSession
 from zapwire.wire.media import Decryptor, Domain, encrypted_size
 
-log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 DOWNLOAD_HOST: Final = "mmg.whatsapp.net"
 TRIES: Final = 4
@@ -46,7 +45,6 @@ HOSTS_LAST: Final = 120.0
 HOSTS_DEADLINE: Final = 60.0
 LARGEST_BY_ENGINE: Final = 64 << 20
 ENGINE_UPLOAD_DEADLINE: Final = 300.0
-LONGEST_PATH: Final = 2048
 _ANSWER: Final = 64 << 10
 _GONE: Final = "WhatsApp has this file no longer: whoever sent it has to send it again"
 _SHORT: Final = "the file is shorter than the message says"
@@ -90,17 +88,10 @@ class MediaTransfer:
     async def _fetch(self, file: RemoteFile, part: Path, proxy: Proxy | None) -> None:
         known = () if self._hosts is None else self._hosts[1].hosts
         hosts = (DOWNLOAD_HOST, *(host for host in known if host != DOWNLOAD_HOST))
-        for attempt in range(TRIES):
-            try:
-                await self._download(file, part, proxy, hosts[attempt % len(hosts)])
-                break
-            except _Forbidden:
-                if attempt == TRIES - 1:
-                    raise MediaExpired(_GONE) from None
-            except (BrokenTransfer, Unreachable):
-                if attempt == TRIES - 1:
-                    raise
-            await asyncio.sleep(FIRST_RETRY * 2**attempt)
+        try:
+            await _retried(lambda attempt: self._download(file, part, proxy, hosts[attempt % len(hosts)]))
+        except _Forbidden:
+            raise MediaExpired(_GONE) from None
 
     async def _download(self, file: RemoteFile, part: Path, proxy: Proxy | None, host: str) -> None:
         """Fetch what is missing of the encrypted file."""
@@ -139,18 +130,15 @@ class MediaTransfer:
 
     async def upload(self, session: EngineSession, file: MediaFile, path: Path, proxy: Proxy | None) -> RemoteFile:
         """See `CarriesMedia.upload`."""
-        for attempt in range(TRIES):
+
+        async def once(attempt: int) -> RemoteFile:
             hosts = await self._upload_hosts(session, fresh=attempt > 0)
             if hosts is None or self._lines is None:
                 return await self._by_engine(session, file, path)
             host = hosts.hosts[attempt % len(hosts.hosts)]
-            try:
-                return replace(file.remote, direct_path=await self._upload(hosts, host, file, path, proxy))
-            except (BrokenTransfer, Unreachable):
-                if attempt == TRIES - 1:
-                    raise
-            await asyncio.sleep(FIRST_RETRY * 2**attempt)
-        raise AssertionError
+            return replace(file.remote, direct_path=await self._upload(hosts, host, file, path, proxy))
+
+        return await _retried(once)
 
     async def _upload_hosts(self, session: EngineSession, *, fresh: bool) -> MediaHosts | None:
         if self._hosts is not None and not fresh and time.monotonic() < self._hosts[0] + HOSTS_LAST:
@@ -203,6 +191,16 @@ class MediaTransfer:
         return RemoteFile(
             *(file.remote.domain, made.DirectPath, made.MediaKey, made.FileEncSHA256, made.FileSHA256), size=file.size
         )
+
+
+async def _retried(work: Callable[[int], Awaitable[T]]) -> T:
+    """*work*, which gets the number of the attempt, until the network lets it through or `TRIES` are used up."""
+    for attempt in range(TRIES - 1):
+        try:
+            return await work(attempt)
+        except (BrokenTransfer, Unreachable):
+            await asyncio.sleep(FIRST_RETRY * 2**attempt)
+    return await work(TRIES - 1)
 
 
 async def _pieces(path: Path) -> AsyncIterator[bytes]:
