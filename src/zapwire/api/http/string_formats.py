@@ -60,7 +60,6 @@ VerificationText = Annotated[
 ]
 """The code that both sides of a pairing with a passkey show; base32 without the letters that look like others."""
 Base64 = Annotated[str, _text(pattern="^[A-Za-z0-9+/]+={0,2}$", contentEncoding="base64")]
-MessageText = Annotated[str, _text(minLength=1, maxLength=65536)]
 
 WebhookUrl = Annotated[str, _text(format="uri", pattern=r"^https?://[^\s/?#@]+([/?#]\S*)?$", maxLength=2048)]
 Description = Annotated[str, _text(maxLength=500)]

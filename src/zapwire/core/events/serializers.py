@@ -166,20 +166,13 @@ def media_json(file: MediaFile) -> dict[str, Any]:
 def message_json(message: Message) -> dict[str, Any]:
     """A received message; the data of `message.received`."""
     return {
-        "id": message.id,
-        "chat": party_json(message.chat),
-        "sender": party_json(message.sender),
-        "from_me": message.from_me,
-        "timestamp": timestamp(message.timestamp),
-        "type": message.type,
-        **_content(message.type, message.content),
-        "push_name": message.push_name,
+        **listed_json(message),
         "origin": message.origin.value,
         **({"poll": poll_json(message.poll)} if message.type == PollVoteContent.kind else {}),
     }
 
 
-def listed_json(message: ListedMessage) -> dict[str, Any]:
+def listed_json(message: Message | ListedMessage) -> dict[str, Any]:
     """A received message in a list: as it was told, without what is not kept."""
     return {
         "id": message.id,

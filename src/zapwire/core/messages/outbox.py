@@ -142,9 +142,8 @@ class Outbox:
         if full is not None and message.key is None:
             raise full
         direct = message.content.kind not in MEDIA and message.due is None
-        entry = worker.enter(
-            message.chat, direct=direct
-        )  # counts from now on, or a burst could pass the limit while its writes wait
+        # counts from now on, or a burst could pass the limit while its writes wait
+        entry = worker.enter(message.chat, direct=direct)
 
         def work(transaction: UnitOfWork) -> OutgoingView:
             view = _insert(transaction, message, worker, entry, full=full, fallback=self._limits.list_fallback)
@@ -175,14 +174,7 @@ class Outbox:
         """An outgoing message as it is now. Raises `NotFound`."""
         worker = self._workers.get(BotId(bot))
 
-        def work(view: View) -> OutgoingView | None:
-            found = view.outbox.get(bot, message)
-            return None if found is None else _with_limit(view, worker, found)
-
-        found = await self._database.read(work)
-        if found is None:
-            raise NotFound("no such message of this bot", field="message")
-        return found
+        return await self._database.read(lambda view: _with_limit(view, worker, _existing(view, bot, message)))
 
     async def cancel(self, bot: str, message: str) -> OutgoingView:
         """Take back a message that is queued. Raises `NotFound`, and `Conflict` when it is being sent or has ended."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from zapwire.core.messages.content.changes import ChangeRequest
-from zapwire.core.messages.content.request import ContentRequest, Words
+from zapwire.core.messages.content.request import ContentRequest, RequestPart, Words
 from zapwire.model.content.interactive import (
     Button,
     ButtonsContent,
@@ -70,10 +70,8 @@ class PollVoteRequest(ChangeRequest):
         return PollVoteContent(message_id=self.message_id, options=tuple(self.options))
 
 
-class RowInput(BaseModel):
+class RowInput(RequestPart):
     """What can be chosen of a list."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True, hide_input_in_errors=True)
 
     id: _Id
     """Comes back when a person chooses it."""
@@ -81,10 +79,8 @@ class RowInput(BaseModel):
     description: Annotated[str, Field(max_length=200)] | None = None
 
 
-class SectionInput(BaseModel):
+class SectionInput(RequestPart):
     """Rows under a title."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True, hide_input_in_errors=True)
 
     title: _Title | None = None
     rows: Annotated[list[RowInput], Field(min_length=1, max_length=MOST_ROWS)]
@@ -118,10 +114,8 @@ class ListRequest(ContentRequest):
         return ListContent(text=self.text, **names, sections=sections, **self.common(country))
 
 
-class ButtonInput(BaseModel):
+class ButtonInput(RequestPart):
     """A button: `id` for one that answers, `url` for one that opens a page, `phone` for one that calls."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True, hide_input_in_errors=True)
 
     title: _Title
     id: _Id | None = None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from zapwire.core.messages.content.request import ContentRequest
+from zapwire.core.messages.content.request import ContentRequest, RequestPart
 from zapwire.model.content.kinds import AnyContent
 from zapwire.model.content.media import (
     AudioContent,
@@ -26,10 +26,8 @@ Caption = Annotated[str, Field(max_length=65_536)]
 FileName = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^/\\\x00-\x1f\x7f]+$")]
 
 
-class MediaInput(BaseModel):
+class MediaInput(RequestPart):
     """A file: the id of one that was uploaded or received, an address from which it is fetched, or base64."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True, hide_input_in_errors=True)
 
     id: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]+$")] | None = None
     """`med_...`."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from zapwire.core.messages.content.request import ContentRequest
+from zapwire.core.messages.content.request import ContentRequest, RequestPart
 from zapwire.model.content.places_and_people import ContactCard, ContactContent, GroupInviteContent, LocationContent
 from zapwire.model.errors import InvalidInput
 from zapwire.model.jid import GROUP_SERVER, parse_phone, parse_recipient
@@ -38,13 +38,11 @@ class LocationRequest(ContentRequest):
         return LocationContent(**where, **names, **self.common(country))
 
 
-class ContactInput(BaseModel):
+class ContactInput(RequestPart):
     """A contact: a vCard, or a name and numbers of which one is made."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True, hide_input_in_errors=True)
-
     name: Annotated[str, Field(min_length=1, max_length=256)]
-    phones: Annotated[list[Annotated[str, Field(max_length=256)]], Field(max_length=MOST_PHONES)] = []
+    phones: Annotated[list[Annotated[str, Field(max_length=256)]], Field(max_length=MOST_PHONES)] = Field([])
     """With `+` and their country codes, or of the default country."""
     organization: Annotated[str, Field(max_length=256)] | None = None
     vcard: Annotated[str, Field(max_length=64 * 1024)] | None = None

@@ -18,10 +18,14 @@ Words = Annotated[str, Field(min_length=1, max_length=4096)]
 MessageIdText = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[!-~]+$")]
 
 
-class ContentRequest(BaseModel):
-    """The fields that messages of all kinds have in common."""
+class RequestPart(BaseModel):
+    """A value that a caller gives: exactly the fields that are named, each of its own type."""
 
     model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True, hide_input_in_errors=True)
+
+
+class ContentRequest(RequestPart):
+    """The fields that messages of all kinds have in common."""
 
     kind: ClassVar[str]
 

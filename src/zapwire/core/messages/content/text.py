@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
-from zapwire.core.messages.content.request import ContentRequest
+from zapwire.core.messages.content.request import ContentRequest, RequestPart
 from zapwire.model.content.text import TextContent
 from zapwire.model.errors import InvalidInput
 
@@ -14,10 +14,8 @@ LONGEST: Final = 65_536
 """Characters; WhatsApp's own limit."""
 
 
-class Preview(BaseModel):
+class Preview(RequestPart):
     """What is shown of the page behind a link in the text."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True, hide_input_in_errors=True)
 
     link: Annotated[str, Field(min_length=1, max_length=2048, pattern=r"^https?://[!-~]+$")]
     """As it stands in the text."""
