@@ -129,6 +129,8 @@ class Driven:
         async for line in self.process.stdout:
             message = json.loads(line)
             if "nr" in message:
-                self._answers[message["nr"]].set_result(message)
+                answer = self._answers[message["nr"]]
+                if not answer.cancelled():  # whoever asked no longer waits
+                    answer.set_result(message)
             else:
                 self.bot(message["bot"]).events.put_nowait(message)
