@@ -240,6 +240,13 @@ async def test_a_list_is_a_numbered_text_and_the_answer_is_a_choice(talk: Talk) 
     assert (await talk.receive(text="2"))["content"]["choice"] == {"id": "n", "title": "No"}
     quoting = await talk.receive(text="2", reply_to=answer["whatsapp_id"])
     assert quoting["content"]["choice"] == {"id": "r2", "title": "Blue"}
+    for row, words, choice in (("r2", "Gold", {"id": "r2", "title": "Blue"}), ("r9", "Blue", None)):
+        tapped = {"selectedButtonID": row, "selectedDisplayText": words, "type": "DISPLAY_TEXT"}
+        quoted = {"stanzaID": answer["whatsapp_id"], "participant": f"{BOT_NUMBER}@s.whatsapp.net"}
+        reply = e2e.Message(buttonsResponseMessage={**tapped, "contextInfo": quoted})
+        assert (await talk.receive_raw(reply))["content"].get("choice") == choice, "a row of ours, in our words"
+    await talk.send(text="how many?")
+    assert "choice" not in (await talk.receive(text="2"))["content"], "it answers what was asked last"
     assert later["id"] != answer["id"]
 
 
@@ -300,10 +307,10 @@ RECEIVED: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
      {"text": "Go", "buttons": [{"title": "Shop", "url": "https://example.com/"}]}),
     ({"buttonsResponseMessage": {"selectedButtonID": "y", "selectedDisplayText": "Yes",
                                                      "type": "DISPLAY_TEXT"}}, "reply",
-     {"id": "y", "text": "Yes", "choice": {"id": "y", "title": "Yes"}}),
+     {"id": "y", "text": "Yes"}),
     ({"interactiveResponseMessage": {"body": {"text": "Blue"}, "nativeFlowResponseMessage": {
         "name": "menu_options", "paramsJSON": '{"id": "r2"}'}}}, "reply",
-     {"id": "r2", "text": "Blue", "choice": {"id": "r2", "title": "Blue"}}),
+     {"id": "r2", "text": "Blue"}),
     ({"extendedTextMessage": {"text": "hi", "contextInfo": {"externalAdReply": AD}}}, "text",
      {"text": "hi", "referral": {"source_id": "77", "source_type": "ad", "source_url": "https://fb.me/x",
                                  "headline": "Sale", "body": "Half", "click_id": "c1"}}),

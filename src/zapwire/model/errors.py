@@ -96,6 +96,16 @@ class Conflict(ZapwireError):
     code = "conflict"
 
 
+class InProgress(Conflict):
+    """The same request is being worked on; *retry_after* seconds."""
+
+    code = "in-progress"
+
+    def __init__(self, detail: str, *, field: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(detail, field=field)
+        self.retry_after = retry_after
+
+
 class TooLate(Conflict):
     """WhatsApp would not do it any more."""
 

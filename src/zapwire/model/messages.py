@@ -166,6 +166,8 @@ class MessageRef:
     """Its author; None: this account."""
     sent_at: datetime
     content: AnyContent
+    key: str = ""
+    """Tells it from all other messages of the bot: WhatsApp's ids are unique only within one chat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +249,8 @@ class OutgoingView:
     notes: Notes = field(default_factory=Notes)
     send_at: datetime | None = None
     """When it is to be sent, if that is still to come."""
+    sent_at: datetime | None = None
+    """When WhatsApp took it."""
     limit: Restriction | None = None
     """What WhatsApp put on the account that the message waits for, or will meet; not stored with it."""
 
@@ -269,6 +273,8 @@ class NewMessage:
     notes: Notes = field(default_factory=Notes)
     due: datetime | None = None
     """When it is to be sent; None: at once."""
+    deadline_given: bool = False
+    """Somebody wants that deadline; else it is the usual one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -243,6 +243,24 @@ def test_what_waited_too_long_comes_out_whether_held_or_not():
     assert [message.n for message in (queue.expired(20), queue.expired(20)) if message] == [1, 2]
 
 
+def test_a_deadline_behind_others_of_its_chat_is_noticed_in_time():
+    queue = SendQueue(4, lambda names, since, now: since)
+    for number, deadline in enumerate((90.0, 20.0, 50.0, 20.0)):
+        queue.put(Queued(number, MessageId(str(number)), "1@s", deadline=deadline), [], 0.0)
+    assert queue.expired(19.9) is None
+    for number in (1, 3):
+        late = queue.expired(20.0)
+        assert late is not None
+        assert late.n == number
+        queue.release(late, 0.0)
+    assert queue.expired(49.9) is None
+    late = queue.expired(50.0)
+    assert late is not None
+    queue.release(late, 0.0)
+    head = queue.next(0.0)
+    assert (late.n, head and head.n, queue.waiting) == (2, 0, 0)
+
+
 def test_held_chats_are_not_looked_at_until_they_are_freed():
     looks = []
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ import pytest
 from tests.core.scripted import CHAT, PHONE, QUICK, World, eventually, receipt, text, world
 from zapwire.core.messages.content import sendable
 from zapwire.core.messages.pacing import Pacing
+from zapwire.core.messages.send_options import SendOptions
 from zapwire.core.tuning import Tuning
 from zapwire.model.bots import BotState
+from zapwire.model.content.base import Quoted
 from zapwire.model.content.changes import CommentContent
 from zapwire.model.content.text import TextContent
 from zapwire.model.errors import (
@@ -195,7 +198,41 @@ async def test_a_message_that_waited_too_long_expires(tmp_path: Path):
     async with world(tmp_path / "db") as at:
         done = await end(at, message)
         assert done.state is MessageState.EXPIRED
-        assert "not connected before its deadline" in (done.reason or "")
+        assert "while the bot was not connected" in (done.reason or "")
+
+
+async def test_what_was_taken_back_takes_no_place_and_a_schedule_takes_none_of_the_queue(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True, limits=replace(QUICK, queued_per_bot=2)) as at:
+        await connected(at)
+        await at.tell("bot", Disconnected("gone"))
+        waiting = [await say(at, f"{number}") for number in range(2)]
+        with pytest.raises(TooMany):
+            await say(at, "too many")
+        await at.core.outbox.cancel("bot", waiting[0].id)
+        reply = TextContent(text="to nothing", quoted=Quoted(message_id=waiting[0].id, sender=None, text=None))
+        with pytest.raises(NotFound, match="was not sent"):
+            await at.core.outbox.submit("bot", PHONE, reply)
+        waiting.append(await say(at, "instead"))
+        later = SendOptions(send_at=datetime.now(UTC) + timedelta(hours=1))
+        for _ in range(2):
+            await at.core.outbox.submit("bot", PHONE, TextContent(text="later"), options=later)
+        with pytest.raises(TooMany, match="are scheduled"):
+            await at.core.outbox.submit("bot", PHONE, TextContent(text="later"), options=later)
+    async with world(tmp_path / "db", linked=True) as at:
+        await end(at, waiting[-1])
+        assert [message.content.text for message in at.transports["bot"].sent] == ["1", "instead"]
+
+
+async def test_a_repeat_gets_the_stored_answer_even_after_its_deadline(tmp_path: Path):
+    async with world(tmp_path / "db", linked=True) as at:
+        await connected(at)
+        options = SendOptions(deadline=datetime.now(UTC) + timedelta(seconds=0.5))
+        submit = partial(at.core.outbox.submit, "bot", PHONE, TextContent(text="soon"), options=options)
+        first = await submit(idempotency_key="k")
+        await asyncio.sleep(0.5)
+        with pytest.raises(InvalidInput):
+            await submit()
+        assert (await submit(idempotency_key="k")).id == first.id
 
 
 async def test_one_key_is_one_message(tmp_path: Path):

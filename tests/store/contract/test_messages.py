@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
 from tests.store.contract.conftest import Open
-from tests.store.contract.values import SHOP, bot, received, state_of, submitted
+from tests.store.contract.values import NOW, SHOP, bot, received, state_of, submitted
+from zapwire.model.errors import InvalidInput
 from zapwire.model.messages import MessageId, MessageState, Party
 from zapwire.store.ports import Store, UnitOfWork
 
@@ -38,6 +44,26 @@ async def test_what_waits_is_there_again_in_the_order_in_which_it_came(opened: O
         assert {message.to.jid for message in waiting} == {"1@lid"}
 
 
+async def test_a_schedule_is_moved_and_what_is_not_due_is_neither_taken_nor_expired(store: Store):
+    await store.write(bot)
+    later, latest = NOW + timedelta(hours=1), NOW + timedelta(days=2)
+    usual = replace(submitted(1), due=NOW, deadline=NOW)
+    given = replace(submitted(2), due=NOW, deadline=NOW + timedelta(minutes=1), deadline_given=True)
+    for message in (usual, given, submitted(3)):
+        await store.write(lambda unit, message=message: unit.outbox.insert(message, MessageState.QUEUED))
+    moved = await store.write(lambda unit: unit.outbox.reschedule(SHOP, ONE, later, latest))
+    assert moved is not None
+    assert (moved.id, moved.due, moved.deadline) == (ONE, later, latest)
+    assert await store.write(lambda unit: unit.outbox.take(SHOP, ONE)) is None, "not due any more"
+    assert not await store.write(lambda unit: unit.outbox.expire(ONE, "late")), "its deadline was moved, too"
+    with pytest.raises(InvalidInput):
+        await store.write(lambda unit: unit.outbox.reschedule(SHOP, TWO, later, latest))
+    taken = await store.write(lambda unit: unit.outbox.take(SHOP, TWO))
+    assert (taken and taken.state) is MessageState.SENDING, "nothing of it was moved"
+    assert await store.write(lambda unit: unit.outbox.reschedule(SHOP, TWO, later, latest)) is None
+    assert await store.write(lambda unit: unit.outbox.reschedule(SHOP, "msg_3", later, latest)) is None
+
+
 async def test_an_idempotency_key_finds_its_message(store: Store):
     await store.write(bot)
     await store.write(lambda unit: unit.outbox.insert(submitted(1, key="order-7"), MessageState.QUEUED))
@@ -67,7 +93,7 @@ async def test_a_receipt_that_is_faster_than_the_answer_counts_and_nothing_goes_
     assert await store.write(lambda unit: unit.outbox.advance(SHOP, "3EB", MessageState.READ)) is None
 
     def sent(unit: UnitOfWork) -> list[MessageState]:
-        steps = unit.outbox.sent(SHOP, ONE, "3EB")
+        steps = unit.outbox.sent(SHOP, ONE, "3EB", NOW)
         return [step for step, _ in steps if step is MessageState.SENT or unit.outbox.apply_step(ONE, step)]
 
     assert await store.write(sent) == [MessageState.SENT, MessageState.READ]
@@ -80,7 +106,7 @@ async def test_a_message_that_the_network_accepted_may_fail_until_it_is_delivere
     for number in (1, 2):
         await store.write(lambda unit, number=number: unit.outbox.insert(submitted(number), MessageState.SENDING))
         await store.write(
-            lambda unit, number=number: unit.outbox.sent(SHOP, MessageId(f"msg_{number}"), f"3EB{number}")
+            lambda unit, number=number: unit.outbox.sent(SHOP, MessageId(f"msg_{number}"), f"3EB{number}", NOW)
         )
     failed = await store.write(lambda unit: unit.outbox.advance(SHOP, "3EB1", MessageState.FAILED, "no such number"))
     assert failed == ONE
@@ -96,14 +122,17 @@ async def test_a_failure_that_is_faster_than_the_answer_counts_unless_it_was_del
     await store.write(bot)
     await store.write(lambda unit: unit.outbox.insert(submitted(1), MessageState.SENDING))
     await store.write(lambda unit: unit.outbox.advance(SHOP, "3EB", MessageState.FAILED, "no such number"))
-    assert await store.write(lambda unit: unit.outbox.sent(SHOP, ONE, "3EB")) == [
+    assert await store.write(lambda unit: unit.outbox.sent(SHOP, ONE, "3EB", NOW)) == [
         (MessageState.SENT, None),
         (MessageState.FAILED, "no such number"),
     ]
     await store.write(lambda unit: unit.outbox.insert(submitted(2), MessageState.SENDING))
     await store.write(lambda unit: unit.outbox.advance(SHOP, "3EC", MessageState.DELIVERED))
     await store.write(lambda unit: unit.outbox.advance(SHOP, "3EC", MessageState.FAILED, "late"))
-    assert (await store.write(lambda unit: unit.outbox.sent(SHOP, TWO, "3EC")))[1] == (MessageState.DELIVERED, None)
+    assert (await store.write(lambda unit: unit.outbox.sent(SHOP, TWO, "3EC", NOW)))[1] == (
+        MessageState.DELIVERED,
+        None,
+    )
 
 
 async def test_what_waits_for_an_account_that_is_gone_is_lost(store: Store):

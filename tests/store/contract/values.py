@@ -13,6 +13,7 @@ from zapwire.model.webhooks import Endpoint, EndpointKeys
 from zapwire.store.ports import Store, UnitOfWork
 
 SHOP = BotId("shop")
+NOW = timestamps.from_ms(timestamps.to_ms(timestamps.now()))
 
 
 def bot(unit: UnitOfWork, name: BotId = SHOP) -> None:

@@ -27,6 +27,7 @@ _DOMAIN: tuple[tuple[type[errors.ZapwireError], int, str], ...] = (
     (errors.NotFound, 404, "Not found"),
     (errors.AuthStateFound, 409, "Auth state exists already"),
     (errors.NotUnlinked, 409, "Not unlinked at WhatsApp"),
+    (errors.InProgress, 409, "In progress"),
     (errors.TooLate, 409, "Too late"),
     (errors.MediaExpired, 410, "Media expired"),
     (errors.MediaDamaged, 502, "Media damaged"),
@@ -124,7 +125,7 @@ def from_domain(error: errors.ZapwireError) -> HttpProblem:
     for kind, status, title in _DOMAIN:
         if isinstance(error, kind):
             headers = {}
-            if isinstance(error, errors.TooMany) and error.retry_after is not None:
+            if isinstance(error, errors.TooMany | errors.InProgress) and error.retry_after is not None:
                 headers["Retry-After"] = str(math.ceil(error.retry_after))
             detail = f"{error.detail}; {error.action}" if isinstance(error, errors.NeedsPerson) else error.detail
             return HttpProblem(status, error.code, detail, field=error.field, title=title, headers=headers)

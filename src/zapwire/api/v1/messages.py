@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import suppress
 from datetime import datetime
 
@@ -30,6 +31,7 @@ from zapwire.core.wiring import Core
 from zapwire.model.content.kinds import AnyContent
 from zapwire.model.errors import InvalidInput, NotFound, StoreError
 from zapwire.model.messages import MessageState
+from zapwire.runtime.json_encoder import encode_bytes
 
 WAIT = SecondsParameter("wait", "Seconds to wait for `sent` or `failed`, at most 60.")
 WORDS_LONGEST = 256
@@ -54,9 +56,15 @@ IDEMPOTENCY_KEY = Parameter(
 async def send(request: web.Request) -> web.Response:
     """`POST /v1/bots/{bot}/messages`."""
     sender, bot, wait = request.app[CORE].outbox, request.match_info["bot"], WAIT.read(request)
-    body = (await read_body(request, SendMessage)).root
-    content = await _content(request.app[CORE], bot, body.to, body)
-    message = await sender.submit(bot, body.to, content, idempotency_key=_key(request), options=body.send_options())
+    body, key = (await read_body(request, SendMessage)).root, _key(request)
+    asked = _asked(body) if isinstance(body, MediaRequest) else None
+    with sender.taking(bot, key if asked is not None else None):
+        message = await sender.repeated(bot, key, asked) if asked is not None else None
+        if message is None:  # else no file is taken
+            content = await _content(request.app[CORE], bot, body.to, body)
+            message = await sender.submit(
+                bot, body.to, content, idempotency_key=key, options=body.send_options(), request=asked
+            )
     if wait:
         # whatever becomes of the token, the database or the bot: the message is taken, and an error would have it sent
         # again
@@ -66,6 +74,11 @@ async def send(request: web.Request) -> web.Response:
     made = answer(outgoing_json(message), 202)
     made.headers["Location"] = f"/v1/bots/{message.bot}/messages/{message.id}"
     return made
+
+
+def _asked(body: ContentRequest) -> bytes:
+    """A digest of the request: a file that is given once more, or fetched again, need not be the same."""
+    return hashlib.sha256(encode_bytes(body.model_dump(mode="json", exclude_unset=True))).digest()
 
 
 async def _content(core: Core, bot: str, to: str, body: ContentRequest) -> AnyContent:

@@ -229,6 +229,7 @@ def outgoing_json(message: OutgoingView) -> dict[str, Any]:
         "client_ref": message.notes.client_ref,
         "metadata": message.notes.metadata,
         "send_at": timestamp_or_none(message.send_at),
+        "sent_at": timestamp_or_none(message.sent_at),
         "created_at": timestamp(message.created_at),
         "updated_at": timestamp(message.updated_at),
     }

@@ -46,6 +46,8 @@ async def received(
         if file is not None:
             transaction.media.insert(file)
         event = EVENTS.get(complete.type, EventType.MESSAGE_RECEIVED)
+        if not answers.may_change(transaction, bot, complete):
+            event = EventType.MESSAGE_RECEIVED
         transaction.journal.append(event, bot, serializers.message_json(complete))
         return complete
 

@@ -12,8 +12,8 @@ import hashlib
 import json
 import logging
 import secrets
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -36,6 +36,7 @@ from zapwire.model.content.kinds import MEDIA, AnyContent
 from zapwire.model.errors import (
     Conflict,
     IdempotencyMismatch,
+    InProgress,
     InvalidInput,
     NotFound,
     StoreError,
@@ -76,6 +77,8 @@ class Outbox:
         self._workers: dict[BotId, SendWorker] = {}
         self._refusals: dict[BotId, ZapwireError] = {}
         self._waiters: dict[MessageId, set[asyncio.Future[OutgoingView]]] = {}
+        self._taking: set[tuple[str, str | None]] = set()
+        """Bots and keys of requests whose files are being taken."""
         self._steps = Tasks()
         self._failing: set[BotId] = set()
         """Bots whose messages to an account that is gone are being failed."""
@@ -96,32 +99,63 @@ class Outbox:
         *,
         idempotency_key: str | None = None,
         options: SendOptions | None = None,
+        request: bytes | None = None,
     ) -> OutgoingView:
         """Take a message for *to* (a phone number or a JID); returns once it is stored.
 
         The same *idempotency_key* with the same message returns the first one again, with another it raises
-        `IdempotencyMismatch`. Raises `NotFound`, `InvalidInput` naming the field, `NotSupported`, `LoggedOut`, and
+        `IdempotencyMismatch`; *request* is a digest of what was asked for, if *content* does not tell.
+        Raises `NotFound`, `InvalidInput` naming the field, `NotSupported`, `LoggedOut`, and
         `TooMany` when too many messages wait already.
         """
         worker, chat = self._admitted(bot, to, content.kind)
         _check_key(idempotency_key)
         created, options = timestamps.now(), options or SendOptions()
-        due, deadline = options.times(created, timedelta(seconds=self._limits.send_lifetime))
+        digest = request or _digest(chat, content, options)
+        try:
+            due, deadline = options.times(created, timedelta(seconds=self._limits.send_lifetime))
+        except InvalidInput:  # of a repeat, whose deadline was still to come when it was taken
+            known = await self.repeated(bot, idempotency_key, digest)
+            if known is None:
+                raise
+            return known
         message = NewMessage(
             id=MessageId(f"msg_{secrets.token_hex(12)}"),
             bot=BotId(bot),
             chat=chat,
             content=content,
-            digest=_digest(chat, content, options),
+            digest=digest,
             created_at=created,
             deadline=deadline,
             key=idempotency_key,
             account=worker.account,  # as it is now: it may be gone when the message is stored
             notes=options.notes,
             due=due,
+            deadline_given=options.deadline is not None,
         )
         # a caller who goes away leaves no message stored but unsent
         return await self._steps.shielded(self._store(worker, message), f"submit-{bot}")
+
+    async def repeated(self, bot: str, key: str | None, digest: bytes) -> OutgoingView | None:
+        """The message that was taken under *key* for the same request. Raises `IdempotencyMismatch`, `InvalidInput`."""
+        _check_key(key)
+        if key is None:
+            return None
+        return await self._database.read(lambda view: _known(view, BotId(bot), key, digest))
+
+    @contextmanager
+    def taking(self, bot: str, key: str | None) -> Iterator[None]:
+        """While the file of a message is taken, no second request with its key is. Raises `InProgress`."""
+        if (bot, key) in self._taking:
+            raise InProgress(
+                "a request with this Idempotency-Key is under way", field="Idempotency-Key", retry_after=1.0
+            )
+        if key is not None:
+            self._taking.add((bot, key))
+        try:
+            yield
+        finally:
+            self._taking.discard((bot, key))
 
     def admit(self, bot: str, to: str, kind: str) -> None:
         """Can *bot* send messages of that type to *to*? To ask before a file is taken; raises like `submit`."""
@@ -137,8 +171,8 @@ class Outbox:
 
     async def _store(self, worker: SendWorker, message: NewMessage) -> OutgoingView:
         full: ZapwireError | None = self._refusals.get(message.bot)
-        if full is None and worker.waiting >= self._limits.queued_per_bot:
-            full = TooMany(f"{worker.waiting} messages wait for this bot already", retry_after=60.0)
+        if full is None:
+            full = self._full(worker, scheduled=message.due is not None)
         if full is not None and message.key is None:
             raise full
         direct = message.content.kind not in MEDIA and message.due is None
@@ -153,6 +187,13 @@ class Outbox:
             return await self._database.write(work)
         finally:
             worker.leave(entry)  # unless it is stored
+
+    def _full(self, worker: SendWorker, *, scheduled: bool) -> TooMany | None:
+        """What waits for its time, perhaps for months, takes no place from what is sent now."""
+        number, what = (worker.scheduled, "are scheduled") if scheduled else (worker.waiting, "wait")
+        if number < self._limits.queued_per_bot:
+            return None
+        return TooMany(f"{number} messages {what} for this bot already", retry_after=60.0)
 
     def read(self, bot: str, kind: str, fields: Mapping[str, Any]) -> AnyContent:
         """The content of a message of type *kind*, from *fields* as they came from outside. Raises like
@@ -201,20 +242,19 @@ class Outbox:
 
         def work(transaction: UnitOfWork) -> OutgoingView:
             found = _existing(transaction, bot, message)
-            worker = self._workers.get(found.bot)
-            is_waiting = worker is None or worker.is_scheduled(found.id)
-            if not is_waiting or not transaction.outbox.reschedule(found.bot, message, due or now, deadline):
+            waiting = transaction.outbox.reschedule(found.bot, message, due or now, deadline)
+            if waiting is None:
                 raise Conflict("only messages that are scheduled, and not sent yet, can be moved", field="message")
             if (media := getattr(found.content, "media", None)) is not None:
-                transaction.media.used(media, deadline)
-            transaction.after_commit.append(partial(self._rescheduled, found.bot, found.id, due or now, deadline))
+                transaction.media.used(media, waiting.deadline)
+            transaction.after_commit.append(partial(self._rescheduled, found.bot, waiting))
             return inbox.emit_status(transaction, found.bot, found.id) or found
 
         return await self._database.write(work)
 
-    def _rescheduled(self, bot: BotId, message: MessageId, due: datetime, deadline: datetime) -> None:
+    def _rescheduled(self, bot: BotId, message: QueuedMessage) -> None:
         if bot in self._workers:
-            self._workers[bot].reschedule(message, due, deadline)
+            self._workers[bot].reschedule(message)
 
     def time_locked(self, bot: BotId, until: datetime | None) -> None:
         """WhatsApp said until when the bot may not write to strangers; None: it may again."""
@@ -380,12 +420,9 @@ def _insert(
     if now is None:
         raise NotFound("no such bot", field="bot")
     if message.key is not None:
-        known = transaction.outbox.by_key(message.bot, message.key)
+        known = _known(transaction, message.bot, message.key, message.digest)
         if known is not None:
-            view, digest = known
-            if digest != message.digest:
-                raise IdempotencyMismatch("this Idempotency-Key was used for another message", field="Idempotency-Key")
-            return view
+            return known
     if full is not None:
         raise full
     content = _outgoing(transaction, message, entry, fallback)
@@ -405,6 +442,16 @@ def _insert(
     # On the loop, in the order of the commits, and before anybody hears of it: that is the order of the chat.
     transaction.after_commit.append(partial(worker.stored, entry, waiting, content))
     return view
+
+
+def _known(view: View, bot: BotId, key: str, digest: bytes) -> OutgoingView | None:
+    """The message that is stored under *key*. Raises `IdempotencyMismatch` when it is another one."""
+    known = view.outbox.by_key(bot, key)
+    if known is None:
+        return None
+    if known[1] != digest:
+        raise IdempotencyMismatch("this Idempotency-Key was used for another message", field="Idempotency-Key")
+    return known[0]
 
 
 def _outgoing(transaction: UnitOfWork, message: NewMessage, entry: Entry, fallback: Fallback) -> Outgoing:

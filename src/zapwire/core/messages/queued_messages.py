@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -60,11 +61,13 @@ class Place(Enum):
 class Chat:
     """What waits for one chat."""
 
-    __slots__ = ("busy", "entering", "held", "messages", "names")
+    __slots__ = ("busy", "deadline", "entering", "held", "messages", "names")
 
     def __init__(self, name: str) -> None:
         self.names = {name}
         self.messages: deque[Queued] = deque()
+        self.deadline = math.inf
+        """No message that waits has an earlier one."""
         self.busy = 0
         """Messages on their way. More than one only if they began before the chat's names were united."""
         self.entering = 0

@@ -29,6 +29,7 @@ DELETE_WINDOW: Final = timedelta(hours=60)
 """WhatsApp's: later a change has no effect with the recipient."""
 QUOTED: Final = 200
 """Characters of a quoted text that are shown."""
+_NEVER_SENT: Final = (MessageState.FAILED, MessageState.UNKNOWN, MessageState.CANCELLED, MessageState.EXPIRED)
 _ABOUT: Final = (ReactionContent, EditContent, DeleteContent, PinContent, KeepContent, PollVoteContent)
 
 
@@ -67,23 +68,26 @@ class References:
 
     def find(self, message_id: str, field: str) -> MessageRef:
         """The message of this chat with that id, ours or WhatsApp's. Raises `NotFound`, `NotSentYet`."""
-        found = self._ours(message_id) or self._received(message_id)
+        found = self._ours(message_id, field) or self._received(message_id)
         if found is None:
             raise NotFound("no such message in this chat: give its id, ours or WhatsApp's", field=field)
         if not found.whatsapp_id:
             raise NotSentYet("the message that this one is about is not sent yet", field=field)
         return found
 
-    def _ours(self, message_id: str) -> MessageRef | None:
+    def _ours(self, message_id: str, field: str) -> MessageRef | None:
         if message_id.startswith(OUR_ID):
             view = self.view.outbox.get(self.bot, message_id)
         else:
             view = self.view.outbox.by_whatsapp_id(self.bot, message_id)
         if view is None or not self._is_here(view.to):
             return None
-        if view.state in (MessageState.FAILED, MessageState.UNKNOWN) and view.whatsapp_id is None:
-            return None
-        return MessageRef(view.whatsapp_id or "", True, None, view.created_at, view.content)  # noqa: FBT003 - from_me
+        if view.state in _NEVER_SENT and view.whatsapp_id is None:
+            raise NotFound(f"that message was not sent: it is {view.state}", field=field)
+        if view.send_at is not None:
+            raise Conflict("that message is scheduled, and not sent before its time", field=field)
+        sent_at = view.sent_at or view.created_at
+        return MessageRef(view.whatsapp_id or "", True, None, sent_at, view.content, view.id)  # noqa: FBT003 - from_me
 
     def _is_here(self, to: Party) -> bool:
         here = self.view.persons.look_up(self.bot, Party(self.chat))
@@ -95,7 +99,8 @@ class References:
         if found is None:
             return None
         sender = None if found.from_me else self.view.persons.complete(self.bot, found.sender)
-        return MessageRef(whatsapp_id, found.from_me, sender, found.timestamp, found.content)
+        key = f"{chat.party.id or chat.party.jid}/{whatsapp_id}"
+        return MessageRef(whatsapp_id, found.from_me, sender, found.timestamp, found.content, key)
 
 
 def with_quoted(content: AnyContent, outgoing: Outgoing) -> AnyContent:
@@ -127,6 +132,8 @@ def _check(content: AnyContent, target: MessageRef, *, in_group: bool) -> None:
     if isinstance(content, PollVoteContent):
         if not isinstance(target.content, PollContent):
             raise InvalidInput("not a poll", field="message_id")
+        if len(content.options or ()) > (target.content.selectable or len(target.content.options)):
+            raise InvalidInput(f"only {target.content.selectable} can be chosen", field="options")
         unknown = [one for one in content.options or () if one not in target.content.options]
         if unknown:
             raise InvalidInput("not an option of the poll", field="options")

@@ -28,7 +28,7 @@ class SendOptions:
             raise InvalidInput("more than a year ahead", field="send_at")
         if self.deadline is None:
             return due, (due or now) + lifetime
-        if self.deadline <= (due or now):
+        if self.deadline <= (due or now):  # see also `OutboxRepository.reschedule`
             raise InvalidInput("is over already, or before `send_at`", field="deadline")
         if self.deadline > now + LATEST + lifetime:
             raise InvalidInput("more than a year ahead", field="deadline")

@@ -11,6 +11,7 @@ Every call costs O(log n) of the chats that wait, `unite` of two that wait O(n) 
 
 from __future__ import annotations
 
+import math
 from bisect import insort
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -100,10 +101,12 @@ class SendQueue:
     def expired(self, wall: float) -> Queued | None:
         """A message that has waited too long; `release` must follow, as its end has to be stored."""
         while self.busy < self._at_once and (first := self._deadlines.first()) is not None and first[0] <= wall:
-            head = first[1].messages[0]
-            if head.deadline <= wall:
-                return self._take(first[1])
-            self._deadlines.put(first[1], head.deadline)
+            chat = first[1]
+            late = next((at for at, one in enumerate(chat.messages) if one.deadline <= wall), None)
+            if late is not None:  # mostly the first one, so that nothing is searched
+                return self._take(chat, late)
+            chat.deadline = min(one.deadline for one in chat.messages)
+            self._deadlines.put(chat, chat.deadline)
         return None
 
     def soonest(self) -> float | None:
@@ -187,7 +190,7 @@ class SendQueue:
         self._held, self._freed = {}, {}
         self.waiting = 0
         for chat in self._engaged:
-            chat.messages, chat.held = deque(), None
+            chat.messages, chat.held, chat.deadline = deque(), None, math.inf
         self._chats = {name: chat for chat in self._engaged for name in chat.names}
 
     # ---------------------------------------------------------------------------------------------------------------
@@ -216,6 +219,7 @@ class SendQueue:
             self._chats[name] = chat
         if other.messages:
             chat.messages = deque(sorted((*chat.messages, *other.messages), key=_number))
+            chat.deadline = min(chat.deadline, other.deadline)
         chat.busy += other.busy
         chat.entering += other.entering
         if chat.held is None or other.held is None:  # of one it is known that nothing holds it, or not known yet
@@ -234,12 +238,16 @@ class SendQueue:
             messages.appendleft(message)
         else:
             insort(messages, message, key=_number)
+        chat.deadline = min(chat.deadline, message.deadline)
         message.since = now
         self.waiting += 1
         self._settle(chat, now)
 
-    def _take(self, chat: Chat) -> Queued:
-        message = chat.messages.popleft()
+    def _take(self, chat: Chat, at: int = 0) -> Queued:
+        message = chat.messages[at]
+        del chat.messages[at]
+        if not chat.messages:
+            chat.deadline = math.inf
         self.waiting -= 1
         self.busy += 1
         chat.busy += 1
@@ -278,7 +286,7 @@ class SendQueue:
             self._ready.drop(chat)
             self._deadlines.drop(chat)
             return
-        self._deadlines.advance(chat, chat.messages[0].deadline)
+        self._deadlines.advance(chat, chat.deadline)
         if chat.held is None:
             self._ready.advance(chat, max(chat.messages[0].ready, now))  # behind those that are ready: in turns
         else:

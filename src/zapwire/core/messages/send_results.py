@@ -8,12 +8,14 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
-from zapwire.core.messages import inbox
+from zapwire.core.messages import answers, inbox
 from zapwire.core.messages.references import References
 from zapwire.core.person_merges import PersonMerges
 from zapwire.core.store_retry import retry_until_stored
 from zapwire.core.tuning import Tuning
+from zapwire.model import timestamps
 from zapwire.model.bots import BotId
+from zapwire.model.content.interactive import PollVoteContent
 from zapwire.model.errors import Fenced, StoreError, ZapwireError
 from zapwire.model.messages import MessageId, MessageState, Outgoing, OutgoingView, Sent
 from zapwire.store.ports import Transactions, UnitOfWork
@@ -62,10 +64,23 @@ class SendResults:
             if sent.to is not None:  # an account whose number is written otherwise
                 self._merges.note(transaction, self._bot, transaction.persons.alias(self._bot, sent.to, to))
             view = None
-            for step, reason in transaction.outbox.sent(self._bot, message, sent.whatsapp_id):
+            for step, reason in transaction.outbox.sent(self._bot, message, sent.whatsapp_id, timestamps.now()):
                 if step is MessageState.SENT or transaction.outbox.apply_step(message, step, reason):
                     view = inbox.emit_status(transaction, self._bot, message)
-            return view or transaction.outbox.get(self._bot, message)
+            view = view or transaction.outbox.get(self._bot, message)
+            if view is not None and isinstance(view.content, PollVoteContent):
+                answers.voted(transaction, self._bot, to, view.content, timestamps.now())
+            return view
+
+        await self._record(work)
+
+    async def expire(self, message: MessageId, reason: str) -> None:
+        """It waited too long, unless its deadline was moved."""
+
+        def work(transaction: UnitOfWork) -> OutgoingView | None:
+            if transaction.outbox.expire(message, reason):
+                return inbox.emit_status(transaction, self._bot, message)
+            return None
 
         await self._record(work)
 

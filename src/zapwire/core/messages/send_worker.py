@@ -14,7 +14,6 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Collection, Coroutine, Iterable
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -97,6 +96,8 @@ class SendWorker:
         """A heap of messages that are not due yet: when, on the wall clock, in which order, which."""
         self._due: dict[MessageId, tuple[float, QueuedMessage]] = {}
         """When each of them is due; an entry of the heap with another time is out of date."""
+        self._passed_over: set[MessageId] = set()
+        """Messages in the queue that are not to be sent: taken back, or put off."""
         self._online = False
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
@@ -108,8 +109,13 @@ class SendWorker:
 
     @property
     def waiting(self) -> int:
-        """Messages queued here or on their way into the queue."""
-        return self._queue.waiting + self._queue.entering + len(self._due)
+        """Messages queued here or on their way into the queue, without those that are scheduled for later."""
+        return max(0, self._queue.waiting + self._queue.entering - len(self._passed_over))
+
+    @property
+    def scheduled(self) -> int:
+        """Messages that wait for their time."""
+        return len(self._due)
 
     def limit(self, *, known: bool) -> Restriction | None:
         """What makes a queued message wait, if it is a limit on the account."""
@@ -136,6 +142,7 @@ class SendWorker:
         self._untold.clear()
         self._scheduled.clear()
         self._due.clear()
+        self._passed_over.clear()
 
     def heard(self, chat: Party) -> None:
         """Note a message from *chat*, which paces messages to it."""
@@ -201,6 +208,9 @@ class SendWorker:
         due = message.due.timestamp()
         self._due[message.id] = due, message
         heapq.heappush(self._scheduled, (due, message.n, message))
+        if len(self._scheduled) > 2 * len(self._due) + 64:  # mostly entries that are out of date
+            self._scheduled = [(due, one.n, one) for due, one in self._due.values()]
+            heapq.heapify(self._scheduled)
 
     def _take_scheduled(self) -> float | None:
         """Queue what is due; returns the seconds until the next one is."""
@@ -216,20 +226,17 @@ class SendWorker:
                 self._queue.put(self._queued(message), names_of(message.to), self._loop.time())
         return None
 
-    def is_scheduled(self, message: MessageId) -> bool:
-        """Does it wait for its time?"""
-        return message in self._due
-
-    def reschedule(self, message: MessageId, due: datetime, deadline: datetime) -> None:
-        """The message, if it still waits for its time, is due then."""
-        if message in self._due:
-            waiting = self._due[message][1]
-            self.schedule(replace(waiting, due=due, deadline=max(waiting.deadline, deadline)))
-            self._pump()
+    def reschedule(self, message: QueuedMessage) -> None:
+        """The message is due at another time now. If it is in the queue already, it is passed over there."""
+        if message.id not in self._due:
+            self._passed_over.add(message.id)
+        self.schedule(message)
+        self._pump()
 
     def forget(self, message: MessageId) -> None:
         """The message was taken back; in the queue it is passed over when its turn comes."""
-        self._due.pop(message, None)
+        if self._due.pop(message, None) is None:
+            self._passed_over.add(message)
 
     def leave(self, entry: Entry) -> None:
         """The message was not stored, or had been before."""
@@ -320,15 +327,18 @@ class SendWorker:
 
         def ended(_: asyncio.Task[None]) -> None:
             self._queue.release(message, self._loop.time())
+            self._passed_over.discard(message.id)
             self._pump()
 
         task.add_done_callback(ended)
 
     async def _expire(self, message: Queued) -> None:
-        why = "the bot was not connected before its deadline"
-        if self._online and (limit := self._restrictions.restriction) is not None:
+        why = "its deadline came before it could be sent"
+        if not self._online:
+            why = "its deadline came while the bot was not connected"
+        elif (limit := self._restrictions.restriction) is not None:
             why = f"{limit.reason}, and did so until its deadline"
-        await self._results.end(message.id, MessageState.EXPIRED, why)
+        await self._results.expire(message.id, why)
 
     async def _take(self, message: Queued) -> None:
         message.known = not self._restrictions.asks_who() or await self._writes_to_us(message.to)

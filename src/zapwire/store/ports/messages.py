@@ -77,8 +77,8 @@ class OutboxRepository(Protocol):
     def page(self, bot: BotId, chat: KnownParty | None, place: PagePlace, limit: int) -> list[OutgoingView]:
         """Up to *limit* messages that were taken before *place*, the newest first; with *chat* only to that one."""
 
-    def last_list(self, bot: BotId, chat: KnownParty, since: datetime) -> OutgoingView | None:
-        """The newest list, or text with buttons, that was sent to *chat* since then."""
+    def last_sent(self, bot: BotId, chat: KnownParty, since: datetime) -> OutgoingView | None:
+        """The newest message that was sent to *chat*, if that was since then."""
 
     def waiting(self, bot: BotId) -> list[QueuedMessage]:
         """What is queued for the account that the bot has or awaits, in order; without that whose chat
@@ -89,19 +89,25 @@ class OutboxRepository(Protocol):
         """Up to *limit* messages, in order, that are queued for an account that the bot no longer has."""
 
     def take(self, bot: BotId, message: MessageId) -> OutgoingView | None:
-        """Mark a queued message as being sent; None when it is not queued (any more).
+        """Mark a queued message as being sent; None when it is not queued (any more), or is scheduled for later.
 
         One whose row is damaged comes back as `failed`: that is to be reported, and nothing is to be sent.
         """
 
     def requeue(self, message: MessageId, attempts: int, due: datetime, reason: str | None) -> bool:
-        """Put a message back that was surely not sent, to be retried from *due* on; False when it is past that."""
+        """Let a message wait that was surely not sent, to be retried from *due* on; False when it is past that."""
 
     def cancel(self, bot: BotId, message: str) -> bool:
         """Take a queued message back; False when it is not queued (any more)."""
 
-    def reschedule(self, bot: BotId, message: str, due: datetime, deadline: datetime) -> bool:
-        """Let a queued message be due then, with a deadline at least as late; False when it is not queued."""
+    def reschedule(self, bot: BotId, message: str, due: datetime, deadline: datetime) -> QueuedMessage | None:
+        """Let a scheduled message be due then, with a deadline at least as late; one that was given stays.
+
+        None when it is not scheduled, or not queued any more. Raises `InvalidInput` when the given deadline is earlier.
+        """
+
+    def expire(self, message: MessageId, reason: str) -> bool:
+        """End a queued message as `expired`; False when its deadline is still to come, or it is queued no longer."""
 
     def hold(self, message: MessageId, reason: str) -> bool:
         """Note why a queued message waits; False when that is noted already, or it is queued no longer."""
@@ -109,9 +115,13 @@ class OutboxRepository(Protocol):
     def finish(self, message: MessageId, state: MessageState, reason: str) -> bool:
         """End a message that was not sent as `failed` or `unknown`; False when it is past that."""
 
-    def sent(self, bot: BotId, message: MessageId, whatsapp_id: str) -> list[tuple[MessageState, str | None]]:
-        """Record WhatsApp's answer. Returns the steps: the first is made, the others came faster than the answer
-        and are to be made, each with a reason when it is a failure.
+    def sent(
+        self, bot: BotId, message: MessageId, whatsapp_id: str, sent_at: datetime
+    ) -> list[tuple[MessageState, str | None]]:
+        """Record WhatsApp's answer, and when it came.
+
+        Returns the steps: the first is made, the others came faster than the answer and are to be made, each with a
+        reason when it is a failure.
         """
 
     def advance(self, bot: BotId, whatsapp_id: str, state: MessageState, reason: str | None = None) -> MessageId | None:
@@ -136,7 +146,7 @@ class PollVoteRepository(Protocol):
     """Votes in polls. A vote replaces the same person's earlier one."""
 
     def cast(self, bot: BotId, poll: str, voter: str, options: tuple[str, ...], voted_at: datetime) -> None:
-        """Note what *voter* (the id of a person; empty: the account itself) chooses of *poll* (WhatsApp's id).
+        """Note what *voter* (the id of a person; empty: the account itself) chooses of *poll* (`MessageRef.key`).
 
         A vote that is older than what is noted changes nothing.
         """

@@ -70,7 +70,7 @@ class OneMessage(RuleBasedStateMachine):
     def answer(self) -> None:
         if self.state is not MessageState.SENDING:
             return
-        for step, _ in self.transaction.outbox.sent(BOT, ID, "WA"):
+        for step, _ in self.transaction.outbox.sent(BOT, ID, "WA", timestamps.now()):
             if step is not MessageState.SENT:
                 assert self.transaction.outbox.apply_step(ID, step)
         self.answered = True

@@ -193,6 +193,7 @@ class OutgoingMessage(Answer):
     client_ref: str | None
     metadata: dict[str, Any] | None
     send_at: Timestamp | None = Field(description="When it is to be sent, if that is still to come.")
+    sent_at: Timestamp | None = Field(description="When WhatsApp took it.")
     created_at: Timestamp
     updated_at: Timestamp
 

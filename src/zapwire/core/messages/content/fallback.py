@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from zapwire.core.messages.content.interactive import OPTION, QUESTION
 from zapwire.model.content.base import Choice
 from zapwire.model.content.interactive import ButtonsContent, Fallback, ListContent, PollContent
 from zapwire.model.content.kinds import AnyContent
@@ -32,8 +33,9 @@ def shown_as(content: AnyContent, wanted: Fallback) -> AnyContent:
         "mentions": content.mentions,
         "mentions_all": content.mentions_all,
     }
-    if wanted == "poll" and len({*titles}) == len(titles) in _POLL and not links:
-        question = "\n".join(part for part in (content.title, content.text) if part)
+    question = "\n".join(part for part in (content.title, content.text) if part)
+    fits = len({*titles}) == len(titles) in _POLL and len(question) <= QUESTION and max(map(len, titles)) <= OPTION
+    if wanted == "poll" and fits and not links:
         return PollContent(question=question, options=titles, selectable=1, **common)
     return TextContent(text=_text(content), **common)
 
@@ -52,9 +54,9 @@ def choice_of(content: AnyContent, answer: str) -> Choice | None:
     if len(answer) > LONGEST_ANSWER:
         return None
     said, choices = answer.strip().rstrip(".)").strip(), choices_of(content)
-    if said.isdecimal() and len(said) <= 3 and 1 <= int(said) <= len(choices):
-        return choices[int(said) - 1]
     found = [one for one in choices if one.title.casefold() == said.casefold()]
+    if not found and said.isdecimal() and len(said) <= 3 and 1 <= int(said) <= len(choices):
+        found = [choices[int(said) - 1]]
     return found[0] if len(found) == 1 else None
 
 

@@ -24,7 +24,10 @@ OPTIONS: Final = (2, 12)
 MOST_ROWS: Final = 24
 """Of a list in all; as a numbered text more would not be read."""
 MOST_BUTTONS: Final = 10
-Option = Annotated[str, Field(min_length=1, max_length=100)]
+QUESTION: Final = 255
+OPTION: Final = 100
+"""Characters."""
+Option = Annotated[str, Field(min_length=1, max_length=OPTION)]
 _Title = Annotated[str, Field(min_length=1, max_length=100)]
 _Id = Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -35,7 +38,7 @@ class PollRequest(ContentRequest):
     kind: ClassVar = PollContent.kind
 
     type: Literal["poll"]
-    question: Annotated[str, Field(min_length=1, max_length=255)]
+    question: Annotated[str, Field(min_length=1, max_length=QUESTION)]
     options: Annotated[list[Option], Field(min_length=OPTIONS[0], max_length=OPTIONS[1])]
     """2 to 12, no two alike."""
     selectable: Annotated[int, Field(ge=0, le=OPTIONS[1])] = 1

@@ -103,7 +103,7 @@ class SqliteMessages(Repository, MessageRepository):
         chats = self._veiled(chat, "messages.chat")
         query = (
             f"SELECT sender, from_me, timestamp, type, content FROM messages WHERE bot = ? AND whatsapp_id = ? "  # noqa: S608 - marks
-            f"AND chat IN ({_marks(chats)}) LIMIT 1"
+            f"AND chat IN ({_marks(chats)}) ORDER BY timestamp, sender LIMIT 1"
         )
         row = self._sql.execute(query, (bot, whatsapp_id, *chats)).fetchone()
         if row is None:

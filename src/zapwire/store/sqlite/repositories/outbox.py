@@ -14,6 +14,7 @@ from typing_extensions import override
 from zapwire.model import timestamps
 from zapwire.model.bots import BotId
 from zapwire.model.content.kinds import MEDIA
+from zapwire.model.errors import InvalidInput
 from zapwire.model.messages import (
     DAMAGED_ROW,
     KnownParty,
@@ -33,10 +34,12 @@ from zapwire.store.sqlite.repository import Repository
 from zapwire.store.sqlite.sealed_values import Row
 from zapwire.store.sqlite.soft_delete import GONE_BOTS
 
-_COLUMNS = "id, bot, chat, type, content, state, reason, whatsapp_id, created_at, updated_at, notes, send_at"
+_COLUMNS = "id, bot, chat, type, content, state, reason, whatsapp_id, created_at, updated_at, notes, send_at, sent_at"
 _PROGRESS = (MessageState.SENT, MessageState.DELIVERED, MessageState.READ, MessageState.PLAYED)
 _RANK = {state: rank for rank, state in enumerate((MessageState.FAILED, *_PROGRESS[1:]))}
 """Of what is known of a message before the answer to its send: that it arrived outweighs that it did not."""
+_LOOKED_AT = 16
+"""The newest messages to one address of a chat, of which the one that was sent last is looked for."""
 _EARLY_KEPT_MS = 600_000
 """How long a receipt may wait for the message it belongs to; the answer to a send takes 75 s at the very most."""
 
@@ -72,7 +75,8 @@ class SqliteOutbox(Repository, OutboxRepository):
         created, values = timestamps.to_ms(message.created_at), self._values
         cursor = self._sql.execute(
             "INSERT INTO outbox (id, bot, chat, type, content, key, digest, state, attempts, due, deadline, "
-            "created_at, updated_at, account, notes, send_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?)",
+            "created_at, updated_at, account, notes, send_at, deadline_given) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(message.id, message.bot, values.veil("outbox.chat", message.chat), message.content.kind),
                 *(values.seal("outbox.content", message.id, encode(message.content.as_json())), message.key),
@@ -80,6 +84,7 @@ class SqliteOutbox(Repository, OutboxRepository):
                 *(timestamps.to_ms(message.due or message.created_at), timestamps.to_ms(message.deadline)),
                 *(created, created, message.account, self._sealed_notes(message)),
                 None if message.due is None else timestamps.to_ms(message.due),
+                message.deadline_given,
             ),
         )
         assert cursor.lastrowid is not None  # noqa: S101 - an INSERT always has one
@@ -133,14 +138,17 @@ class SqliteOutbox(Repository, OutboxRepository):
         return [view for _, ours in rows[:limit] if (view := self.get(bot, ours)) is not None]
 
     @override
-    def last_list(self, bot: BotId, chat: KnownParty, since: datetime) -> OutgoingView | None:
+    def last_sent(self, bot: BotId, chat: KnownParty, since: datetime) -> OutgoingView | None:
         chats = [self._values.veil("outbox.chat", one) for one in chat.addresses]
-        row = self._sql.execute(
-            f"SELECT id FROM outbox WHERE bot = ? AND chat IN ({', '.join('?' * len(chats))}) "  # noqa: S608 - marks
-            "AND type IN ('list', 'buttons') AND created_at >= ? AND whatsapp_id IS NOT NULL ORDER BY n DESC LIMIT 1",
-            (bot, *chats, timestamps.to_ms(since)),
-        ).fetchone()
-        return None if row is None else self.get(bot, row[0])
+        rows = list[tuple[int, str]]()
+        for one in chats:  # see `page`
+            rows += self._sql.execute(
+                "SELECT coalesce(sent_at, created_at) AS moment, id FROM outbox WHERE bot = ? AND chat = ? "
+                "AND whatsapp_id IS NOT NULL ORDER BY created_at DESC LIMIT ?",
+                (bot, one, _LOOKED_AT),
+            ).fetchall()
+        moment, ours = max(rows, default=(0, ""))
+        return self.get(bot, ours) if ours and moment >= timestamps.to_ms(since) else None
 
     def _read(self, bot: str, message: str) -> tuple[OutgoingView, bool] | None:
         """The message. Also: is its row damaged?"""
@@ -148,7 +156,7 @@ class SqliteOutbox(Repository, OutboxRepository):
         row = self._sql.execute(query, (message, bot)).fetchone()
         if row is None:
             return None
-        ours, owner, chat, kind, content, state, reason, whatsapp_id, created, updated, notes, send_at = row
+        ours, owner, chat, kind, content, state, reason, whatsapp_id, created, updated, notes, send_at, sent_at = row
         opened = self._values.row("outbox", ours)
         to = opened.unveil("chat", chat)
         view = OutgoingView(
@@ -164,16 +172,22 @@ class SqliteOutbox(Repository, OutboxRepository):
             updated_at=timestamps.from_ms(updated),
             notes=_notes(self._values.row("outbox", ours), notes),  # damaged, it is no reason not to send
             send_at=timestamps.from_ms_or_none(send_at) if state == MessageState.QUEUED else None,
+            sent_at=timestamps.from_ms_or_none(sent_at),
         )
         return view, bool(opened.damaged)
 
     @override
     def waiting(self, bot: BotId) -> list[QueuedMessage]:
-        rows = self._sql.execute(
-            "SELECT n, id, chat, deadline, due, attempts, account, type, send_at FROM outbox WHERE bot = ?1 "
+        return self._queued(
+            bot,
             "AND state IN ('queued', 'sending') AND state = 'queued' "
             "AND account = (SELECT account FROM bots WHERE id = ?1) ORDER BY n",
-            (bot,),
+        )
+
+    def _queued(self, bot: BotId, which: str, *values: object) -> list[QueuedMessage]:
+        rows = self._sql.execute(
+            f"SELECT n, id, chat, deadline, due, attempts, account, type, send_at FROM outbox WHERE bot = ?1 {which}",  # noqa: S608 - constants
+            (bot, *values),
         )
         found, parties = [], dict[str, Party]()
         for n, ours, veiled, deadline, due, attempts, number, kind, send_at in rows:
@@ -209,7 +223,13 @@ class SqliteOutbox(Repository, OutboxRepository):
 
     @override
     def take(self, bot: BotId, message: MessageId) -> OutgoingView | None:
-        if not self._move(message, MessageState.SENDING, (MessageState.QUEUED,)):
+        now = timestamps.to_ms(timestamps.now())
+        done = self._sql.execute(
+            "UPDATE outbox SET state = 'sending', reason = NULL, updated_at = ?1 WHERE id = ?2 AND state = 'queued' "
+            "AND (send_at IS NULL OR send_at <= ?1)",
+            (now, message),
+        )
+        if done.rowcount == 0:
             return None
         found = self._read(bot, message)
         if found is not None and found[1]:
@@ -219,7 +239,7 @@ class SqliteOutbox(Repository, OutboxRepository):
 
     @override
     def requeue(self, message: MessageId, attempts: int, due: datetime, reason: str | None) -> bool:
-        if not self._move(message, MessageState.QUEUED, (MessageState.SENDING,), reason=reason):
+        if not self._move(message, MessageState.QUEUED, (MessageState.QUEUED, MessageState.SENDING), reason=reason):
             return False
         self._sql.execute(
             "UPDATE outbox SET attempts = ?, due = ? WHERE id = ?", (attempts, timestamps.to_ms(due), message)
@@ -233,14 +253,26 @@ class SqliteOutbox(Repository, OutboxRepository):
         )
 
     @override
-    def reschedule(self, bot: BotId, message: str, due: datetime, deadline: datetime) -> bool:
+    def reschedule(self, bot: BotId, message: str, due: datetime, deadline: datetime) -> QueuedMessage | None:
+        moments = (timestamps.to_ms(due), timestamps.to_ms(deadline), timestamps.to_ms(timestamps.now()))
         done = self._sql.execute(
-            "UPDATE outbox SET due = ?1, send_at = ?1, deadline = max(deadline, ?2), updated_at = ?3 "
-            "WHERE id = ?4 AND bot = ?5 AND state = 'queued' AND send_at IS NOT NULL",
-            (
-                *(timestamps.to_ms(due), timestamps.to_ms(deadline), timestamps.to_ms(timestamps.now())),
-                *(message, bot),
-            ),
+            "UPDATE outbox SET due = ?1, send_at = ?1, updated_at = ?3, "
+            "deadline = CASE WHEN deadline_given THEN deadline ELSE max(deadline, ?2) END "
+            "WHERE id = ?4 AND bot = ?5 AND state = 'queued' AND send_at IS NOT NULL RETURNING deadline",
+            (*moments, message, bot),
+        ).fetchall()
+        if not done:
+            return None
+        if done[0][0] <= moments[0]:
+            raise InvalidInput("the message's deadline is earlier", field="send_at")
+        return next(iter(self._queued(bot, "AND id = ?2", message)), None)
+
+    @override
+    def expire(self, message: MessageId, reason: str) -> bool:
+        done = self._sql.execute(
+            "UPDATE outbox SET state = 'expired', reason = ?1, updated_at = ?2 WHERE id = ?3 AND state = 'queued' "
+            "AND deadline <= ?2",
+            (reason, timestamps.to_ms(timestamps.now()), message),
         )
         return done.rowcount == 1
 
@@ -257,11 +289,13 @@ class SqliteOutbox(Repository, OutboxRepository):
         return self._move(message, state, (MessageState.QUEUED, MessageState.SENDING), reason=reason)
 
     @override
-    def sent(self, bot: BotId, message: MessageId, whatsapp_id: str) -> list[tuple[MessageState, str | None]]:
+    def sent(
+        self, bot: BotId, message: MessageId, whatsapp_id: str, sent_at: datetime
+    ) -> list[tuple[MessageState, str | None]]:
         moved = self._sql.execute(
-            "UPDATE outbox SET state = 'sent', reason = NULL, updated_at = ?, whatsapp_id = ? WHERE id = ? "
-            "AND state IN ('queued', 'sending', 'unknown')",
-            (timestamps.to_ms(timestamps.now()), whatsapp_id, message),
+            "UPDATE outbox SET state = 'sent', reason = NULL, updated_at = ?, sent_at = ?, whatsapp_id = ? "
+            "WHERE id = ? AND state IN ('queued', 'sending', 'unknown')",
+            (timestamps.to_ms(timestamps.now()), timestamps.to_ms(sent_at), whatsapp_id, message),
         )
         if moved.rowcount == 0:
             return []
