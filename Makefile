@@ -20,9 +20,9 @@ demo: setup ## start the daemon against its own sandbox: no phone needed
 	@$(BIN)/zapwire serve --sandbox
 
 test: lint ## check the style, the types and the imports, then run every test
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 3 --dist loadfile
 	@echo "the transport once more, as on a machine whose build of the engine is not known"
-	ZAPWIRE_TEST_NO_BUILD=1 $(BIN)/pytest -n 2 --dist loadfile tests/transport
+	ZAPWIRE_TEST_NO_BUILD=1 $(BIN)/pytest -n 3 --dist loadfile tests/transport --ignore tests/transport/pairing
 
 lint: setup-dev ## only the style, the types and the imports
 	$(BIN)/ruff format --check .

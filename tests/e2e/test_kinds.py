@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
+import itertools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 import pytest_asyncio
 
 from tests.harness.chat import BOT_NUMBER, CONTACT_NUMBER, linked_bot
@@ -338,9 +338,8 @@ WRAPPERS = ["ephemeralMessage", "viewOnceMessageV2Extension", "documentWithCapti
             "groupMentionedMessage", "botInvokeMessage", "lottieStickerMessage"]  # fmt: skip
 
 
-@pytest.mark.parametrize("depth", [1, 4])
-async def test_wrappers_are_opened_however_deep_they_nest(talk: Talk, depth: int) -> None:
-    for wrapper in WRAPPERS:
+async def test_wrappers_are_opened_however_deep_they_nest(talk: Talk) -> None:
+    for wrapper, depth in itertools.product(WRAPPERS, (1, 4)):
         message = e2e.Message(conversation=wrapper)
         for _ in range(depth):
             message = e2e.Message(**{wrapper: {"message": message}})

@@ -114,6 +114,11 @@ class SendQueue:
         first = self._ready.first()
         return None if first is None or self.busy >= self._at_once else first[0]
 
+    def next_deadline(self) -> float | None:
+        """When to call `expired` again, on the wall clock, if nothing happens before; None: no need to."""
+        first = self._deadlines.first()
+        return None if first is None or self.busy >= self._at_once else first[0]
+
     def release(self, message: Queued, now: float) -> None:
         """A message is no longer on its way: it ended, or was `put` again."""
         chat = self._chats[message.to]

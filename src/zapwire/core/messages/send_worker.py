@@ -196,8 +196,7 @@ class SendWorker:
         place = self._queue.stored(entry, queued, names_of(message.to), self._loop.time())
         if place is Place.QUEUED:
             self._tell_if_held(queued)
-            if self._online or self._timer is None:
-                self._pump()
+            self._pump()
         elif place is Place.SEND and not self._closed:
             self._begin(queued, self._hand_over(queued, content))
         else:
@@ -289,7 +288,9 @@ class SendWorker:
         if self._queue.waiting or until_due is not None:
             now = self._loop.time()
             look = self._pump_online(now) if self._online else None
-            looks = (look or now + _SWEEP, now + _SWEEP, now + (_SWEEP if until_due is None else until_due))
+            deadline = self._queue.next_deadline()
+            until_late = _SWEEP if deadline is None else max(0.0, deadline - time.time())
+            looks = (look or now + _SWEEP, now + min(_SWEEP, _SWEEP if until_due is None else until_due, until_late))
             self._timer = self._loop.call_at(min(looks), self._pump)
 
     def _pump_online(self, now: float) -> float | None:
