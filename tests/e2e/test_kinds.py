@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest_asyncio
 
+from tests.core.scripted import eventually
 from tests.harness.chat import BOT_NUMBER, CONTACT_NUMBER, linked_bot
 from tests.harness.daemon import Daemon, Events
 from tests.harness.sandbox import Phone, Sandbox
@@ -214,6 +215,27 @@ async def test_votes_of_several_people_are_counted_in_a_group(talk: Talk) -> Non
     assert got.reactionMessage.key.participant.endswith("@lid")
     _, got = await talk.send(to=group, text="all of you", mentions=["all"])
     assert got.extendedTextMessage.contextInfo.nonJIDMentions == 1
+
+
+async def test_in_a_group_it_is_told_who_has_read_a_message(talk: Talk) -> None:
+    third = await talk.sandbox.phone("4915100000003", "Bea")
+    members = {"subject": "Us", "members": [BOT_NUMBER, third.number]}
+    group = (await talk.contact.call("POST", "/groups", members))["group"]
+    said, _ = await talk.send(to=group, text="who comes?")
+    await third.message(said["whatsapp_id"])
+    await third.call("POST", "/read", {"ids": [said["whatsapp_id"]], "chat": group})
+
+    wanted = {f"+{third.number}": "read", f"+{CONTACT_NUMBER}": "delivered"}
+
+    async def told() -> bool:
+        answer = await talk.daemon.call("GET", f"{MESSAGES}/{said['id']}/recipients")
+        return {one["recipient"]["phone"]: one["state"] for one in answer["recipients"]} == wanted
+
+    await talk.events.until(lambda e: e["data"]["id"] == said["id"] and e["data"]["state"] == "read")
+    await eventually(told)  # the receipt of the other one moves nothing, and is no event
+    person, _ = await talk.send(text="and you?")
+    answer = await talk.daemon.call("GET", f"{MESSAGES}/{person['id']}/recipients")
+    assert answer == {"recipients": []}
 
 
 ROWS = [{"id": "r1", "title": "Red", "description": "warm"}, {"id": "r2", "title": "Blue"}]

@@ -76,3 +76,12 @@ async def test_what_is_too_late_expires(talk: Talk) -> None:
     async with talk.daemon.events("message.status", after=0) as events:
         step = await events.until(lambda e: e["data"]["id"] == late["id"] and e["data"]["state"] != "queued", 90)
     assert step["data"]["state"] == "expired"
+    await talk.daemon.call("POST", "/v1/bots/shop/connect")
+    await talk.daemon.until_state("shop", "connected")
+    _, again = await talk.daemon.ask("POST", f"{MESSAGES}/{late['id']}/resend", once="again")
+    assert (again["resend_of"], again["content"]) == (late["id"], late["content"])
+    await arrived(talk.contact, "late")
+    _, repeated = await talk.daemon.ask("POST", f"{MESSAGES}/{late['id']}/resend", once="again")
+    assert repeated["id"] == again["id"]
+    status, problem = await talk.daemon.ask("POST", f"{MESSAGES}/{again['id']}/resend")
+    assert (status, problem["code"], problem["field"]) == (409, "conflict", "message")

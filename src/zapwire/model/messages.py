@@ -251,8 +251,20 @@ class OutgoingView:
     """When it is to be sent, if that is still to come."""
     sent_at: datetime | None = None
     """When WhatsApp took it."""
+    resend_of: str | None = None
+    """The message that it repeats."""
     limit: Restriction | None = None
     """What WhatsApp put on the account that the message waits for, or will meet; not stored with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientState:
+    """How far a message got with one of several recipients."""
+
+    recipient: Party
+    state: MessageState
+    """`delivered`, `read` or `played`."""
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +285,8 @@ class NewMessage:
     notes: Notes = field(default_factory=Notes)
     due: datetime | None = None
     """When it is to be sent; None: at once."""
+    resend_of: str | None = None
+    """The message that it repeats."""
     deadline_given: bool = False
     """Somebody wants that deadline; else it is the usual one."""
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 from zapwire.model.bots import BotId, Identity
 from zapwire.model.errors import Condition
 from zapwire.model.media import MediaFile, RemoteFile
-from zapwire.model.messages import Message, Outgoing, Sent, Undecryptable
+from zapwire.model.messages import Message, Outgoing, Party, Sent, Undecryptable
 from zapwire.model.pairing import PairingCode, PairingOptions, PairingStep, PasskeyChallenge, QrCode, VerificationCode
 from zapwire.model.proxy import Proxy
 from zapwire.runtime.instruments import EngineFigures
@@ -104,6 +104,8 @@ class Receipt:
     chat: str
     """JID."""
     timestamp: datetime
+    recipient: Party | None = None
+    """Of a chat with several: whose device it is."""
 
 
 @dataclass(frozen=True, slots=True)

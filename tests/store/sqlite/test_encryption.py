@@ -180,6 +180,7 @@ READABLE = {
         *(
             *("deliveries.endpoint", "history_notices.bot", "history_notices.whatsapp_id"),
             *("poll_votes.bot", "poll_votes.poll", "media.id", "media.bot"),
+            *("receipts.bot", "receipts.whatsapp_id", "outbox.resend_of"),
             "deliveries.event",
             "deliveries.bot",
             "dead_letters.endpoint",
@@ -187,7 +188,13 @@ READABLE = {
         ),
         *("bot_history.bot", "tokens.id", "endpoints.bots", "merged_persons.bot"),
     },
-    "ids of persons": {"person_addresses.person", "merged_persons.gone", "merged_persons.person", "poll_votes.voter"},
+    "ids of persons": {
+        "person_addresses.person",
+        "merged_persons.gone",
+        "merged_persons.person",
+        "poll_votes.voter",
+        "receipts.recipient",
+    },
     "LIDs of the bots themselves": {"bots.lid"},
     "idempotency keys": {"outbox.key"},
     "states and reasons": {
@@ -199,6 +206,7 @@ READABLE = {
             "media.state",
             "outbox.reason",
             "early_receipts.state",
+            "receipts.state",
         ),
         "early_receipts.reason",
         *("endpoints.last_error", "endpoints.disabled_reason", "deliveries.state", "deliveries.attempts"),

@@ -22,7 +22,7 @@ from zapwire.api.http.requests import (
 from zapwire.api.http.responses import answer
 from zapwire.api.v1.schemas.messages import SendMessage
 from zapwire.api.v1.schemas.sending import Reschedule
-from zapwire.core.events.serializers import outgoing_json
+from zapwire.core.events.serializers import outgoing_json, recipient_json
 from zapwire.core.messages.content.media import MediaRequest
 from zapwire.core.messages.content.request import ContentRequest
 from zapwire.core.messages.history import Filter
@@ -132,6 +132,22 @@ async def cancel(request: web.Request) -> web.Response:
     """`DELETE /v1/bots/{bot}/messages/{message}`."""
     names = request.match_info
     return answer(outgoing_json(await request.app[CORE].outbox.cancel(names["bot"], names["message"])))
+
+
+async def resend(request: web.Request) -> web.Response:
+    """`POST /v1/bots/{bot}/messages/{message}/resend`."""
+    names = request.match_info
+    message = await request.app[CORE].outbox.resend(names["bot"], names["message"], idempotency_key=_key(request))
+    made = answer(outgoing_json(message), 202)
+    made.headers["Location"] = f"/v1/bots/{message.bot}/messages/{message.id}"
+    return made
+
+
+async def recipients(request: web.Request) -> web.Response:
+    """`GET /v1/bots/{bot}/messages/{message}/recipients`."""
+    names = request.match_info
+    found = await request.app[CORE].outbox.recipients(names["bot"], names["message"])
+    return answer({"recipients": [recipient_json(one) for one in found]})
 
 
 async def reschedule(request: web.Request) -> web.Response:

@@ -11,7 +11,7 @@ from zapwire.api.v1.schemas.bots import Bot, BotList, CreateBot, ExportBot, Hist
 from zapwire.api.v1.schemas.health import Live, Ready
 from zapwire.api.v1.schemas.journal import EventPage
 from zapwire.api.v1.schemas.media import Media
-from zapwire.api.v1.schemas.messages import MessageList, OutgoingMessage, SendMessage
+from zapwire.api.v1.schemas.messages import MessageList, OutgoingMessage, RecipientList, SendMessage
 from zapwire.api.v1.schemas.pairing import (
     AnswerPasskey,
     ConfirmPasskey,
@@ -110,6 +110,15 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "DELETE", f"{_BOT}/messages/{{message}}", messages.cancel, "Cancel a message that is not sent yet",
         answer=OutgoingMessage, problems=(409,), tag="messages",
+    ),
+    Route(
+        "POST", f"{_BOT}/messages/{{message}}/resend", messages.resend,
+        "Send a message once more that was not sent, or of which nobody knows whether it was", 202,
+        answer=OutgoingMessage, headers=(messages.IDEMPOTENCY_KEY,), problems=(409, 429, 501), tag="messages",
+    ),
+    Route(
+        "GET", f"{_BOT}/messages/{{message}}/recipients", messages.recipients,
+        "List how far a message got with each recipient in a group", answer=RecipientList, tag="messages",
     ),
     Route(
         "PATCH", f"{_BOT}/messages/{{message}}", messages.reschedule, "Move the moment of a scheduled message",

@@ -263,7 +263,7 @@ class Connection:
         self._silent = 0  # what brings messages is not deaf
         match event:
             case Receipt():
-                await inbox.receipt(self._writes, bot, event)
+                await inbox.receipt(self._writes, bot, event, self._context.outbox.merges)
             case SendFailed():
                 await inbox.send_failed(self._writes, bot, event)
             case HistoryOffered():

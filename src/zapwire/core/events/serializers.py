@@ -15,7 +15,7 @@ from zapwire.model.content.text import TextContent
 from zapwire.model.deliveries import Delivery
 from zapwire.model.events import Event, EventType, Payload
 from zapwire.model.media import MediaFile
-from zapwire.model.messages import ListedMessage, Message, OutgoingView, Party, PollCount, Undecryptable
+from zapwire.model.messages import ListedMessage, Message, OutgoingView, Party, PollCount, RecipientState, Undecryptable
 from zapwire.model.pairing import PairingStage, PasskeyChallenge, QrCode, VerificationCode
 from zapwire.model.webhooks import Endpoint
 from zapwire.runtime.json_encoder import encode_bytes
@@ -230,9 +230,15 @@ def outgoing_json(message: OutgoingView) -> dict[str, Any]:
         "metadata": message.notes.metadata,
         "send_at": timestamp_or_none(message.send_at),
         "sent_at": timestamp_or_none(message.sent_at),
+        "resend_of": message.resend_of,
         "created_at": timestamp(message.created_at),
         "updated_at": timestamp(message.updated_at),
     }
+
+
+def recipient_json(one: RecipientState) -> dict[str, Any]:
+    """How far a message got with one of several recipients."""
+    return {"recipient": party_json(one.recipient), "state": one.state.value, "at": timestamp(one.at)}
 
 
 def _content(kind: str, content: AnyContent) -> dict[str, Any]:

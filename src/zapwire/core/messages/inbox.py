@@ -91,26 +91,36 @@ async def history(writes: OrderedWrites, bot: BotId, offer: HistoryOffered) -> N
     await writes.write(work)
 
 
-async def receipt(writes: OrderedWrites, bot: BotId, told: Receipt) -> None:
+async def receipt(writes: OrderedWrites, bot: BotId, told: Receipt, merges: PersonMerges | None = None) -> None:
     """Move the messages that a receipt is about forward and emit each step; older receipts change nothing."""
-    await _advance(writes, bot, told.whatsapp_ids, MessageState(told.kind.value))
+    state = MessageState(told.kind.value)
+
+    def work(transaction: UnitOfWork) -> None:
+        ids = [one for one in told.whatsapp_ids if told.recipient and transaction.outbox.is_awaited(bot, one)]
+        if ids:
+            _, by = _learn(transaction, bot, None, told.recipient, merges)
+            for one in ids:
+                if by is not None and by.party.id is not None:
+                    transaction.receipts.note(bot, one, by.party.id, state, told.timestamp)
+        _advance(transaction, bot, told.whatsapp_ids, state)
+
+    await writes.write(work)
 
 
 async def send_failed(writes: OrderedWrites, bot: BotId, told: SendFailed) -> None:
     """Fail messages that the network accepted and cannot deliver, and emit that; what was delivered stays so."""
-    await _advance(writes, bot, told.whatsapp_ids, MessageState.FAILED, told.reason)
+    await writes.write(
+        lambda transaction: _advance(transaction, bot, told.whatsapp_ids, MessageState.FAILED, told.reason)
+    )
 
 
-async def _advance(
-    writes: OrderedWrites, bot: BotId, whatsapp_ids: tuple[str, ...], state: MessageState, reason: str | None = None
+def _advance(
+    transaction: UnitOfWork, bot: BotId, whatsapp_ids: tuple[str, ...], state: MessageState, reason: str | None = None
 ) -> None:
-    def work(transaction: UnitOfWork) -> None:
-        for whatsapp_id in whatsapp_ids:
-            message = transaction.outbox.advance(bot, whatsapp_id, state, reason)
-            if message is not None:
-                emit_status(transaction, bot, message)
-
-    await writes.write(work)
+    for whatsapp_id in whatsapp_ids:
+        message = transaction.outbox.advance(bot, whatsapp_id, state, reason)
+        if message is not None:
+            emit_status(transaction, bot, message)
 
 
 def emit_status(transaction: UnitOfWork, bot: BotId, message: MessageId) -> OutgoingView | None:

@@ -44,7 +44,17 @@ from zapwire.model.errors import (
     ZapwireError,
 )
 from zapwire.model.jid import parse_recipient
-from zapwire.model.messages import Message, MessageId, MessageState, NewMessage, Outgoing, OutgoingView, QueuedMessage
+from zapwire.model.messages import (
+    DAMAGED_ROW,
+    Message,
+    MessageId,
+    MessageState,
+    NewMessage,
+    Outgoing,
+    OutgoingView,
+    QueuedMessage,
+    RecipientState,
+)
 from zapwire.runtime.tasks import Tasks
 from zapwire.store.ports import Store, Transactions, UnitOfWork, View
 from zapwire.transport.protocol import Transport
@@ -54,6 +64,7 @@ log = logging.getLogger(__name__)
 KEY_LONGEST = 255
 _FAILED_AT_ONCE = 50
 """Messages of a former account that are failed in one transaction: some 5 ms."""
+_ENDED_UNSENT = (MessageState.FAILED, MessageState.EXPIRED, MessageState.CANCELLED, MessageState.UNKNOWN)
 _PENDING = frozenset({MessageState.QUEUED, MessageState.SENDING})
 
 
@@ -100,6 +111,7 @@ class Outbox:
         idempotency_key: str | None = None,
         options: SendOptions | None = None,
         request: bytes | None = None,
+        resend_of: MessageId | None = None,
     ) -> OutgoingView:
         """Take a message for *to* (a phone number or a JID); returns once it is stored.
 
@@ -111,7 +123,7 @@ class Outbox:
         worker, chat = self._admitted(bot, to, content.kind)
         _check_key(idempotency_key)
         created, options = timestamps.now(), options or SendOptions()
-        digest = request or _digest(chat, content, options)
+        digest = request or _digest(chat, content, options, resend_of)
         try:
             due, deadline = options.times(created, timedelta(seconds=self._limits.send_lifetime))
         except InvalidInput:  # of a repeat, whose deadline was still to come when it was taken
@@ -132,6 +144,7 @@ class Outbox:
             notes=options.notes,
             due=due,
             deadline_given=options.deadline is not None,
+            resend_of=resend_of,
         )
         # a caller who goes away leaves no message stored but unsent
         return await self._steps.shielded(self._store(worker, message), f"submit-{bot}")
@@ -142,6 +155,30 @@ class Outbox:
         if key is None:
             return None
         return await self._database.read(lambda view: _known(view, BotId(bot), key, digest))
+
+    async def resend(self, bot: str, message: str, *, idempotency_key: str | None = None) -> OutgoingView:
+        """Send a message once more that was not sent, or of which nobody knows: as a new one, now.
+
+        Raises `NotFound`, `Conflict` when it was sent or still may be, and what `submit` does.
+        """
+        found = await self.get(bot, message)
+        if found.state not in _ENDED_UNSENT:
+            raise Conflict(f"it is {found.state}: only {', '.join(_ENDED_UNSENT)} ones are sent again", field="message")
+        if found.content.kind != found.type:
+            raise Conflict(f"it cannot be sent again: {DAMAGED_ROW}", field="message")
+        options, of = SendOptions(notes=found.notes), found.id
+        return await self.submit(
+            bot, found.to.jid, found.content, idempotency_key=idempotency_key, options=options, resend_of=of
+        )
+
+    async def recipients(self, bot: str, message: str) -> list[RecipientState]:
+        """How far a message got with each of several recipients, of those that said anything. Raises `NotFound`."""
+
+        def look(view: View) -> list[RecipientState]:
+            found = _existing(view, bot, message)
+            return [] if found.whatsapp_id is None else view.receipts.of(found.bot, found.whatsapp_id)
+
+        return await self._database.read(look)
 
     @contextmanager
     def taking(self, bot: str, key: str | None) -> Iterator[None]:
@@ -498,10 +535,12 @@ def _check_key(key: str | None) -> None:
         raise InvalidInput(f"1 to {KEY_LONGEST} printable characters", field="Idempotency-Key")
 
 
-def _digest(chat: str, content: AnyContent, options: SendOptions) -> bytes:
+def _digest(chat: str, content: AnyContent, options: SendOptions, resend_of: MessageId | None) -> bytes:
     # the same file given once more gets another id: its hash tells that it is the same
     fields = {name: value for name, value in content.as_json().items() if name != "media"}
     said: list[Any] = [chat, content.kind, fields]
     if options != SendOptions():
         said.append([options.notes.client_ref, options.notes.metadata, str(options.send_at), str(options.deadline)])
+    if resend_of is not None:
+        said.append({"resend_of": resend_of})
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).digest()

@@ -12,6 +12,7 @@ from zapwire.store.ports.messages import MessageRepository as MessageRepository
 from zapwire.store.ports.messages import OutboxRepository as OutboxRepository
 from zapwire.store.ports.messages import PersonRepository as PersonRepository
 from zapwire.store.ports.messages import PollVoteRepository as PollVoteRepository
+from zapwire.store.ports.messages import ReceiptRepository as ReceiptRepository
 from zapwire.store.ports.tokens import TokenRepository as TokenRepository
 from zapwire.store.ports.unit_of_work import Store as Store
 from zapwire.store.ports.unit_of_work import Transactions as Transactions

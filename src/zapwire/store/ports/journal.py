@@ -22,6 +22,8 @@ class PrunedKind(StrEnum):
     OUTBOX = "outbox"
     """Outgoing messages that have ended."""
     POLL_VOTES = "poll_votes"
+    RECEIPTS = "receipts"
+    """Of single recipients."""
     DEAD_LETTERS = "dead_letters"
     """Bodies of events that were given up."""
     DEAD = "dead"

@@ -17,6 +17,7 @@ from zapwire.model.messages import (
     PagePlace,
     Party,
     QueuedMessage,
+    RecipientState,
     StoredMessage,
     Undecryptable,
 )
@@ -76,6 +77,9 @@ class OutboxRepository(Protocol):
 
     def page(self, bot: BotId, chat: KnownParty | None, place: PagePlace, limit: int) -> list[OutgoingView]:
         """Up to *limit* messages that were taken before *place*, the newest first; with *chat* only to that one."""
+
+    def is_awaited(self, bot: BotId, whatsapp_id: str) -> bool:
+        """Is that one of our messages, or may it be the one that is being sent?"""
 
     def last_sent(self, bot: BotId, chat: KnownParty, since: datetime) -> OutgoingView | None:
         """The newest message that was sent to *chat*, if that was since then."""
@@ -140,6 +144,16 @@ class OutboxRepository(Protocol):
 
     def interrupted(self, bot: BotId, reason: str) -> list[MessageId]:
         """After a crash: what was being sent becomes `unknown`. Returns whom that concerns, in order."""
+
+
+class ReceiptRepository(Protocol):
+    """Receipts of single recipients, of messages that have several."""
+
+    def note(self, bot: BotId, whatsapp_id: str, recipient: str, state: MessageState, at: datetime) -> None:
+        """The message with that id has got so far with *recipient*, the id of a person; it never goes back."""
+
+    def of(self, bot: BotId, whatsapp_id: str) -> list[RecipientState]:
+        """How far the message with that id has got with each recipient that said anything, the first one first."""
 
 
 class PollVoteRepository(Protocol):

@@ -22,6 +22,7 @@ from zapwire.store.ports.messages import (
     OutboxRepository,
     PersonRepository,
     PollVoteRepository,
+    ReceiptRepository,
 )
 from zapwire.store.ports.tokens import TokenRepository
 from zapwire.store.ports.webhooks import DeliveryLogRepository, DeliveryQueueRepository, EndpointRepository
@@ -59,6 +60,10 @@ class View(Protocol):
     @property
     def poll_votes(self) -> PollVoteRepository:
         """How polls stand."""
+
+    @property
+    def receipts(self) -> ReceiptRepository:
+        """Receipts of single recipients."""
 
     @property
     def history_notices(self) -> HistoryNoticeRepository:

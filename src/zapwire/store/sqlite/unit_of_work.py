@@ -22,6 +22,7 @@ from zapwire.store.sqlite.repositories.messages import SqliteMessages
 from zapwire.store.sqlite.repositories.outbox import SqliteOutbox
 from zapwire.store.sqlite.repositories.persons import SqlitePersons
 from zapwire.store.sqlite.repositories.poll_votes import SqlitePollVotes
+from zapwire.store.sqlite.repositories.receipts import SqliteReceipts
 from zapwire.store.sqlite.repositories.retention import SqliteRetention
 from zapwire.store.sqlite.repositories.tokens import SqliteTokens
 from zapwire.store.sqlite.sealed_values import SealedConnection
@@ -83,6 +84,11 @@ class SqliteUnitOfWork:
     def poll_votes(self) -> SqlitePollVotes:
         """See `View.poll_votes`."""
         return SqlitePollVotes(self, self.sql)
+
+    @cached_property
+    def receipts(self) -> SqliteReceipts:
+        """See `View.receipts`."""
+        return SqliteReceipts(self, self.sql)
 
     @cached_property
     def history_notices(self) -> SqliteHistoryNotices:

@@ -194,6 +194,7 @@ class OutgoingMessage(Answer):
     metadata: dict[str, Any] | None
     send_at: Timestamp | None = Field(description="When it is to be sent, if that is still to come.")
     sent_at: Timestamp | None = Field(description="When WhatsApp took it.")
+    resend_of: str | None = Field(description="The message that it repeats.")
     created_at: Timestamp
     updated_at: Timestamp
 
@@ -234,6 +235,20 @@ class ListedMessage(Answer):
     timestamp: Timestamp
     sent: OutgoingMessage | None
     received: KeptMessage | None
+
+
+class RecipientStatus(Answer):
+    """How far a message got with one of several recipients."""
+
+    recipient: Party
+    state: Literal["delivered", "read", "played"]
+    at: Timestamp
+
+
+class RecipientList(Answer):
+    """The recipients of a message that said anything, the first one first; empty for a chat with one person."""
+
+    recipients: list[RecipientStatus]
 
 
 class MessageList(Answer):

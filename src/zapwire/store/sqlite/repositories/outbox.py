@@ -34,7 +34,10 @@ from zapwire.store.sqlite.repository import Repository
 from zapwire.store.sqlite.sealed_values import Row
 from zapwire.store.sqlite.soft_delete import GONE_BOTS
 
-_COLUMNS = "id, bot, chat, type, content, state, reason, whatsapp_id, created_at, updated_at, notes, send_at, sent_at"
+_COLUMNS = (
+    "id, bot, chat, type, content, state, reason, whatsapp_id, created_at, updated_at, notes, send_at, sent_at, "
+    "resend_of"
+)
 _PROGRESS = (MessageState.SENT, MessageState.DELIVERED, MessageState.READ, MessageState.PLAYED)
 _RANK = {state: rank for rank, state in enumerate((MessageState.FAILED, *_PROGRESS[1:]))}
 """Of what is known of a message before the answer to its send: that it arrived outweighs that it did not."""
@@ -75,8 +78,8 @@ class SqliteOutbox(Repository, OutboxRepository):
         created, values = timestamps.to_ms(message.created_at), self._values
         cursor = self._sql.execute(
             "INSERT INTO outbox (id, bot, chat, type, content, key, digest, state, attempts, due, deadline, "
-            "created_at, updated_at, account, notes, send_at, deadline_given) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "created_at, updated_at, account, notes, send_at, deadline_given, resend_of) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(message.id, message.bot, values.veil("outbox.chat", message.chat), message.content.kind),
                 *(values.seal("outbox.content", message.id, encode(message.content.as_json())), message.key),
@@ -85,13 +88,19 @@ class SqliteOutbox(Repository, OutboxRepository):
                 *(created, created, message.account, self._sealed_notes(message)),
                 None if message.due is None else timestamps.to_ms(message.due),
                 message.deadline_given,
+                message.resend_of,
             ),
         )
         assert cursor.lastrowid is not None  # noqa: S101 - an INSERT always has one
         moment = timestamps.from_ms(created)
         what = (message.id, message.bot, to, message.content.kind, message.content, state)
         view = OutgoingView(
-            *what, None, None, created_at=moment, updated_at=moment, notes=message.notes, send_at=message.due
+            *(*what, None, None),
+            created_at=moment,
+            updated_at=moment,
+            notes=message.notes,
+            send_at=message.due,
+            resend_of=message.resend_of,
         )
         return cursor.lastrowid, view
 
@@ -138,6 +147,15 @@ class SqliteOutbox(Repository, OutboxRepository):
         return [view for _, ours in rows[:limit] if (view := self.get(bot, ours)) is not None]
 
     @override
+    def is_awaited(self, bot: BotId, whatsapp_id: str) -> bool:
+        known = self._sql.execute("SELECT 1 FROM outbox WHERE bot = ? AND whatsapp_id = ? LIMIT 1", (bot, whatsapp_id))
+        return known.fetchone() is not None or self._is_sending(bot)
+
+    def _is_sending(self, bot: BotId) -> bool:
+        query = "SELECT 1 FROM outbox WHERE bot = ? AND state IN ('queued', 'sending') AND state = 'sending' LIMIT 1"
+        return self._sql.execute(query, (bot,)).fetchone() is not None
+
+    @override
     def last_sent(self, bot: BotId, chat: KnownParty, since: datetime) -> OutgoingView | None:
         chats = [self._values.veil("outbox.chat", one) for one in chat.addresses]
         rows = list[tuple[int, str]]()
@@ -156,7 +174,22 @@ class SqliteOutbox(Repository, OutboxRepository):
         row = self._sql.execute(query, (message, bot)).fetchone()
         if row is None:
             return None
-        ours, owner, chat, kind, content, state, reason, whatsapp_id, created, updated, notes, send_at, sent_at = row
+        (
+            ours,
+            owner,
+            chat,
+            kind,
+            content,
+            state,
+            reason,
+            whatsapp_id,
+            created,
+            updated,
+            notes,
+            send_at,
+            sent_at,
+            again,
+        ) = row
         opened = self._values.row("outbox", ours)
         to = opened.unveil("chat", chat)
         view = OutgoingView(
@@ -173,6 +206,7 @@ class SqliteOutbox(Repository, OutboxRepository):
             notes=_notes(self._values.row("outbox", ours), notes),  # damaged, it is no reason not to send
             send_at=timestamps.from_ms_or_none(send_at) if state == MessageState.QUEUED else None,
             sent_at=timestamps.from_ms_or_none(sent_at),
+            resend_of=again,
         )
         return view, bool(opened.damaged)
 
@@ -351,11 +385,7 @@ class SqliteOutbox(Repository, OutboxRepository):
 
     def _keep_early(self, bot: BotId, whatsapp_id: str, state: MessageState, reason: str | None) -> None:
         sql, now = self._sql, timestamps.to_ms(timestamps.now())
-        under_way = sql.execute(
-            "SELECT 1 FROM outbox WHERE bot = ? AND state IN ('queued', 'sending') AND state = 'sending' LIMIT 1",
-            (bot,),
-        ).fetchone()
-        if under_way is None:
+        if not self._is_sending(bot):
             return  # of a message that another device of the account sent
         sql.execute("DELETE FROM early_receipts WHERE bot = ? AND at < ?", (bot, now - _EARLY_KEPT_MS))
         known = sql.execute(

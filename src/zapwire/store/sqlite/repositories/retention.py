@@ -32,6 +32,10 @@ DELETE FROM outbox WHERE n IN (
 DELETE FROM poll_votes WHERE (bot, poll, voter) IN (
     SELECT bot, poll, voter FROM poll_votes WHERE voted_at < ? ORDER BY voted_at LIMIT ?
 )""",
+    PrunedKind.RECEIPTS: """
+DELETE FROM receipts WHERE (bot, whatsapp_id, recipient) IN (
+    SELECT bot, whatsapp_id, recipient FROM receipts WHERE at < ? ORDER BY at LIMIT ?
+)""",
     PrunedKind.DEAD_LETTERS: """
 DELETE FROM dead_letters WHERE (endpoint, seq) IN (
     SELECT endpoint, seq FROM dead_letters WHERE at < ? ORDER BY at LIMIT ?

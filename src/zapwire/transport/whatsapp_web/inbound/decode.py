@@ -240,7 +240,10 @@ def read_receipt(event: Any) -> Receipt | None:
     if kind is None or not event.HasField("Type") or event.MessageSource.IsFromMe:
         return None
     ids = tuple(text_of(one) for one in event.MessageIDs[:MOST_IDS])
-    return Receipt(ids, kind, party(event.MessageSource.Chat).jid, moment_of(event.Timestamp))
+    source = event.MessageSource
+    chat, sender = party(source.Chat), party(source.Sender, source.SenderAlt)
+    recipient = None if text_of(source.Chat.Server) in (PHONE_SERVER, LID_SERVER) or "@" not in sender.jid else sender
+    return Receipt(ids, kind, chat.jid, moment_of(event.Timestamp), recipient)
 
 
 def read_identity(device: bytes) -> Identity:
