@@ -161,6 +161,7 @@ class Outbox:
 
         Raises `NotFound`, `Conflict` when it was sent or still may be, and what `submit` does.
         """
+        _check_key(idempotency_key)
         found = await self.get(bot, message)
         if found.state not in _ENDED_UNSENT:
             raise Conflict(f"it is {found.state}: only {', '.join(_ENDED_UNSENT)} ones are sent again", field="message")
