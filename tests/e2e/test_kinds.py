@@ -217,6 +217,36 @@ async def test_votes_of_several_people_are_counted_in_a_group(talk: Talk) -> Non
     assert got.extendedTextMessage.contextInfo.nonJIDMentions == 1
 
 
+async def test_posts_as_a_status_and_in_a_channel(talk: Talk) -> None:
+    post = await talk.daemon.call(
+        "POST", MESSAGES, {"to": "status@broadcast", "text": "open!", "color": "#00aa55", "font": 2}, wait=30
+    )
+    assert (post["state"], post["to"]["jid"], post["content"]["color"]) == ("sent", "status@broadcast", "#00aa55")
+    got = await talk.own.message(post["whatsapp_id"])  # the account's own phone shows it
+    assert (got.extendedTextMessage.text, got.extendedTextMessage.backgroundArgb) == ("open!", 0xFF00AA55)
+    gone = await talk.daemon.call(
+        "POST", MESSAGES, {"to": "status@broadcast", "type": "delete", "message_id": post["id"]}, wait=30
+    )
+    assert gone["state"] == "sent"
+    problem = await talk.refused(501, "status@broadcast", type="poll", question="?", options=["a", "b"])
+    assert (problem["code"], problem["field"]) == ("not-supported", "type")
+    channel = (await talk.own.call("POST", "/channels", {"name": "News"}))["channel"]
+    first = await talk.daemon.call("POST", MESSAGES, {"to": channel, "text": "hello all"}, wait=30)
+    assert first["state"] == "sent", first
+    await talk.daemon.call(
+        "POST", MESSAGES, {"to": channel, "type": "edit", "message_id": first["id"], "text": "hello"}, wait=30
+    )
+    posts = (await talk.own.call("GET", f"/channels/{channel}"))["posts"]
+    assert [(one["id"] == first["whatsapp_id"], one["edit"]) for one in posts] == [(True, ""), (True, "3")]
+    assert posts[0]["text"] == "hello all"
+    theirs = await talk.own.call("POST", f"/channels/{channel}/posts", {"text": "from my colleague"})
+    event = await talk.events.until(lambda e: e["data"]["id"] == theirs["id"])
+    assert (event["data"]["chat"]["jid"], event["data"]["origin"]) == (channel, "channel")
+    assert event["data"]["text"] == "from my colleague"
+    nobody = await talk.daemon.call("POST", MESSAGES, {"to": "120363999999999999@newsletter", "text": "?"}, wait=30)
+    assert nobody["state"] == "failed"
+
+
 async def test_in_a_group_it_is_told_who_has_read_a_message(talk: Talk) -> None:
     third = await talk.sandbox.phone("4915100000003", "Bea")
     members = {"subject": "Us", "members": [BOT_NUMBER, third.number]}

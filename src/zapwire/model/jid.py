@@ -21,6 +21,9 @@ from zapwire.model.errors import InvalidInput
 PHONE_SERVER = "s.whatsapp.net"
 LID_SERVER = "lid"
 GROUP_SERVER = "g.us"
+CHANNEL_SERVER = "newsletter"
+STATUS = "status@broadcast"
+"""Where status posts go to, and come from."""
 
 LONGEST: Final = 256
 """Characters of a number or an address as people write it, with separators and what cannot be seen."""
@@ -30,6 +33,8 @@ COUNTRIES: Final = frozenset(phonenumbers.SUPPORTED_REGIONS)
 _JID = re.compile(
     r"(?P<user>[0-9]{1,20})(?::[0-9]{1,3})?@(?P<server>s\.whatsapp\.net|c\.us|lid)"
     r"|(?P<group>[0-9]{1,20}(?:-[0-9]{1,20})?)@g\.us"
+    r"|(?P<channel>[0-9]{1,20})@newsletter"
+    r"|(?P<status>status)@broadcast"
 )
 _E164 = re.compile(r"[0-9]{5,15}")
 _INVISIBLE: Final = frozenset({"Cf", "Cc", "Zs", "Zl", "Zp"})
@@ -61,7 +66,8 @@ def parse_country(text: str | None, *, field: str = "default_country") -> str | 
 
 
 def parse_recipient(text: str, *, field: str = "to", country: str | None = None) -> Jid:
-    """Read a phone number (see `parse_phone`) or a JID of a person or group, with or without its device part.
+    """Read a phone number (see `parse_phone`), or a JID of a person (with or without its device part), a group, a
+    channel or the status.
 
     Raises `InvalidInput` naming *field*; the detail does not repeat the value, as it may be a phone number.
     """
@@ -70,7 +76,15 @@ def parse_recipient(text: str, *, field: str = "to", country: str | None = None)
         return Jid(parse_phone(text, field=field, country=country)[1:], PHONE_SERVER)
     match = _JID.fullmatch(_visible(text))
     if match is None:
-        raise InvalidInput("not a JID of a person or group (<digits>@s.whatsapp.net, @lid or @g.us)", field=field)
+        raise InvalidInput(
+            "not a JID of a person, a group, a channel or the status "
+            "(<digits>@s.whatsapp.net, @lid, @g.us, @newsletter, or status@broadcast)",
+            field=field,
+        )
+    if match["status"] is not None:
+        return Jid(*STATUS.split("@"))
+    if match["channel"] is not None:
+        return Jid(match["channel"], CHANNEL_SERVER)
     if match["group"] is not None:
         return Jid(match["group"], GROUP_SERVER)
     return Jid(match["user"], LID_SERVER if match["server"] == LID_SERVER else PHONE_SERVER)

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from zapwire.sandbox.admin.channels import ChannelApi
 from zapwire.sandbox.admin.faults import ServerApi
 from zapwire.sandbox.admin.groups import GroupApi
 from zapwire.sandbox.admin.page import routes as page_routes
@@ -50,6 +51,7 @@ async def running_sandbox(
         AdminApi(phones).routes(),
         PasskeyApi(phones).routes(),
         GroupApi(phones).routes(),
+        ChannelApi(phones, world).routes(),
         ServerApi(world).routes(),
         page_routes(),
     ):

@@ -161,6 +161,9 @@ class Capabilities:
     media: bool = False
     """It is a `CarriesMedia`."""
     message_types: frozenset[str] = frozenset({"text"})
+    """To persons and groups."""
+    status_types: frozenset[str] = frozenset()
+    channel_types: frozenset[str] = frozenset()
 
 
 class Transport(Protocol):

@@ -204,7 +204,7 @@ class Outbox:
         if worker is None:
             raise NotFound("no such bot", field="bot")
         chat = str(parse_recipient(to, country=self.country_of(bot)))
-        sendable.check(kind, worker.transport.capabilities)
+        sendable.check(kind, chat, worker.transport.capabilities)
         return worker, chat
 
     async def _store(self, worker: SendWorker, message: NewMessage) -> OutgoingView:

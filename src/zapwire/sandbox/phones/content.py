@@ -32,6 +32,11 @@ WRAPPERS: Final = (
 SILENT: Final = frozenset({"senderKeyDistributionMessage", "messageContextInfo"})
 
 
+def parse(protobuf: bytes) -> E2EMessage:
+    """The reverse of `SerializeToString`."""
+    return Message.FromString(protobuf)
+
+
 def text(body: str, quoted: tuple[str, str, E2EMessage] | None = None) -> E2EMessage:
     """A text; *quoted* is the id, the sender's address and the content of the message that it answers."""
     if quoted is None:

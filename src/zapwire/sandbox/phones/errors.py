@@ -22,7 +22,7 @@ class UnknownPhone(PhoneError):
 
 
 class NotOnWhatsApp(PhoneError):
-    """The number or group that was addressed does not exist."""
+    """The number, group or channel that was addressed does not exist."""
 
     status = 404
 

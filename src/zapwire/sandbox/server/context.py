@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from zapwire.sandbox.server.state.accounts import Account, AccountDevice, Directory
 from zapwire.sandbox.server.state.app_state_store import AppState
+from zapwire.sandbox.server.state.channels import Channels
 from zapwire.sandbox.server.state.faults import Faults
 from zapwire.sandbox.server.state.groups import Groups
 from zapwire.sandbox.server.state.media_store import MediaStore
@@ -19,6 +20,7 @@ class Context(Protocol):
 
     directory: Directory
     groups: Groups
+    channels: Channels
     media: MediaStore
     app_state: AppState
     faults: Faults

@@ -18,6 +18,7 @@ from zapwire.sandbox.server.passkeys import PasskeyStep
 from zapwire.sandbox.server.replies import ib
 from zapwire.sandbox.server.state.accounts import Account, AccountDevice, DeviceEndpoint, Directory, UnknownDevice
 from zapwire.sandbox.server.state.app_state_store import AppState
+from zapwire.sandbox.server.state.channels import Channels
 from zapwire.sandbox.server.state.faults import Faults
 from zapwire.sandbox.server.state.groups import Groups
 from zapwire.sandbox.server.state.mailbox import acknowledged_key, key_of
@@ -33,6 +34,7 @@ class World:
     def __init__(self) -> None:
         self.directory = Directory()
         self.groups = Groups()
+        self.channels = Channels()
         self.media = MediaStore()
         self.app_state = AppState()
         self.pairings = Pairings()

@@ -44,7 +44,7 @@ class MessageRepository(Protocol):
         """The message of *chat* with this id; of several the one that was stored under the first address."""
 
     def came_from(self, bot: BotId, chat: str) -> bool:
-        """Has *chat* written to the bot, as far as messages are kept? Groups always count as known."""
+        """Has *chat* written to the bot, as far as messages are kept? Whatever is no person counts as known."""
 
 
 class OutboxRepository(Protocol):

@@ -81,6 +81,8 @@ CAPABILITIES: Final = Capabilities(
     proxy=True,
     media=True,
     message_types=frozenset(ENCODED),
+    status_types=frozenset({"text", "image", "video", "gif", "voice", "delete"}),
+    channel_types=frozenset({"text", "edit", "delete"}),
 )
 
 SEND_DEADLINE: Final = 30.0

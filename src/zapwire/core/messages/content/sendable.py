@@ -18,6 +18,7 @@ from zapwire.core.messages.content.request import ContentRequest
 from zapwire.core.messages.content.text import TextRequest
 from zapwire.model.content.kinds import AnyContent
 from zapwire.model.errors import InvalidInput, NotSupported
+from zapwire.model.jid import CHANNEL_SERVER, STATUS
 from zapwire.runtime.json_encoder import encode_bytes, valid_text
 from zapwire.runtime.validation_messages import sentence
 from zapwire.transport.protocol import Capabilities
@@ -61,11 +62,15 @@ def read(kind: str, fields: Mapping[str, Any], country: str | None = None) -> An
     return request.content(country)
 
 
-def check(kind: str, capabilities: Capabilities) -> None:
-    """Can a transport with these *capabilities* send messages of that type, or what stands in for it?
+def check(kind: str, to: str, capabilities: Capabilities) -> None:
+    """Can a transport with these *capabilities* send messages of that type, or what stands in for it, to that JID?
 
     Raises `NotSupported`.
     """
+    if to == STATUS and kind not in capabilities.status_types:
+        raise NotSupported(f"this bot cannot post messages of type {kind[:40]!r} as a status", field="type")
+    if to.endswith(f"@{CHANNEL_SERVER}") and kind not in capabilities.channel_types:
+        raise NotSupported(f"this bot cannot post messages of type {kind[:40]!r} in a channel", field="type")
     if kind not in SENDABLE or not (kind in capabilities.message_types or kind in FALLBACKS):
         raise _not_supported(kind)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from zapwire.sandbox.server.handlers.caller import Caller
 from zapwire.sandbox.server.handlers.devices import device_jids, list_hash
 from zapwire.sandbox.server.replies import now
+from zapwire.sandbox.server.state.channels import CHANNEL_SERVER, Channel, Post
 from zapwire.wire.node import Attr, Node, WireJid
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ async def handle(caller: Caller, message: Node) -> None:
         await _acknowledge(caller, message, error=NOT_ACCEPTABLE)
     elif to.server == GROUP_SERVER:
         await _to_group(caller, message, to)
+    elif to.server == CHANNEL_SERVER:
+        await _to_channel(caller, message, to)
     elif to == STATUS:
         await _to_status(caller, message)
     else:
@@ -206,6 +209,33 @@ def _group_message(caller: Caller, message: Node, chat: WireJid, encrypted: list
     attrs["from"], attrs["participant"] = chat, caller.jid
     attrs["participant_pn"], attrs["addressing_mode"] = caller.account.phone_jid, "lid"
     return Node("message", attrs, _body(message, encrypted))
+
+
+async def _to_channel(caller: Caller, message: Node, to: WireJid) -> None:
+    """A post in a channel is not encrypted; who may not post is refused."""
+    channel, plain = caller.world.channels.get(to), message.child("plaintext")
+    if channel is None:
+        await _acknowledge(caller, message, error=NOT_FOUND)
+    elif caller.account.lid not in channel.owners:
+        await _acknowledge(caller, message, error=FORBIDDEN)
+    elif plain is None or not isinstance(plain.content, bytes):
+        await _acknowledge(caller, message, error=NOT_ACCEPTABLE)
+    else:
+        post = channel.post(message.text("id"), plain.content, message.text("edit"))
+        await _acknowledge(caller, message)
+        for device in list(caller.account.devices.values()):
+            if device is not caller.device:
+                await caller.world.post(device, channel_post(channel, post))
+
+
+def channel_post(channel: Channel, post: Post) -> Node:
+    """A post as a device of a follower gets it."""
+    attrs: dict[str, Attr] = {
+        "from": channel.jid, "id": post.id, "server_id": str(post.number), "t": now(), "type": "text",
+    }  # fmt: skip
+    if post.edit:
+        attrs["edit"] = post.edit
+    return Node("message", attrs, [Node("plaintext", {}, post.protobuf)])
 
 
 async def _to_status(caller: Caller, message: Node) -> None:

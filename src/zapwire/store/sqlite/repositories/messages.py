@@ -12,7 +12,7 @@ from typing_extensions import override
 from zapwire.model import timestamps
 from zapwire.model.bots import BotId
 from zapwire.model.content.kinds import FORMER, AnyContent, UnknownContent, read_content
-from zapwire.model.jid import GROUP_SERVER
+from zapwire.model.jid import LID_SERVER, PHONE_SERVER
 from zapwire.model.messages import (
     KnownParty,
     ListedMessage,
@@ -151,7 +151,7 @@ class SqliteMessages(Repository, MessageRepository):
 
     @override
     def came_from(self, bot: BotId, chat: str) -> bool:
-        if chat.endswith(f"@{GROUP_SERVER}"):
+        if not chat.endswith((f"@{PHONE_SERVER}", f"@{LID_SERVER}")):
             return True
         chats = self._veiled(self._unit.persons.look_up(bot, Party(chat)), "messages.chat")
         query = f"SELECT 1 FROM messages WHERE bot = ? AND chat IN ({_marks(chats)}) AND NOT from_me LIMIT 1"  # noqa: S608 - marks
