@@ -75,13 +75,17 @@ def test_a_number_that_the_default_country_cannot_have_is_refused() -> None:
         ("4915123456789-1600000000@g.us", "4915123456789-1600000000@g.us"),
         ("\u200e0@s.whatsapp.net", "0@s.whatsapp.net"),  # WhatsApp itself writes from here
         ("+4915123456789", "4915123456789@s.whatsapp.net"),
+        ("status@broadcast", "status@broadcast"),
+        ("120363041234567890@newsletter", "120363041234567890@newsletter"),
     ],
 )
 def test_an_address_is_taken_as_it_is_told(typed: str, jid: str) -> None:
     assert str(parse_recipient(typed)) == jid
 
 
-@pytest.mark.parametrize("typed", ["@", "x@g.us", "1@example.com", "status@broadcast", "1-2-3@g.us", "1@lid@lid"])
+@pytest.mark.parametrize(
+    "typed", ["@", "x@g.us", "1@example.com", "x@broadcast", "x@newsletter", "1-2-3@g.us", "1@lid@lid"]
+)
 def test_other_addresses_are_refused(typed: str) -> None:
     with pytest.raises(InvalidInput, match="not a JID"):
         parse_recipient(typed)

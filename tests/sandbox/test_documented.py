@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from zapwire.sandbox.admin.channels import ChannelApi
 from zapwire.sandbox.admin.faults import FAULT, ServerApi
 from zapwire.sandbox.admin.groups import GroupApi
 from zapwire.sandbox.admin.passkeys import PasskeyApi
@@ -20,7 +21,7 @@ def test_every_call():
     world = World()
     phones = Phones(world)
     routes = [*AdminApi(phones).routes(), *PasskeyApi(phones).routes()]
-    routes += [*GroupApi(phones).routes(), *ServerApi(world).routes()]
+    routes += [*ChannelApi(phones, world).routes(), *GroupApi(phones).routes(), *ServerApi(world).routes()]
     named = set(re.findall(r"^\| `(GET|POST|PUT|DELETE) (/admin[^`]+)` \|", TEXT, re.MULTILINE))
     assert named == {(route.method, re.sub(r"\{(\w+):[^}]+\}", r"{\1}", route.path)) for route in routes}
 

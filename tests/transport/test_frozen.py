@@ -29,7 +29,7 @@ async def outcome(bot: Bot) -> str:
 
 async def test_frozen_bots_take_nothing_from_the_others(tmp_path: Path, sandbox: Sandbox):
     deadlines = (
-        "transport.SEND_DEADLINE=4",
+        "transport.SEND_DEADLINE=8",
         "engine.engine.BEGIN_WITHIN=8",
         "session.BEGIN_WITHIN=8",
         "health_probe.PROBE_DEADLINE=20",
@@ -63,8 +63,8 @@ async def test_a_send_that_a_reconnect_left_hanging_is_unknown_and_holds_up_noth
     tmp_path: Path, sandbox: Sandbox
 ):
     deadlines = (
-        "transport.SEND_DEADLINE=4",
-        "transport.SEND_HANGS=5",
+        "transport.SEND_DEADLINE=8",
+        "transport.SEND_HANGS=10",
         "transport.CHECK_EVERY=0.3",
         "engine.engine.BEGIN_WITHIN=1",
     )
