@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import io
 import json
 import os
 import wave
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +25,25 @@ from zapwire.transport.whatsapp_web.engine.protos import e2e
 
 __all__ = ["talk"]
 MESSAGES = "/v1/bots/shop/messages"
+LOOPBACK = {"ZAPWIRE_MEDIA_ALLOW_NETWORKS": "127.0.0.0/8"}
 
 
 def png(size: tuple[int, int] = (320, 200), kind: str = "PNG") -> bytes:
     out = io.BytesIO()
     Image.effect_noise(size, 50).convert("RGB").save(out, kind)
     return out.getvalue()
+
+
+@asynccontextmanager
+async def served(app: web.Application) -> AsyncIterator[str]:
+    """The address of *app* on a server of its own."""
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
 
 
 async def put(talk: Talk, data: bytes, **query: str) -> dict[str, Any]:
@@ -124,12 +140,8 @@ async def test_a_file_is_fetched_from_an_address(tmp_path: Path, sandbox: Sandbo
 
     app = web.Application()
     app.router.add_get("/{path:.*}", serve)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    base = f"http://127.0.0.1:{runner.addresses[0][1]}"
     (folder := tmp_path / "fetching").mkdir()
-    async with Daemon(folder, sandbox.descriptor_file, ZAPWIRE_MEDIA_ALLOW_NETWORKS="127.0.0.0/8") as daemon:
+    async with served(app) as base, Daemon(folder, sandbox.descriptor_file, **LOOPBACK) as daemon:
         own = await linked_bot(daemon, sandbox)
         contact = await sandbox.phone(CONTACT_NUMBER)
         async with daemon.events("message.*") as events:
@@ -140,7 +152,6 @@ async def test_a_file_is_fetched_from_an_address(tmp_path: Path, sandbox: Sandbo
             for path in ("/round", "/inside", "/lies", "/nothing"):
                 problem = await talk.refused(422, type="document", media={"url": base + path})
                 assert problem["field"] == "media.url", problem
-    await runner.cleanup()
 
 
 async def test_what_whatsapp_has_no_longer_is_gone(talk: Talk) -> None:
@@ -210,3 +221,51 @@ async def test_what_is_wrong_with_a_file_is_said(talk: Talk) -> None:
         assert problem["field"] == field, problem
     assert (await talk.refused(404, type="image", media={"id": "med_none"}))["field"] == "media.id"
     assert not [*(talk.daemon.folder / "sessions" / "media").iterdir()], "nothing half stored"
+
+
+PAGE = """<html><head><meta property="og:title" content="Our shop"><meta property="og:description" content="All of it">
+<meta property="og:image" content="/image.png"></head>"""
+
+
+async def test_a_link_is_shown_with_what_its_page_says(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Whatever goes wrong with the page, the text goes out."""
+    asked = list[str]()
+
+    async def page(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        if request.path == "/image.png":
+            return web.Response(body=png(), content_type="image/png")
+        if request.path == "/never":
+            answer = web.StreamResponse(headers={"Content-Type": "text/html"})
+            await answer.prepare(request)
+            while True:
+                await answer.write(b"<!-- -->" * 100)
+                await asyncio.sleep(0.01)
+        if request.path == "/inside":
+            raise web.HTTPFound("http://[::1]:1/")
+        kind = "application/pdf" if request.path == "/pdf" else "text/html"
+        return web.Response(text=PAGE if request.path != "/empty" else "", content_type=kind)
+
+    app = web.Application()
+    app.router.add_get("/{any:.*}", page)
+    (folder := tmp_path / "previews").mkdir()
+    async with served(app) as base, Daemon(folder, sandbox.descriptor_file, **LOOPBACK) as daemon:
+        own = await linked_bot(daemon, sandbox)
+        contact = await sandbox.phone(CONTACT_NUMBER, "Ana")
+        async with daemon.events("message.*") as events:
+            talk = Talk(daemon, sandbox, own, contact, events)
+            answer, got = await talk.send(text=f"look: {base}/shop.", preview=True)
+            shown = got.extendedTextMessage
+            assert (shown.matchedText, shown.title, shown.description) == (f"{base}/shop", "Our shop", "All of it")
+            assert Image.open(io.BytesIO(shown.JPEGThumbnail)).format == "JPEG"
+            assert answer["content"]["title"] == "Our shop"
+            given = {"link": f"{base}/", "title": "Mine", "image": f"{base}/image.png"}
+            _, got = await talk.send(text=f"{base}/", preview=given)
+            assert (got.extendedTextMessage.title, bool(got.extendedTextMessage.JPEGThumbnail)) == ("Mine", True)
+            for path in ("/pdf", "/empty", "/inside", "/never"):
+                _, got = await talk.send(text=base + path, preview=True)
+                assert (got.conversation, got.HasField("extendedTextMessage")) == (base + path, False), path
+            count = len(asked)
+            _, got = await talk.send(text=f"{base}/shop", preview=False)
+            await talk.send(text="no link", preview=True)
+            assert len(asked) == count

@@ -20,6 +20,7 @@ from zapwire.core.media.fetching import Fetcher
 from zapwire.core.media.folder import MediaFolder
 from zapwire.core.media.housekeeping import keep_media
 from zapwire.core.media.library import MediaLibrary
+from zapwire.core.media.link_previews import LinkPreviews
 from zapwire.core.messages.history import MessageHistory
 from zapwire.core.messages.outbox import Outbox
 from zapwire.core.monitoring.counters import Counters
@@ -54,6 +55,7 @@ class Core:
     stats: StatsCollector
     transfer: BotTransfer
     media: MediaLibrary
+    link_previews: LinkPreviews
     history: MessageHistory
 
     async def check(self) -> None:
@@ -128,6 +130,7 @@ async def open_core(
             tokens=Tokens(database),
             transfer=BotTransfer(registry, transports, proxies),
             media=library,
+            link_previews=LinkPreviews(fetcher, library.tools),
             history=MessageHistory(database),
             stats=StatsCollector(
                 database=database,

@@ -25,11 +25,13 @@ from zapwire.api.v1.schemas.sending import Reschedule
 from zapwire.core.events.serializers import outgoing_json, recipient_json
 from zapwire.core.messages.content.media import MediaRequest
 from zapwire.core.messages.content.request import ContentRequest
+from zapwire.core.messages.content.text import Preview, TextRequest
 from zapwire.core.messages.history import Filter
 from zapwire.core.messages.outbox import KEY_LONGEST
 from zapwire.core.wiring import Core
 from zapwire.model.content.kinds import AnyContent
 from zapwire.model.errors import InvalidInput, NotFound, StoreError
+from zapwire.model.link_preview import LinkPreview
 from zapwire.model.messages import MessageState
 from zapwire.runtime.json_encoder import encode_bytes
 
@@ -57,7 +59,8 @@ async def send(request: web.Request) -> web.Response:
     """`POST /v1/bots/{bot}/messages`."""
     sender, bot, wait = request.app[CORE].outbox, request.match_info["bot"], WAIT.read(request)
     body, key = (await read_body(request, SendMessage)).root, _key(request)
-    asked = _asked(body) if isinstance(body, MediaRequest) else None
+    fetches = isinstance(body, MediaRequest) or (isinstance(body, TextRequest) and body.fetches)
+    asked = _asked(body) if fetches else None
     with sender.taking(bot, key if asked is not None else None):
         message = await sender.repeated(bot, key, asked) if asked is not None else None
         if message is None:  # else no file is taken
@@ -83,12 +86,22 @@ def _asked(body: ContentRequest) -> bytes:
 
 async def _content(core: Core, bot: str, to: str, body: ContentRequest) -> AnyContent:
     country = core.outbox.country_of(bot)
+    if isinstance(body, TextRequest) and body.fetches:
+        body.of(None, country)  # what is wrong with it is said first
+        core.outbox.admit(bot, to, body.kind)
+        return body.of(await _preview(core, body), country)
     if not isinstance(body, MediaRequest):
         return body.content(country)
     core.outbox.admit(bot, to, body.kind)  # before anything is fetched
     known = core.bots.get(bot).current.bot
     file = await core.media.for_message(known, body.kind, body.checked(), getattr(body, "file_name", None))
     return body.of(file, country)
+
+
+async def _preview(core: Core, body: TextRequest) -> LinkPreview | None:
+    if isinstance(body.preview, Preview):
+        return await core.link_previews.given(body.preview.link, body.preview.title, body.preview.image or "")
+    return await core.link_previews.of(body.text)
 
 
 async def list_all(request: web.Request) -> web.Response:

@@ -35,6 +35,9 @@ class Fetched:
 
     pieces: AsyncIterator[bytes]
     file_name: str | None
+    content_type: str
+    """Without parameters, in small letters; what its server says."""
+    charset: str | None
 
 
 class Fetcher:
@@ -57,7 +60,7 @@ class Fetcher:
                 length = answer.content_length
                 if length is not None and length > largest:
                     raise InvalidInput(f"the file there is larger than {largest >> 20} MB", field=FIELD)
-                yield Fetched(_pieces(answer), _name(url))
+                yield Fetched(_pieces(answer), _name(url), answer.content_type.lower(), answer.charset)
             finally:
                 answer.close()
 

@@ -19,6 +19,7 @@ from zapwire.core.media.folder import MediaFolder, disk_errors
 from zapwire.core.media.intake import Intake
 from zapwire.core.media.limits import SORTS, check_size, check_type
 from zapwire.core.media.preparation import Preparation, is_ready
+from zapwire.media_tools.tools import MediaTools
 from zapwire.model import timestamps
 from zapwire.model.bots import BotId
 from zapwire.model.errors import InvalidInput, MediaExpired, NotFound, NotSupported
@@ -67,7 +68,8 @@ class MediaLibrary:
         self._fetcher = fetcher
         self._transport_of = transport_of
         self._intake = Intake(store, folder)
-        self._preparation = Preparation(store, folder, self._intake)
+        self.tools = MediaTools()
+        self._preparation = Preparation(store, folder, self._intake, self.tools)
         self._downloads = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
         self._under_way: dict[MediaId, _Turn] = {}
 

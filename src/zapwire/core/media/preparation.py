@@ -28,11 +28,11 @@ INSPECTED: Final = 128 << 20
 class Preparation:
     """Prepares files that lie in *folder*."""
 
-    def __init__(self, store: Store, folder: MediaFolder, intake: Intake) -> None:
+    def __init__(self, store: Store, folder: MediaFolder, intake: Intake, tools: MediaTools) -> None:
         self._store = store
         self._folder = folder
         self._intake = intake
-        self._tools = MediaTools()
+        self._tools = tools
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def prepare(self, file: MediaFile, kind: str) -> MediaFile:

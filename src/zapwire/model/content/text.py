@@ -18,6 +18,8 @@ class TextContent(Content):
     """Of the page behind the link."""
     description: str | None = None
     """Of the page behind the link."""
+    thumbnail: str | None = None
+    """Of what is sent: a small JPEG of the page behind the link, base64."""
     color: str | None = None
     """Background of a status, `#rrggbb`."""
     font: int | None = None

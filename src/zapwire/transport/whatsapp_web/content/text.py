@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -35,6 +36,8 @@ def encode(content: TextContent) -> Any:
     if content.link is not None:
         # with a title WhatsApp's apps show the preview, without one only the words
         made.matchedText, made.title, made.description = content.link, content.title or "", content.description or ""
+    if content.thumbnail is not None:
+        made.JPEGThumbnail = base64.b64decode(content.thumbnail)
     if content.color is not None:
         made.backgroundArgb, made.textArgb = 0xFF000000 | int(content.color[1:], 16), 0xFFFFFFFF
     if content.font is not None:
