@@ -95,7 +95,10 @@ def schema_of(schema: dict[str, Any]) -> dict[str, Any]:
     if "$ref" in schema:
         return schema_of(DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
     if "anyOf" in schema:
-        (one,) = [part for part in schema["anyOf"] if part.get("type") != "null"]
+        # beside a boolean, a value of another type is as wrong as it is without
+        (one,) = [
+            part for part in schema["anyOf"] if part.get("type") not in {"null", "boolean"} or "$ref" in part
+        ] or [part for part in schema["anyOf"] if part.get("type") != "null"]
         return {**schema_of(one), **{name: value for name, value in schema.items() if name != "anyOf"}}
     return schema
 
