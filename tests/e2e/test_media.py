@@ -265,6 +265,8 @@ async def test_a_link_is_shown_with_what_its_page_says(tmp_path: Path, sandbox: 
             for path in ("/pdf", "/empty", "/inside", "/never"):
                 _, got = await talk.send(text=base + path, preview=True)
                 assert (got.conversation, got.HasField("extendedTextMessage")) == (base + path, False), path
+            problem = await talk.refused(422, text=f"{base}/", preview={"link": f"{base}/"})
+            assert (problem["field"], problem["detail"]) == ("preview.title", "is required")
             count = len(asked)
             _, got = await talk.send(text=f"{base}/shop", preview=False)
             await talk.send(text="no link", preview=True)

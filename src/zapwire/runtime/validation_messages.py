@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from zapwire.model.errors import InvalidInput
 from zapwire.runtime.json_encoder import valid_text
 
+UNION_TAGS: Final = ("(boolean)", "(object)")
+"""Of a field that takes a boolean or an object."""
 _SENTENCES: Final = {
     "int_parsing": "must be a whole number",
     "int_from_float": "must be a whole number",
@@ -30,3 +33,8 @@ def checked_text(value: Any, field: str) -> str:
     if valid_text(value) != value:
         raise InvalidInput("holds half of a character (a surrogate without its other half)", field=field)
     return value
+
+
+def field_name(where: Iterable[str | int]) -> str:
+    """The field at a place in the input, as `a.b.0`, without the tags of unions."""
+    return ".".join(str(part) for part in where if part not in UNION_TAGS)

@@ -13,7 +13,7 @@ from aiohttp import web
 from pydantic import BaseModel, RootModel, ValidationError
 
 from zapwire.api.http.errors import HttpProblem
-from zapwire.runtime.validation_messages import sentence
+from zapwire.runtime.validation_messages import field_name, sentence
 
 M = TypeVar("M", bound=BaseModel)
 _TAGS: Final = frozenset({"union_tag_invalid", "union_tag_not_found"})
@@ -84,7 +84,7 @@ def _body_problem(error: ValidationError, *, tagged: bool) -> HttpProblem:
 
 
 def _field(kind: str, where: tuple[str | int, ...]) -> str:
-    return "type" if kind in _TAGS else ".".join(map(str, where))
+    return "type" if kind in _TAGS else field_name(where)
 
 
 def _sentence(kind: str, message: str) -> str:

@@ -20,7 +20,7 @@ from zapwire.model.content.kinds import AnyContent
 from zapwire.model.errors import InvalidInput, NotSupported
 from zapwire.model.jid import CHANNEL_SERVER, STATUS
 from zapwire.runtime.json_encoder import encode_bytes, valid_text
-from zapwire.runtime.validation_messages import sentence
+from zapwire.runtime.validation_messages import field_name, sentence
 from zapwire.transport.protocol import Capabilities
 
 REQUESTS: Final[tuple[type[ContentRequest], ...]] = (
@@ -83,7 +83,7 @@ def _invalid(error: ValidationError) -> InvalidInput:
     found = error.errors(include_url=False, include_input=False)
     # what is misspelt is missing as well, and the misspelling says more
     first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
-    field = ".".join(map(str, first["loc"])) or None
+    field = field_name(first["loc"]) or None
     if first["type"] == "extra_forbidden":
         return InvalidInput("is not a field of a message", field=field)
     return InvalidInput(

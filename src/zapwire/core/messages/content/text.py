@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Discriminator, Field, Tag, field_validator
 
 from zapwire.core.messages.content.request import ContentRequest, RequestPart
 from zapwire.model.content.text import TextContent
@@ -27,6 +27,12 @@ class Preview(RequestPart):
     """Address of an image, of which a small one is shown."""
 
 
+PreviewChoice = Annotated[
+    Annotated[bool, Tag("(boolean)")] | Annotated[Preview, Tag("(object)")],
+    Discriminator(lambda given: "(boolean)" if isinstance(given, bool) else "(object)"),
+]
+
+
 class TextRequest(ContentRequest):
     """A text."""
 
@@ -35,7 +41,7 @@ class TextRequest(ContentRequest):
     type: Literal["text"] = "text"
     text: Annotated[str, Field(min_length=1, max_length=LONGEST)]
     """1 to 65536 characters, at least one of which can be seen."""
-    preview: bool | Preview | None = None
+    preview: PreviewChoice | None = None
     """Shown beside the text: what is given, or with `true` what the page behind the first link in the text says of
     itself. A page that does not answer within 5 seconds is shown without a preview."""
     color: Annotated[str, Field(pattern="^#[0-9a-f]{6}$")] | None = None
