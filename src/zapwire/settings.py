@@ -192,7 +192,8 @@ class Settings(BaseSettings):
     media_quota_mb: int = Field(
         10_240,
         ge=1,
-        description="Room for files of messages, in MB; what was not wanted for the longest time goes first.",
+        description="Room for files of messages, in MB. What was not wanted for the longest time goes first; when "
+        "nothing can go, files are refused (507 `no-space`).",
     )
     media_allow_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
         (),

@@ -94,7 +94,7 @@ async def open_core(
         folder = media_folder or Path(stack.enter_context(TemporaryDirectory()))
         fetcher = Fetcher(SsrfGuard(media_networks, setting=MEDIA_URLS, names=names), names)
         outbox = Outbox(database, bounds, default_country, merges)
-        library = MediaLibrary(database, MediaFolder(folder), fetcher, outbox.transport_of)
+        library = MediaLibrary(database, MediaFolder(folder), fetcher, outbox.transport_of, bounds)
         outbox.upload = library.upload
         library.folder.prepare()
         keeping = spawn(supervise("media", partial(keep_media, database, library.folder, bounds)), "media")

@@ -165,7 +165,7 @@ class MediaTooLarge(ZapwireError):
 
 
 class NoSpace(ZapwireError):
-    """The disk is full."""
+    """The disk is full, or the room for files is used up."""
 
     code = "no-space"
 

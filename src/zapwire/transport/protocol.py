@@ -136,6 +136,8 @@ TransportEvent: TypeAlias = (
     QrCode | PairingProgress | Paired | Connected | Disconnected | Troubled | TimeLocked | Stored
 )
 
+Grow: TypeAlias = Callable[[int], Awaitable[None]]
+"""Asked before so many bytes more are written to the disk; raises `NoSpace` when there is no room for them."""
 Emit: TypeAlias = Callable[[TransportEvent], Awaitable[None]]
 """Returns once the event is safely stored; awaiting it is the back-pressure. A failing store is retried meanwhile, so a
 transport has no retry of its own; what is raised is about this event alone (`Unstorable`).
@@ -274,10 +276,11 @@ class CarriesMedia(Protocol):
         Raises `NotConnected`, `NotSupported`, `TransportError`; cancelling ends it.
         """
 
-    async def download(self, file: RemoteFile, path: Path) -> None:
+    async def download(self, file: RemoteFile, path: Path, grow: Grow) -> None:
         """Download a file, encrypted as it is, to *path*, where it then is whole and checked, or not at all.
 
-        What is there of an earlier attempt is gone on with. Raises `MediaExpired` when the network has it no longer,
+        What is there of an earlier attempt is gone on with. Each piece is written once *grow* allows it; raises what
+        that does, `MediaExpired` when the network has it no longer,
         `MediaDamaged`, `TransportError`, OSError of the disk; cancelling ends it.
         """
 

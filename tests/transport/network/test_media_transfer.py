@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -63,7 +64,7 @@ async def run(script: Script, monkeypatch: pytest.MonkeyPatch, file: RemoteFile,
     transfer = MediaTransfer(None, object())  # type: ignore[arg-type]  # no engine, and lines that nobody dials
     if hosts:
         transfer._hosts = time.monotonic(), MediaHosts(hosts, "auth")
-    await transfer.download(file, path, None)
+    await transfer.download(file, path, None, AsyncMock())
 
 
 async def test_it_goes_on_where_it_broke_off_at_another_host(

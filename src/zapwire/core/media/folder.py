@@ -32,6 +32,11 @@ class MediaFolder:
     def __init__(self, path: Path) -> None:
         self._path = path
 
+    @property
+    def place(self) -> Path:
+        """Where the files are."""
+        return self._path
+
     def prepare(self) -> None:
         """Make the folder, and delete what was never finished before."""
         self._path.mkdir(mode=0o700, exist_ok=True)

@@ -38,7 +38,7 @@ async def prune(store: Store, folder: MediaFolder, limits: Tuning) -> None:
     now = timestamps.now()
     gone = 0
     while old := await store.read(lambda view: view.media.oldest(_AT_ONCE, now - timedelta(seconds=limits.keep_media))):
-        gone += await _delete(store, folder, [media for media, _ in old])
+        gone += await expire_files(store, folder, [media for media, _ in old])
     _, size = await store.read(lambda view: view.media.stored())
     while size > limits.media_quota and (old := await store.read(lambda view: view.media.oldest(_AT_ONCE))):
         too_much = list[MediaId]()
@@ -47,7 +47,7 @@ async def prune(store: Store, folder: MediaFolder, limits: Tuning) -> None:
                 break
             too_much.append(media)
             size -= bytes_
-        gone += await _delete(store, folder, too_much)
+        gone += await expire_files(store, folder, too_much)
     if gone:
         log.info("%d files that messages carried were deleted: by age, or for room", gone)
     await _delete_orphans(store, folder)
@@ -66,7 +66,8 @@ async def _delete_orphans(store: Store, folder: MediaFolder) -> None:
             await folder.delete(media)
 
 
-async def _delete(store: Store, folder: MediaFolder, some: list[MediaId]) -> int:
+async def expire_files(store: Store, folder: MediaFolder, some: list[MediaId]) -> int:
+    """Delete these; returns how many went. Raises OSError when none can be deleted."""
     gone = list[MediaId]()
     for media in some:
         try:

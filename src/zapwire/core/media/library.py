@@ -18,7 +18,10 @@ from zapwire.core.media.fetching import Fetcher
 from zapwire.core.media.folder import MediaFolder, disk_errors
 from zapwire.core.media.intake import Intake
 from zapwire.core.media.limits import SORTS, check_size, check_type
+from zapwire.core.media.places import FairPlaces
 from zapwire.core.media.preparation import Preparation, is_ready
+from zapwire.core.media.space import MediaSpace
+from zapwire.core.tuning import Tuning
 from zapwire.media_tools.tools import MediaTools
 from zapwire.model import timestamps
 from zapwire.model.bots import BotId
@@ -31,6 +34,8 @@ from zapwire.transport.protocol import CarriesMedia, Transport
 KEPT_BY_WHATSAPP: Final = timedelta(days=7)
 """How long an upload is used again; WhatsApp keeps files for some weeks."""
 DOWNLOADS_AT_ONCE: Final = 8
+DOWNLOADS_OF_ONE_BOT: Final = 4
+"""So that a bot whose proxy is slow leaves places to others."""
 _HEAD: Final = 1 << 16
 """Bytes from the start of a file by which its type is told."""
 
@@ -62,15 +67,18 @@ class _Turn:
 class MediaLibrary:
     """Takes, describes, keeps and gives files."""
 
-    def __init__(self, store: Store, folder: MediaFolder, fetcher: Fetcher, transport_of: TransportOf) -> None:
+    def __init__(
+        self, store: Store, folder: MediaFolder, fetcher: Fetcher, transport_of: TransportOf, limits: Tuning
+    ) -> None:
         self.folder = folder
         self._store = store
         self._fetcher = fetcher
         self._transport_of = transport_of
-        self._intake = Intake(store, folder)
+        self._space = MediaSpace(store, folder, limits)
+        self._intake = Intake(store, folder, self._space)
         self.tools = MediaTools()
         self._preparation = Preparation(store, folder, self._intake, self.tools)
-        self._downloads = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
+        self._places = FairPlaces(DOWNLOADS_AT_ONCE, DOWNLOADS_OF_ONE_BOT)
         self._under_way: dict[MediaId, _Turn] = {}
 
     async def take(self, bot: BotId, pieces: AsyncIterator[bytes], *, kind: str, file_name: str | None) -> MediaFile:
@@ -154,11 +162,11 @@ class MediaLibrary:
         turn = self._under_way.setdefault(file.id, _Turn())
         turn.wanted += 1
         try:
-            async with turn.lock, self._downloads:
+            async with turn.lock, self._places.place(file.bot):
                 if await in_file_thread(path.exists):
                     return
-                with disk_errors():
-                    await transport.download(remote, path)
+                with disk_errors(), self._space.reservation() as room:
+                    await transport.download(remote, path, room.grow)
                 await self._store.write(partial(_moved, media=file.id, state=MediaState.STORED))
         except MediaExpired:
             await self._store.write(partial(_moved, media=file.id, state=MediaState.EXPIRED))

@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import quote
 
-from zapwire.model.errors import MediaDamaged, MediaExpired, NotSupported, TransportError
+from zapwire.model.errors import MediaDamaged, MediaExpired, NotSupported, Refused, TransportError
 from zapwire.model.media import MediaFile, RemoteFile
 from zapwire.model.proxy import Proxy
 from zapwire.runtime.file_threads import in_file_thread, in_file_thread_to_end, write_all
+from zapwire.transport.protocol import Grow
 from zapwire.transport.whatsapp_web.engine.dial_errors import Unreachable
 from zapwire.transport.whatsapp_web.engine.engine import Engine
 from zapwire.transport.whatsapp_web.engine.private.media_hosts import MediaHosts
@@ -46,6 +47,8 @@ HOSTS_DEADLINE: Final = 60.0
 LARGEST_BY_ENGINE: Final = 64 << 20
 ENGINE_UPLOAD_DEADLINE: Final = 300.0
 _ANSWER: Final = 64 << 10
+_FINAL: Final = frozenset({400, 413, 415})
+"""Answers to an upload that would be the same another time."""
 _GONE: Final = "WhatsApp has this file no longer: whoever sent it has to send it again"
 _SHORT: Final = "the file is shorter than the message says"
 _PATH: Final = re.compile(r"/[!-~]{1,2047}")
@@ -70,7 +73,7 @@ class MediaTransfer:
         self._lines = lines
         self._hosts: tuple[float, MediaHosts] | None = None
 
-    async def download(self, file: RemoteFile, path: Path, proxy: Proxy | None) -> None:
+    async def download(self, file: RemoteFile, path: Path, proxy: Proxy | None, grow: Grow) -> None:
         """See `CarriesMedia.download`."""
         if self._lines is None:
             raise NotSupported("files cannot be downloaded through the proxy in HTTPS_PROXY: give the bot its own")
@@ -78,22 +81,22 @@ class MediaTransfer:
             raise MediaExpired("the message does not say where its file is")
         part = path.with_suffix(".part")
         try:
-            await self._fetch(file, part, proxy)
+            await self._fetch(file, part, proxy, grow)
             await in_file_thread(_check, file, part)
         except (MediaDamaged, MediaExpired):
             await in_file_thread(part.unlink, missing_ok=True)
             raise
         await in_file_thread(part.replace, path)
 
-    async def _fetch(self, file: RemoteFile, part: Path, proxy: Proxy | None) -> None:
+    async def _fetch(self, file: RemoteFile, part: Path, proxy: Proxy | None, grow: Grow) -> None:
         known = () if self._hosts is None else self._hosts[1].hosts
         hosts = (DOWNLOAD_HOST, *(host for host in known if host != DOWNLOAD_HOST))
         try:
-            await _retried(lambda attempt: self._download(file, part, proxy, hosts[attempt % len(hosts)]))
+            await _retried(lambda attempt: self._download(file, part, proxy, hosts[attempt % len(hosts)], grow))
         except _Forbidden:
             raise MediaExpired(_GONE) from None
 
-    async def _download(self, file: RemoteFile, part: Path, proxy: Proxy | None, host: str) -> None:
+    async def _download(self, file: RemoteFile, part: Path, proxy: Proxy | None, host: str, grow: Grow) -> None:
         """Fetch what is missing of the encrypted file."""
         have = part.stat().st_size if part.exists() else 0
         largest = encrypted_size(file.size)
@@ -119,6 +122,7 @@ class MediaTransfer:
                     have += len(piece)
                     if have > largest:
                         raise MediaDamaged("WhatsApp's media host gives more than the message says")
+                    await grow(len(piece))
                     await in_file_thread_to_end(write_all, out, piece)
                 await in_file_thread_to_end(os.fsync, out)
             finally:
@@ -164,6 +168,8 @@ class MediaTransfer:
         fields = {"Content-Length": str(path.stat().st_size), "Content-Type": "application/octet-stream"}
         async with request(self._lines, proxy, "POST", host, target, fields=fields, body=_pieces(path)) as answer:
             body = await answer.body(_ANSWER)
+        if answer.status in _FINAL:
+            raise Refused(f"WhatsApp's media host does not take the file (it answered {answer.status})")
         if answer.status != 200:
             self._hosts = None  # the right may have ended
             raise BrokenTransfer(f"WhatsApp's media host did not take the file (it answered {answer.status})")

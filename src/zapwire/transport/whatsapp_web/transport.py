@@ -36,6 +36,7 @@ from zapwire.transport.protocol import (
     Connected,
     Disconnected,
     Emit,
+    Grow,
     HistoryOffered,
     Paired,
     Received,
@@ -236,9 +237,9 @@ class WhatsAppWebTransport:
             raise NotConnected("the bot is not connected to WhatsApp")
         return await self._media.upload(session, file, path, self.proxy)
 
-    async def download(self, file: RemoteFile, path: Path) -> None:
+    async def download(self, file: RemoteFile, path: Path, grow: Grow) -> None:
         """See `CarriesMedia.download`."""
-        await self._media.download(file, path, self.proxy)
+        await self._media.download(file, path, self.proxy, grow)
 
     async def _other_form(self, session: EngineSession, to: str) -> Party | None:
         """The account that has the number in *to* in another form, if WhatsApp knows one. Raises `TransportError`."""

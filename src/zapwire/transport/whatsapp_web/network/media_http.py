@@ -7,6 +7,7 @@ HTTP libraries dial by themselves, and the way to WhatsApp (a bot's proxy, the s
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ PIECE: Final = 1 << 18
 """Bytes that are read or written at a time."""
 STALLED: Final = 30.0
 """Seconds without a byte after which a transfer has failed."""
+SLOWEST: Final = 4096
+"""Bytes a second below which a transfer is given up, after the first `STALLED` seconds."""
 _AGENT: Final = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
 _ORIGIN: Final = "https://web.whatsapp.com"
 
@@ -43,6 +46,7 @@ class Answer:
         """The body, as it comes. Raises `BrokenTransfer` when it ends early or stalls."""
         length = self.fields.get("content-length", "")
         left = int(length) if length.isdecimal() and len(length) < 20 else None
+        began, size = time.monotonic(), 0
         while left is None or left > 0:
             piece = await _in_time(self.line.reader.read(PIECE if left is None else min(PIECE, left)))
             if not piece:
@@ -50,6 +54,10 @@ class Answer:
                     return
                 raise BrokenTransfer("WhatsApp's media host broke the connection off")
             left = None if left is None else left - len(piece)
+            size += len(piece)
+            passed = time.monotonic() - began
+            if passed > STALLED and size / passed < SLOWEST:
+                raise BrokenTransfer("WhatsApp's media host is too slow")
             yield piece
 
     async def body(self, most: int) -> bytes:
