@@ -31,6 +31,7 @@ from pydantic_settings import (
 from zapwire.model.content.interactive import Fallback
 from zapwire.model.errors import InvalidInput, SettingsError
 from zapwire.model.jid import parse_country
+from zapwire.model.pacing import MOST_PER_DAY, MOST_PER_MINUTE, PacingOptions
 from zapwire.model.pairing import DEVICE_NAME_LONGEST, PLATFORMS, TIMEOUTS
 from zapwire.runtime.validation_messages import sentence
 
@@ -254,6 +255,30 @@ class Settings(BaseSettings):
         description="Country, like BR, in which phone numbers without a country code are dialled, unless a bot has "
         "one of its own; without it they are refused.",
     )
+    warm_up: bool = Field(
+        default=True,
+        description="A newly linked number writes to 50 new chats on its first day, and each day to twice as "
+        "many, for a week; a bot may have its own rule.",
+    )
+    new_chats_per_day: int = Field(
+        0,
+        ge=0,
+        le=MOST_PER_DAY,
+        description="First messages to new chats that a bot sends in a day; 0: as many as wanted.",
+    )
+    messages_per_minute: int = Field(
+        0,
+        ge=0,
+        le=MOST_PER_MINUTE,
+        description="Messages that a bot sends in a minute to chats that have not just written; 0: as many as wanted.",
+    )
+    quiet_hours: str | None = Field(
+        None, description="Times of day, like 22:00-07:00, in which bots send only answers."
+    )
+    time_zone: str = Field(
+        "UTC",
+        description="Time zone, like Europe/Berlin, of the quiet hours and of the days in which chats are counted.",
+    )
     restart_at: str | None = Field(
         None,
         description="Local time, HH:MM, at which the daemon restarts itself each day: a graceful stop and a new start.",
@@ -313,6 +338,26 @@ class Settings(BaseSettings):
             return parse_country(value)
         except InvalidInput as error:
             raise ValueError(error.detail) from None
+
+    @field_validator("quiet_hours", "time_zone")
+    @classmethod
+    def _pacing(cls, value: str | None, info: ValidationInfo) -> str | None:
+        try:
+            _ = (
+                PacingOptions(quiet_hours=value)
+                if info.field_name == "quiet_hours"
+                else PacingOptions(time_zone=value or "")
+            )
+        except InvalidInput as error:
+            raise ValueError(error.detail) from None
+        return value
+
+    @property
+    def pacing(self) -> PacingOptions:
+        """Of bots without options of their own."""
+        return PacingOptions(
+            self.warm_up, self.new_chats_per_day, self.messages_per_minute, self.quiet_hours, self.time_zone
+        )
 
     @field_validator("whatsapp_version")
     @classmethod

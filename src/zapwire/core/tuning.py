@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zapwire.model.content.interactive import Fallback
+from zapwire.model.pacing import PacingOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,8 @@ class Tuning:
     """What stands in for lists and buttons where the network shows none."""
     send_lifetime: float = 24 * 3600.0
     """How long a message waits for its bot before it is failed: late answers help nobody."""
+    pacing: PacingOptions = PacingOptions(warm_up=False)  # noqa: RUF009 - it cannot be changed
+    """Of bots without options of their own; the daemon's setting is to warm up."""
     strangers_first: float = 1800.0
     """How long first messages to new chats wait after WhatsApp refused one (463); doubled each time it does again."""
     strangers_most: float = 6 * 3600.0
@@ -73,7 +76,9 @@ class Tuning:
     """The same for all messages after "too many" (429)."""
     rate_most: float = 900.0
     reply_after: float = 0.05
-    """Least time between a message from a chat and one to it: see engine hazard E12 in `core/messages/pacing.py`."""
+    """Least time between a message from a chat and one to it: see engine hazard E12 in
+    `core/messages/pacing/reply_spacing.py`.
+    """
     lively_chat: float = 1.0
     """For this long after a message from a chat, messages to it keep `reply_after` between each other."""
     reply_at_most: float = 0.5

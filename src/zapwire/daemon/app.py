@@ -172,6 +172,7 @@ def _limits(settings: Settings) -> Tuning:
         list_fallback=settings.list_fallback,
         keep_media=settings.keep_media_days * day,
         media_quota=settings.media_quota_mb << 20,
+        pacing=settings.pacing,
     )
 
 

@@ -253,6 +253,10 @@ class OutgoingView:
     """When WhatsApp took it."""
     resend_of: str | None = None
     """The message that it repeats."""
+    code: str | None = None
+    """Why it waits, for programs."""
+    retry_at: datetime | None = None
+    """Until when it waits for that, as far as that is known."""
     limit: Restriction | None = None
     """What WhatsApp put on the account that the message waits for, or will meet; not stored with it."""
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.core.scripted import CHAT, PHONE, QUICK, World, eventually, receipt, text, world
 from zapwire.core.messages.content import sendable
-from zapwire.core.messages.pacing import Pacing
+from zapwire.core.messages.pacing.reply_spacing import ReplySpacing
 from zapwire.core.messages.send_options import SendOptions
 from zapwire.core.tuning import Tuning
 from zapwire.model.bots import BotState
@@ -360,7 +360,7 @@ async def test_only_the_chat_that_wrote_waits(tmp_path: Path):
 
 def test_pacing_never_holds_a_message_for_long():
     limits = Tuning()
-    pacing, chat, now = Pacing(limits), ["1@lid"], 100.0
+    pacing, chat, now = ReplySpacing(limits), ["1@lid"], 100.0
     assert pacing.ready(chat, now, now) == now
     for step in range(200):  # a chat that never pauses
         pacing.heard(chat, now + step * 0.01)

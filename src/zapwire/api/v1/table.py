@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zapwire.api.http.routing import Access, Route
 from zapwire.api.streaming import sse
-from zapwire.api.v1 import bots, deliveries, events, health, media, messages, pairing, stats, transfer, webhooks
+from zapwire.api.v1 import bots, deliveries, events, health, media, messages, pacing, pairing, stats, transfer, webhooks
 from zapwire.api.v1.schemas import stats as figures
 from zapwire.api.v1.schemas import webhooks as hooks
 from zapwire.api.v1.schemas.bots import Bot, BotList, CreateBot, ExportBot, History, ImportBot, UpdateBot
@@ -12,6 +12,7 @@ from zapwire.api.v1.schemas.health import Live, Ready
 from zapwire.api.v1.schemas.journal import EventPage
 from zapwire.api.v1.schemas.media import Media
 from zapwire.api.v1.schemas.messages import MessageList, OutgoingMessage, RecipientList, SendMessage
+from zapwire.api.v1.schemas.pacing import ChangePacing, Pacing
 from zapwire.api.v1.schemas.pairing import (
     AnswerPasskey,
     ConfirmPasskey,
@@ -123,6 +124,14 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "PATCH", f"{_BOT}/messages/{{message}}", messages.reschedule, "Move the moment of a scheduled message",
         body=Reschedule, answer=OutgoingMessage, problems=(409,), tag="messages",
+    ),
+    Route(
+        "GET", f"{_BOT}/pacing", pacing.show, "Show how fast a bot may write now, and how that is set",
+        answer=Pacing, tag="messages",
+    ),
+    Route(
+        "PATCH", f"{_BOT}/pacing", pacing.change, "Change how fast a bot may write; `{}` takes back what was set",
+        body=ChangePacing, answer=Pacing, tag="messages",
     ),
     Route(
         "POST", f"{_BOT}/media", media.upload, "Upload a file for messages", 201,

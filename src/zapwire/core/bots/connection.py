@@ -289,7 +289,9 @@ class Connection:
                 await self._progress(event)
             case Paired():
                 status = Status(BotState.STARTING, "paired, connecting")
-                await current.report(status, self._epoch, partial(transitions.known, event.identity), strict=True)
+                linked = partial(self._context.outbox.linked, bot=bot)
+                change = partial(transitions.known, event.identity)
+                await current.report(status, self._epoch, change, also=linked, strict=True)
             case Connected():
                 self.online = True
                 if self._online_at is None:

@@ -16,6 +16,7 @@ from zapwire.model.deliveries import Delivery
 from zapwire.model.events import Event, EventType, Payload
 from zapwire.model.media import MediaFile
 from zapwire.model.messages import ListedMessage, Message, OutgoingView, Party, PollCount, RecipientState, Undecryptable
+from zapwire.model.pacing import PacingStatus
 from zapwire.model.pairing import PairingStage, PasskeyChallenge, QrCode, VerificationCode
 from zapwire.model.webhooks import Endpoint
 from zapwire.runtime.json_encoder import encode_bytes
@@ -224,6 +225,8 @@ def outgoing_json(message: OutgoingView) -> dict[str, Any]:
         **_content(message.type, message.content),
         "state": message.state.value,
         "reason": message.reason,
+        "code": message.code if message.limit is None else message.limit.kind,
+        "retry_at": timestamp_or_none(message.retry_at),
         "limit": None if message.limit is None else restriction_json(message.limit),
         "whatsapp_id": message.whatsapp_id,
         "client_ref": message.notes.client_ref,
@@ -233,6 +236,18 @@ def outgoing_json(message: OutgoingView) -> dict[str, Any]:
         "resend_of": message.resend_of,
         "created_at": timestamp(message.created_at),
         "updated_at": timestamp(message.updated_at),
+    }
+
+
+def pacing_json(status: PacingStatus) -> dict[str, Any]:
+    """What a bot may send now, and how that is set."""
+    return {
+        **asdict(status.options),
+        "linked_at": timestamp_or_none(status.linked_at),
+        "new_chats_today": status.new_chats_today,
+        "new_chats_limit": status.new_chats_limit,
+        "quiet_until": timestamp_or_none(status.quiet_until),
+        "next_at": timestamp_or_none(status.next_at),
     }
 
 

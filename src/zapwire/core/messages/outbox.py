@@ -21,6 +21,7 @@ from typing import Any
 
 from zapwire.core.messages import inbox
 from zapwire.core.messages.content import sendable
+from zapwire.core.messages.pacing.bot_pacing import BotPacing
 from zapwire.core.messages.queued_messages import Entry
 from zapwire.core.messages.references import NotSentYet, References, with_quoted
 from zapwire.core.messages.restrictions import RestrictionDetector
@@ -52,9 +53,11 @@ from zapwire.model.messages import (
     NewMessage,
     Outgoing,
     OutgoingView,
+    Party,
     QueuedMessage,
     RecipientState,
 )
+from zapwire.model.pacing import PacingStatus
 from zapwire.runtime.tasks import Tasks
 from zapwire.store.ports import Store, Transactions, UnitOfWork, View
 from zapwire.transport.protocol import Transport
@@ -200,9 +203,7 @@ class Outbox:
         self._admitted(bot, to, kind)
 
     def _admitted(self, bot: str, to: str, kind: str) -> tuple[SendWorker, str]:
-        worker = self._workers.get(BotId(bot))
-        if worker is None:
-            raise NotFound("no such bot", field="bot")
+        worker = self._of(bot)
         chat = str(parse_recipient(to, country=self.country_of(bot)))
         sendable.check(kind, chat, worker.transport.capabilities)
         return worker, chat
@@ -294,6 +295,36 @@ class Outbox:
         if bot in self._workers:
             self._workers[bot].reschedule(message)
 
+    def linked(self, transaction: UnitOfWork, bot: BotId) -> None:
+        """As part of *transaction*: a number was linked to the bot, which may have to warm up."""
+        now = timestamps.now()
+        transaction.pacing.linked(bot, now)
+        transaction.after_commit.append(partial(self._linked, bot, now))
+
+    def _linked(self, bot: BotId, at: datetime) -> None:
+        if bot in self._workers:
+            self._workers[bot].pacing.linked_at = at
+
+    async def pacing(self, bot: str) -> PacingStatus:
+        """What the bot may send now, and how that is set. Raises `NotFound`."""
+        worker = self._of(bot)
+        now = asyncio.get_running_loop().time()
+        return await self._database.read(lambda view: worker.pacing.status(view, now))
+
+    async def set_pacing(self, bot: str, changes: Mapping[str, Any]) -> PacingStatus:
+        """Change options of the bot's pacing; without any it gets the daemon's. Raises `NotFound`, `InvalidInput`."""
+        worker = self._of(bot)
+        options = replace(worker.pacing.options, **changes) if changes else None
+        await self._database.write(lambda transaction: transaction.pacing.save(BotId(bot), options))
+        worker.repace(options or self._limits.pacing)
+        return await self.pacing(bot)
+
+    def _of(self, bot: str) -> SendWorker:
+        worker = self._workers.get(BotId(bot))
+        if worker is None:
+            raise NotFound("no such bot", field="bot")
+        return worker
+
     def time_locked(self, bot: BotId, until: datetime | None) -> None:
         """WhatsApp said until when the bot may not write to strangers; None: it may again."""
         if bot in self._workers:
@@ -328,6 +359,7 @@ class Outbox:
         is written to *store*.
         """
         account, waiting, lost = await self._database.read(lambda view: _standing(view, bot))
+        options, linked_at = await self._database.read(lambda view: view.pacing.of(bot))
         worker = SendWorker(
             bot,
             transport,
@@ -338,6 +370,7 @@ class Outbox:
             done=self._settled,
             account=account,
             upload=self.upload,
+            pacing=BotPacing(bot, options or self._limits.pacing, linked_at),
         )
         worker.load(waiting)
         self._workers[bot] = worker
@@ -463,9 +496,12 @@ def _insert(
             return known
     if full is not None:
         raise full
+    hold = worker.pacing.admit(transaction, Party(message.chat)) if entry.direct else None
     content = _outgoing(transaction, message, entry, fallback)
     message = replace(message, content=with_quoted(message.content, content))
-    number, view = transaction.outbox.insert(message, MessageState.SENDING if entry.direct else MessageState.QUEUED)
+    number, view = transaction.outbox.insert(
+        message, MessageState.SENDING if entry.direct and hold is None else MessageState.QUEUED
+    )
     if content.media is not None:  # nobody deletes it while the message may still be sent
         transaction.media.used(content.media.id, message.deadline)
     if message.account != now:
@@ -478,7 +514,7 @@ def _insert(
         scheduled=message.due is not None,
     )
     # On the loop, in the order of the commits, and before anybody hears of it: that is the order of the chat.
-    transaction.after_commit.append(partial(worker.stored, entry, waiting, content))
+    transaction.after_commit.append(partial(worker.stored, entry, waiting, content if hold is None else None))
     return view
 
 

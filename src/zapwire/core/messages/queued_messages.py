@@ -34,6 +34,10 @@ class Queued:
     """Has the chat ever written to the bot? Only looked up where it matters."""
     told: bool = False
     """It was told that it is held."""
+    paced: bool = False
+    """It waits by pacing: a message from its chat lets it go."""
+    has_place: bool = False
+    """It waits for its place in the rate of its bot's messages, and has one."""
 
 
 @dataclass(slots=True, eq=False)

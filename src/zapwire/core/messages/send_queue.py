@@ -119,6 +119,20 @@ class SendQueue:
         first = self._deadlines.first()
         return None if first is None or self.busy >= self._at_once else first[0]
 
+    def is_waiting(self, name: str) -> bool:
+        """Is anything of that chat waiting or on its way?"""
+        return name in self._chats
+
+    def hurry(self, name: str, now: float) -> bool:
+        """A chat has written: what waits there by pacing is looked at now. Returns whether anything does."""
+        chat = self._chats.get(name)
+        if chat is None or not chat.messages or not chat.messages[0].paced:
+            return False
+        chat.messages[0].paced, chat.messages[0].ready = False, now
+        self._ready.drop(chat)
+        self._schedule(chat, now)
+        return True
+
     def release(self, message: Queued, now: float) -> None:
         """A message is no longer on its way: it ended, or was `put` again."""
         chat = self._chats[message.to]

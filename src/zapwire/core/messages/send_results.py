@@ -9,6 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from zapwire.core.messages import answers, inbox
+from zapwire.core.messages.pacing.bot_pacing import BotPacing
 from zapwire.core.messages.references import References
 from zapwire.core.person_merges import PersonMerges
 from zapwire.core.store_retry import retry_until_stored
@@ -18,6 +19,7 @@ from zapwire.model.bots import BotId
 from zapwire.model.content.interactive import PollVoteContent
 from zapwire.model.errors import Fenced, StoreError, ZapwireError
 from zapwire.model.messages import MessageId, MessageState, Outgoing, OutgoingView, Sent
+from zapwire.model.pacing import Hold
 from zapwire.store.ports import Transactions, UnitOfWork
 
 log = logging.getLogger(__name__)
@@ -38,13 +40,18 @@ class SendResults:
         self.closing = False
         """A failing database is waited for no longer."""
 
-    async def take(self, message: MessageId, chat: str) -> Outgoing | None:
-        """It is to be sent now, to the JID *chat*; None when there is nothing to send (any more)."""
+    async def take(self, message: MessageId, chat: str, attempts: int, pacing: BotPacing) -> Outgoing | Hold | None:
+        """It is to be sent now, to the JID *chat*, unless *pacing* holds it; None when there is nothing to send (any
+        more).
+        """
 
-        def work(transaction: UnitOfWork) -> Outgoing | OutgoingView | None:
+        def work(transaction: UnitOfWork) -> Outgoing | OutgoingView | Hold | None:
             view = transaction.outbox.take(self._bot, message)
             if view is None or view.state is MessageState.FAILED:
                 return inbox.emit_status(transaction, self._bot, message) if view is not None else None
+            if (hold := pacing.admit(transaction, view.to)) is not None:
+                self._put_off(transaction, message, attempts, hold)
+                return hold
             try:
                 return References(transaction, self._bot, chat).outgoing(view.content, self._limits.list_fallback)
             except ZapwireError as error:  # what it is about was not sent, or is kept no longer, or it is too late
@@ -56,6 +63,14 @@ class SendResults:
             self._done(found)
             return None
         return found
+
+    async def put_off(self, message: MessageId, attempts: int, hold: Hold) -> None:
+        """It waits as pacing says, and that is emitted."""
+        await self.write(lambda transaction: self._put_off(transaction, message, attempts, hold))
+
+    def _put_off(self, transaction: UnitOfWork, message: MessageId, attempts: int, hold: Hold) -> None:
+        if transaction.outbox.requeue(message, attempts, hold.until, hold.reason, hold.code):
+            inbox.emit_status(transaction, self._bot, message)
 
     async def sent(self, message: MessageId, to: str, sent: Sent) -> None:
         """It was sent *to* that JID, and may have been received already."""

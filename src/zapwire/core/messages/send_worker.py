@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
+import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Collection, Coroutine, Iterable
@@ -17,7 +18,8 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from zapwire.core.messages.pacing import Pacing, names_of
+from zapwire.core.messages.pacing.bot_pacing import BotPacing
+from zapwire.core.messages.pacing.reply_spacing import ReplySpacing, names_of
 from zapwire.core.messages.queued_messages import Entry, Place, Queued
 from zapwire.core.messages.restrictions import RestrictionDetector
 from zapwire.core.messages.send_queue import SendQueue
@@ -37,6 +39,7 @@ from zapwire.model.errors import (
     ZapwireError,
 )
 from zapwire.model.messages import MessageId, MessageState, Outgoing, Party, QueuedMessage
+from zapwire.model.pacing import Hold, PacingCode, PacingOptions
 from zapwire.runtime.tasks import Tasks
 from zapwire.store.ports import Transactions
 from zapwire.transport.protocol import Transport
@@ -49,6 +52,11 @@ _TRIAL = 2.0
 """Seconds between two held chats that are let go to try whether the limit is over."""
 _TOLD_AT_ONCE = 50
 """Held messages that are emitted in one transaction."""
+
+_WORTH_TELLING = 5.0
+"""Seconds that a message waits by pacing from which on that is stored and emitted."""
+_JITTER = 60.0
+"""Seconds over which messages that were put off until one moment come back, at most."""
 
 UNLINKED = "the bot was logged out before it was sent"
 """Why messages fail that were meant for an account the bot no longer has."""
@@ -76,6 +84,7 @@ class SendWorker:
         done: Done,
         account: int = 0,
         upload: Upload | None = None,
+        pacing: BotPacing | None = None,
     ) -> None:
         self.transport = transport
         self._bot = bot
@@ -83,8 +92,9 @@ class SendWorker:
         self._limits = limits
         self._results = SendResults(bot, store, limits, merges, done)
         self._restrictions = restrictions
-        self._pacing = Pacing(limits)
-        self._queue = SendQueue(limits.sends_at_once, self._pacing.ready)
+        self._spacing = ReplySpacing(limits)
+        self.pacing = pacing or BotPacing(bot, limits.pacing, None)
+        self._queue = SendQueue(limits.sends_at_once, self._spacing.ready)
         self._upload = upload
         self._sends = Tasks()
         self._records = Tasks()
@@ -146,13 +156,17 @@ class SendWorker:
 
     def heard(self, chat: Party) -> None:
         """Note a message from *chat*, which paces messages to it."""
-        self._pacing.heard(names_of(chat), self._loop.time())
+        names, now = names_of(chat), self._loop.time()
+        self._spacing.heard(names, now)
+        self.pacing.heard(names, now)
 
     def wrote(self, chat: Party) -> None:
         """*chat* has written, which is stored: what was held back as a first message to it need not wait."""
         names, now = names_of(chat), self._loop.time()
-        self._pacing.know(names)
+        self._spacing.know(names)
         self._queue.know(names, now)
+        if any(self._queue.hurry(name, now) for name in names):
+            self._pump()
         if self._restrictions.asks_who():
             for name in names:
                 self._queue.free(name, now)
@@ -160,8 +174,16 @@ class SendWorker:
 
     def united(self, names: Collection[str]) -> None:
         """These are names of one chat."""
-        self._pacing.know(names)
+        self._spacing.know(names)
         self._queue.know(names, self._loop.time())
+        self._pump()
+
+    def repace(self, options: PacingOptions) -> None:
+        """Other rules count from now on, also for what waits by the ones before."""
+        self.pacing.options = options
+        for message in list(self._queue.messages()):
+            if message.paced:
+                self._queue.hurry(message.to, self._loop.time())
         self._pump()
 
     # -- what comes in ----------------------------------------------------------------------------------------------
@@ -182,10 +204,12 @@ class SendWorker:
         `stored` or `leave` comes.
         """
         is_open = direct and self._online and not self._closed and self._restrictions.restriction is None
-        return self._queue.enter(chat, self._loop.time(), is_open=is_open)
+        now = self._loop.time()
+        is_free = is_open and not self._queue.is_waiting(chat) and self.pacing.is_open(chat, now)
+        return self._queue.enter(chat, now, is_open=is_free)
 
-    def stored(self, entry: Entry, message: QueuedMessage, content: Outgoing) -> None:
-        """The message is stored: send it, or let it wait."""
+    def stored(self, entry: Entry, message: QueuedMessage, content: Outgoing | None) -> None:
+        """The message is stored: send it, or let it wait; without *content* it has to wait."""
         self.unfinished.add(message.id)
         if message.scheduled and message.due > timestamps.now():
             self.leave(entry)
@@ -197,7 +221,7 @@ class SendWorker:
         if place is Place.QUEUED:
             self._tell_if_held(queued)
             self._pump()
-        elif place is Place.SEND and not self._closed:
+        elif place is Place.SEND and content is not None and not self._closed:
             self._begin(queued, self._hand_over(queued, content))
         else:
             self._begin(queued, self._requeue(queued, 0.0))
@@ -335,7 +359,9 @@ class SendWorker:
 
     async def _expire(self, message: Queued) -> None:
         why = "its deadline came before it could be sent"
-        if not self._online:
+        if message.paced:
+            why = "its deadline came while it waited for the bot's pacing (docs/pacing.md)"
+        elif not self._online:
             why = "its deadline came while the bot was not connected"
         elif (limit := self._restrictions.restriction) is not None:
             why = f"{limit.reason}, and did so until its deadline"
@@ -346,11 +372,27 @@ class SendWorker:
         if not message.known and self._restrictions.holds(known=False) is not None:
             self._hold(message)
             return
+        names, now = self._queue.names(message.to), self._loop.time()
+        if (hold := self.pacing.hold(names, now, has_place=message.has_place)) is not None:
+            message.has_place = hold.code is PacingCode.RATE
+            if (hold.until - timestamps.now()).total_seconds() > _WORTH_TELLING:
+                await self._results.put_off(message.id, message.attempts, hold)
+            self._put_off(message, hold)
+            return
         if message.has_file and not await self._uploaded(message):
             return
-        content = await self._results.take(message.id, message.to)
-        if content is not None:
-            await self._hand_over(message, content)
+        found = await self._results.take(message.id, message.to, message.attempts, self.pacing)
+        if isinstance(found, Hold):
+            self._put_off(message, found)
+        elif found is not None:
+            await self._hand_over(message, found)
+
+    def _put_off(self, message: Queued, hold: Hold) -> None:
+        """Look at a message, and at what is behind it in its chat, once pacing lets it go; not all in one moment."""
+        wait = max(0.0, (hold.until - timestamps.now()).total_seconds())
+        message.ready = self._loop.time() + wait + random.uniform(0.0, min(_JITTER, wait / 10))  # noqa: S311 - no secret
+        message.paced = True
+        self._queue.put(message, (), self._loop.time())
 
     async def _uploaded(self, message: Queued) -> bool:
         """Is the message's file at WhatsApp, so that it may be sent? If not, it waits again or has failed."""
@@ -407,7 +449,7 @@ class SendWorker:
             )
         else:
             self._restrictions.passed(known=message.known)
-            self._pacing.spoken(self._queue.names(message.to), self._loop.time())
+            self._spacing.spoken(self._queue.names(message.to), self._loop.time())
             # The next one to this chat need not wait for the disk: its `sending` goes into the same commit.
             self._records.spawn(self._results.sent(message.id, message.to, sent), f"sent-{self._bot}")
 

@@ -10,6 +10,7 @@ from zapwire.store.ports.media import MediaRepository as MediaRepository
 from zapwire.store.ports.messages import HistoryNoticeRepository as HistoryNoticeRepository
 from zapwire.store.ports.messages import MessageRepository as MessageRepository
 from zapwire.store.ports.messages import OutboxRepository as OutboxRepository
+from zapwire.store.ports.messages import PacingRepository as PacingRepository
 from zapwire.store.ports.messages import PersonRepository as PersonRepository
 from zapwire.store.ports.messages import PollVoteRepository as PollVoteRepository
 from zapwire.store.ports.messages import ReceiptRepository as ReceiptRepository

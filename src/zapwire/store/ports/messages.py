@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 
 from zapwire.model.bots import BotId
@@ -21,6 +21,7 @@ from zapwire.model.messages import (
     StoredMessage,
     Undecryptable,
 )
+from zapwire.model.pacing import PacingOptions
 
 
 class MessageRepository(Protocol):
@@ -78,6 +79,9 @@ class OutboxRepository(Protocol):
     def page(self, bot: BotId, chat: KnownParty | None, place: PagePlace, limit: int) -> list[OutgoingView]:
         """Up to *limit* messages that were taken before *place*, the newest first; with *chat* only to that one."""
 
+    def wrote_to(self, bot: BotId, chat: KnownParty) -> bool:
+        """Was a message to *chat* ever sent, as far as messages are kept?"""
+
     def is_awaited(self, bot: BotId, whatsapp_id: str) -> bool:
         """Is that one of our messages, or may it be the one that is being sent?"""
 
@@ -98,8 +102,12 @@ class OutboxRepository(Protocol):
         One whose row is damaged comes back as `failed`: that is to be reported, and nothing is to be sent.
         """
 
-    def requeue(self, message: MessageId, attempts: int, due: datetime, reason: str | None) -> bool:
-        """Let a message wait that was surely not sent, to be retried from *due* on; False when it is past that."""
+    def requeue(
+        self, message: MessageId, attempts: int, due: datetime, reason: str | None, code: str | None = None
+    ) -> bool:
+        """Let a message wait that was surely not sent, to be retried from *due* on, for a *reason* with its *code*;
+        False when it is past that.
+        """
 
     def cancel(self, bot: BotId, message: str) -> bool:
         """Take a queued message back; False when it is not queued (any more)."""
@@ -154,6 +162,28 @@ class ReceiptRepository(Protocol):
 
     def of(self, bot: BotId, whatsapp_id: str) -> list[RecipientState]:
         """How far the message with that id has got with each recipient that said anything, the first one first."""
+
+
+class PacingRepository(Protocol):
+    """How fast each bot may write, and to whom it wrote for the first time today."""
+
+    def of(self, bot: BotId) -> tuple[PacingOptions | None, datetime | None]:
+        """Its own options (None: the daemon's), and when its number was linked, if that is noted."""
+
+    def save(self, bot: BotId, options: PacingOptions | None) -> None:
+        """Give a bot options of its own, or with None the daemon's."""
+
+    def linked(self, bot: BotId, at: datetime) -> None:
+        """A number was linked to the bot."""
+
+    def new_chats(self, bot: BotId, day: date) -> int:
+        """How many chats it wrote to for the first time on that day."""
+
+    def is_counted(self, bot: BotId, day: date, chat: str) -> bool:
+        """Is *chat*, the id of a person, one of them?"""
+
+    def count(self, bot: BotId, day: date, chat: str) -> None:
+        """*chat* is one of them. Days before yesterday are forgotten."""
 
 
 class PollVoteRepository(Protocol):

@@ -20,6 +20,7 @@ from zapwire.store.ports.messages import (
     HistoryNoticeRepository,
     MessageRepository,
     OutboxRepository,
+    PacingRepository,
     PersonRepository,
     PollVoteRepository,
     ReceiptRepository,
@@ -60,6 +61,10 @@ class View(Protocol):
     @property
     def poll_votes(self) -> PollVoteRepository:
         """How polls stand."""
+
+    @property
+    def pacing(self) -> PacingRepository:
+        """How fast each bot may write."""
 
     @property
     def receipts(self) -> ReceiptRepository:

@@ -20,6 +20,7 @@ from zapwire.store.sqlite.repositories.journal import SqliteJournal
 from zapwire.store.sqlite.repositories.media import SqliteMedia
 from zapwire.store.sqlite.repositories.messages import SqliteMessages
 from zapwire.store.sqlite.repositories.outbox import SqliteOutbox
+from zapwire.store.sqlite.repositories.pacing import SqlitePacing
 from zapwire.store.sqlite.repositories.persons import SqlitePersons
 from zapwire.store.sqlite.repositories.poll_votes import SqlitePollVotes
 from zapwire.store.sqlite.repositories.receipts import SqliteReceipts
@@ -84,6 +85,11 @@ class SqliteUnitOfWork:
     def poll_votes(self) -> SqlitePollVotes:
         """See `View.poll_votes`."""
         return SqlitePollVotes(self, self.sql)
+
+    @cached_property
+    def pacing(self) -> SqlitePacing:
+        """See `View.pacing`."""
+        return SqlitePacing(self, self.sql)
 
     @cached_property
     def receipts(self) -> SqliteReceipts:

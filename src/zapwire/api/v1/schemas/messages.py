@@ -194,6 +194,10 @@ class OutgoingMessage(Answer):
     metadata: dict[str, Any] | None
     send_at: Timestamp | None = Field(description="When it is to be sent, if that is still to come.")
     sent_at: Timestamp | None = Field(description="When WhatsApp took it.")
+    code: str | None = Field(
+        description="Why it waits: `new-chats`, `rate`, `quiet-hours` (docs/pacing.md), or the kind of the limit."
+    )
+    retry_at: Timestamp | None = Field(description="Until when it waits for that, if that is known.")
     resend_of: str | None = Field(description="The message that it repeats.")
     created_at: Timestamp
     updated_at: Timestamp

@@ -36,7 +36,7 @@ from zapwire.store.sqlite.soft_delete import GONE_BOTS
 
 _COLUMNS = (
     "id, bot, chat, type, content, state, reason, whatsapp_id, created_at, updated_at, notes, send_at, sent_at, "
-    "resend_of"
+    "resend_of, code, due"
 )
 _PROGRESS = (MessageState.SENT, MessageState.DELIVERED, MessageState.READ, MessageState.PLAYED)
 _RANK = {state: rank for rank, state in enumerate((MessageState.FAILED, *_PROGRESS[1:]))}
@@ -147,6 +147,12 @@ class SqliteOutbox(Repository, OutboxRepository):
         return [view for _, ours in rows[:limit] if (view := self.get(bot, ours)) is not None]
 
     @override
+    def wrote_to(self, bot: BotId, chat: KnownParty) -> bool:
+        chats = [self._values.veil("outbox.chat", one) for one in chat.addresses]
+        query = "SELECT 1 FROM outbox WHERE bot = ? AND chat = ? AND whatsapp_id IS NOT NULL LIMIT 1"
+        return any(self._sql.execute(query, (bot, one)).fetchone() is not None for one in chats)
+
+    @override
     def is_awaited(self, bot: BotId, whatsapp_id: str) -> bool:
         known = self._sql.execute("SELECT 1 FROM outbox WHERE bot = ? AND whatsapp_id = ? LIMIT 1", (bot, whatsapp_id))
         return known.fetchone() is not None or self._is_sending(bot)
@@ -189,6 +195,8 @@ class SqliteOutbox(Repository, OutboxRepository):
             send_at,
             sent_at,
             again,
+            code,
+            due,
         ) = row
         opened = self._values.row("outbox", ours)
         to = opened.unveil("chat", chat)
@@ -207,6 +215,8 @@ class SqliteOutbox(Repository, OutboxRepository):
             send_at=timestamps.from_ms_or_none(send_at) if state == MessageState.QUEUED else None,
             sent_at=timestamps.from_ms_or_none(sent_at),
             resend_of=again,
+            code=code,
+            retry_at=timestamps.from_ms(due) if state == MessageState.QUEUED and reason is not None else None,
         )
         return view, bool(opened.damaged)
 
@@ -259,8 +269,8 @@ class SqliteOutbox(Repository, OutboxRepository):
     def take(self, bot: BotId, message: MessageId) -> OutgoingView | None:
         now = timestamps.to_ms(timestamps.now())
         done = self._sql.execute(
-            "UPDATE outbox SET state = 'sending', reason = NULL, updated_at = ?1 WHERE id = ?2 AND state = 'queued' "
-            "AND (send_at IS NULL OR send_at <= ?1)",
+            "UPDATE outbox SET state = 'sending', reason = NULL, code = NULL, updated_at = ?1 WHERE id = ?2 "
+            "AND state = 'queued' AND (send_at IS NULL OR send_at <= ?1)",
             (now, message),
         )
         if done.rowcount == 0:
@@ -272,11 +282,14 @@ class SqliteOutbox(Repository, OutboxRepository):
         return found and found[0]
 
     @override
-    def requeue(self, message: MessageId, attempts: int, due: datetime, reason: str | None) -> bool:
+    def requeue(
+        self, message: MessageId, attempts: int, due: datetime, reason: str | None, code: str | None = None
+    ) -> bool:
         if not self._move(message, MessageState.QUEUED, (MessageState.QUEUED, MessageState.SENDING), reason=reason):
             return False
         self._sql.execute(
-            "UPDATE outbox SET attempts = ?, due = ? WHERE id = ?", (attempts, timestamps.to_ms(due), message)
+            "UPDATE outbox SET attempts = ?, due = ?, code = ? WHERE id = ?",
+            (attempts, timestamps.to_ms(due), code, message),
         )
         return True
 
@@ -327,8 +340,8 @@ class SqliteOutbox(Repository, OutboxRepository):
         self, bot: BotId, message: MessageId, whatsapp_id: str, sent_at: datetime
     ) -> list[tuple[MessageState, str | None]]:
         moved = self._sql.execute(
-            "UPDATE outbox SET state = 'sent', reason = NULL, updated_at = ?, sent_at = ?, whatsapp_id = ? "
-            "WHERE id = ? AND state IN ('queued', 'sending', 'unknown')",
+            "UPDATE outbox SET state = 'sent', reason = NULL, code = NULL, updated_at = ?, sent_at = ?, "
+            "whatsapp_id = ? WHERE id = ? AND state IN ('queued', 'sending', 'unknown')",
             (timestamps.to_ms(timestamps.now()), timestamps.to_ms(sent_at), whatsapp_id, message),
         )
         if moved.rowcount == 0:
@@ -408,6 +421,8 @@ class SqliteOutbox(Repository, OutboxRepository):
     ) -> bool:
         allowed = tuple(before)
         marks = ", ".join("?" * len(allowed))
-        update = f"UPDATE outbox SET state = ?, reason = ?, updated_at = ? WHERE id = ? AND state IN ({marks})"  # noqa: S608
+        update = (
+            f"UPDATE outbox SET state = ?, reason = ?, code = NULL, updated_at = ? WHERE id = ? AND state IN ({marks})"  # noqa: S608
+        )
         done = self._sql.execute(update, (state, reason, timestamps.to_ms(timestamps.now()), message, *allowed))
         return done.rowcount == 1

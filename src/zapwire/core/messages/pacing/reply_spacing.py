@@ -17,7 +17,7 @@ from zapwire.model.jid import PHONE_SERVER
 from zapwire.model.messages import Party
 
 
-class Pacing:
+class ReplySpacing:
     """The lively chats of one bot, each under all of its names; times are the event loop's."""
 
     def __init__(self, limits: Tuning) -> None:
