@@ -21,6 +21,7 @@ from tests.e2e.test_kinds import Talk, talk
 from tests.harness.chat import BOT_NUMBER, CONTACT_NUMBER, linked_bot
 from tests.harness.daemon import Daemon
 from tests.harness.sandbox import Sandbox
+from tests.media_tools import making
 from zapwire.transport.whatsapp_web.engine.protos import e2e
 
 __all__ = ["talk"]
@@ -195,6 +196,30 @@ async def test_voice_notes_and_stickers_are_converted(talk: Talk) -> None:
     assert (sticker.mimetype, sticker.width, sticker.height) == ("image/webp", 512, 512)
     with Image.open(io.BytesIO(await file_at_phone(talk, answer["whatsapp_id"]))) as made:
         assert (made.format, made.size) == ("WEBP", (512, 512))
+
+
+async def test_each_kind_of_file_goes_out_as_what_it_is(talk: Talk) -> None:
+    """Compared field by field, and the file as the phone gets it by its hash."""
+    clip, tune = making.video("mp4"), making.sound("mp3", "libmp3lame", 2)
+    for kind, data, part, wanted in (
+        ("image", png(kind="JPEG"), "imageMessage", {"width": 320, "height": 200, "caption": "look"}),
+        ("video", clip, "videoMessage", {"gifPlayback": False, "caption": "look"}),
+        ("gif", clip, "videoMessage", {"gifPlayback": True, "caption": "look"}),
+        ("video_note", clip, "ptvMessage", {}),
+        ("audio", tune, "audioMessage", {"PTT": False, "seconds": 2}),
+        ("document", making.pdf(3), "documentMessage", {"pageCount": 3, "fileName": "file"}),
+    ):
+        body = {"caption": "look"} if "caption" in wanted else {}
+        answer, message = await talk.send(type=kind, media={"base64": base64.b64encode(data).decode()}, **body)
+        found = getattr(message, part)
+        assert {name: getattr(found, name) for name in wanted} == wanted, kind
+        at_phone = await file_at_phone(talk, answer["whatsapp_id"]) if kind != "video_note" else None
+        content = answer["content"]
+        assert found.fileLength == content["size"]
+        assert found.fileSHA256.hex() == content["sha256"]
+        assert at_phone is None or hashlib.sha256(at_phone).hexdigest() == content["sha256"], kind
+        if kind not in {"audio", "document"}:
+            assert Image.open(io.BytesIO(found.JPEGThumbnail)).format == "JPEG"
 
 
 def wav(seconds: int) -> bytes:
