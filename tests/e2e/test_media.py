@@ -110,6 +110,39 @@ async def test_a_second_send_uploads_nothing(talk: Talk) -> None:
     assert message.imageMessage.mimetype == "image/png"
 
 
+async def test_what_came_in_is_forwarded_without_an_upload(talk: Talk) -> None:
+    picture = png()
+    came = await talk.receive(media={"kind": "image", "data": base64.b64encode(picture).decode(), "caption": "look"})
+    text = await talk.receive(text="and read")
+    third = await talk.sandbox.phone("4915100000003", "Bea")
+    chat = f"+{CONTACT_NUMBER}"
+
+    async def forward(message: str, **body: Any) -> Any:
+        path = f"{MESSAGES}/{message}/forward"
+        answer = await talk.daemon.call("POST", path, {"to": f"+{third.number}", **body})
+        done = await talk.daemon.call("GET", f"{MESSAGES}/{answer['id']}", wait=30)
+        return done, await third.message(done["whatsapp_id"])
+
+    answer, got = await forward(came["id"], chat=chat)
+    assert (got.imageMessage.caption, got.imageMessage.contextInfo.isForwarded) == ("look", True)
+    assert answer["content"]["forwarded"] is True
+    file = await talk.sandbox.raw(f"/phones/{third.number}/messages/{answer['whatsapp_id']}/file")
+    assert file == picture
+    theirs = (await talk.contact.message(came["id"])).imageMessage
+    assert (got.imageMessage.directPath, got.imageMessage.mediaKey) == (theirs.directPath, theirs.mediaKey)
+    _, got = await forward(answer["id"])
+    assert got.imageMessage.directPath == theirs.directPath
+    _, got = await forward(text["id"], chat=chat)
+    assert (got.extendedTextMessage.text, got.extendedTextMessage.contextInfo.isForwarded) == ("and read", True)
+    for message, body, field in (
+        (text["id"], {}, "chat"),
+        ("msg_none", {}, "message"),
+        ("NONE", {"chat": chat}, "message"),
+    ):
+        status, problem = await talk.daemon.ask("POST", f"{MESSAGES}/{message}/forward", {"to": chat, **body})
+        assert (status in {404, 422}, problem["field"]) == (True, field)
+
+
 async def test_one_key_is_one_message_also_with_a_file(talk: Talk) -> None:
     body = {"to": f"+{CONTACT_NUMBER}", "type": "image", "media": {"base64": base64.b64encode(png()).decode()}}
     found = [await talk.daemon.ask("POST", MESSAGES, body, once="k") for _ in range(2)]

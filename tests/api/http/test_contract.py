@@ -41,6 +41,7 @@ GOOD: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/v1/bots/{bot}/passkey/confirm"): {"code": "ABCD-2345"},
     ("POST", "/v1/bots/{bot}/messages"): {"to": PHONE, "text": "hi"},
     ("PATCH", "/v1/bots/{bot}/messages/{message}"): {"send_at": "2026-01-01T00:00:00Z"},
+    ("POST", "/v1/bots/{bot}/messages/{message}/forward"): {"to": PHONE},
     ("PATCH", "/v1/bots/{bot}/pacing"): {"new_chats_per_day": 5},
     ("POST", "/v1/webhooks"): {"url": "http://127.0.0.1:9/"},
     ("PATCH", "/v1/webhooks/{webhook}"): {},

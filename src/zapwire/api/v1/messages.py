@@ -20,7 +20,7 @@ from zapwire.api.http.requests import (
     read_body,
 )
 from zapwire.api.http.responses import answer
-from zapwire.api.v1.schemas.messages import SendMessage
+from zapwire.api.v1.schemas.messages import Forward, SendMessage
 from zapwire.api.v1.schemas.sending import Reschedule
 from zapwire.core.events.serializers import outgoing_json, recipient_json
 from zapwire.core.messages.content.media import MediaRequest
@@ -32,7 +32,7 @@ from zapwire.core.wiring import Core
 from zapwire.model.content.kinds import AnyContent
 from zapwire.model.errors import InvalidInput, NotFound, StoreError
 from zapwire.model.link_preview import LinkPreview
-from zapwire.model.messages import MessageState
+from zapwire.model.messages import MessageState, OutgoingView
 from zapwire.runtime.json_encoder import encode_bytes
 
 WAIT = SecondsParameter("wait", "Seconds to wait for `sent` or `failed`, at most 60.")
@@ -74,9 +74,7 @@ async def send(request: web.Request) -> web.Response:
         with suppress(StoreError, NotFound):
             waited = await request.app[ENDINGS].unless_over(request[GRANT], sender.wait(bot, message.id, wait))
             message = message if isinstance(waited, StreamEnd) else waited
-    made = answer(outgoing_json(message), 202)
-    made.headers["Location"] = f"/v1/bots/{message.bot}/messages/{message.id}"
-    return made
+    return _taken(message)
 
 
 def _asked(body: ContentRequest) -> bytes:
@@ -150,7 +148,22 @@ async def cancel(request: web.Request) -> web.Response:
 async def resend(request: web.Request) -> web.Response:
     """`POST /v1/bots/{bot}/messages/{message}/resend`."""
     names = request.match_info
-    message = await request.app[CORE].outbox.resend(names["bot"], names["message"], idempotency_key=_key(request))
+    return _taken(await request.app[CORE].outbox.resend(names["bot"], names["message"], idempotency_key=_key(request)))
+
+
+async def forward(request: web.Request) -> web.Response:
+    """`POST /v1/bots/{bot}/messages/{message}/forward`."""
+    names, body = request.match_info, await read_body(request, Forward)
+    message = await request.app[CORE].outbox.forward(
+        *(names["bot"], names["message"], body.to),
+        chat=body.chat,
+        idempotency_key=_key(request),
+        options=body.send_options(),
+    )
+    return _taken(message)
+
+
+def _taken(message: OutgoingView) -> web.Response:
     made = answer(outgoing_json(message), 202)
     made.headers["Location"] = f"/v1/bots/{message.bot}/messages/{message.id}"
     return made

@@ -11,7 +11,7 @@ from zapwire.api.v1.schemas.bots import Bot, BotList, CreateBot, ExportBot, Hist
 from zapwire.api.v1.schemas.health import Live, Ready
 from zapwire.api.v1.schemas.journal import EventPage
 from zapwire.api.v1.schemas.media import Media
-from zapwire.api.v1.schemas.messages import MessageList, OutgoingMessage, RecipientList, SendMessage
+from zapwire.api.v1.schemas.messages import Forward, MessageList, OutgoingMessage, RecipientList, SendMessage
 from zapwire.api.v1.schemas.pacing import ChangePacing, Pacing
 from zapwire.api.v1.schemas.pairing import (
     AnswerPasskey,
@@ -116,6 +116,11 @@ ROUTES: tuple[Route, ...] = (
         "POST", f"{_BOT}/messages/{{message}}/resend", messages.resend,
         "Send a message once more that was not sent, or of which nobody knows whether it was", 202,
         answer=OutgoingMessage, headers=(messages.IDEMPOTENCY_KEY,), problems=(409, 429, 501), tag="messages",
+    ),
+    Route(
+        "POST", f"{_BOT}/messages/{{message}}/forward", messages.forward, "Forward a message to another chat", 202,
+        body=Forward, answer=OutgoingMessage, headers=(messages.IDEMPOTENCY_KEY,), problems=(409, 429, 501),
+        tag="messages",
     ),
     Route(
         "GET", f"{_BOT}/messages/{{message}}/recipients", messages.recipients,

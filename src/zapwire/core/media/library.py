@@ -32,7 +32,7 @@ from zapwire.store.ports import Store, UnitOfWork
 from zapwire.transport.protocol import CarriesMedia, Transport
 
 KEPT_BY_WHATSAPP: Final = timedelta(days=7)
-"""How long an upload is used again; WhatsApp keeps files for some weeks."""
+"""How long an upload, also somebody else's, is used again; WhatsApp keeps files for some weeks."""
 DOWNLOADS_AT_ONCE: Final = 8
 DOWNLOADS_OF_ONE_BOT: Final = 4
 """So that a bot whose proxy is slow leaves places to others."""
@@ -192,12 +192,9 @@ class MediaLibrary:
 
 
 def is_at_whatsapp(file: MediaFile) -> bool:
-    """Did we upload it lately?"""
-    return (
-        file.sent is not None
-        and file.uploaded_at is not None
-        and (timestamps.now() - file.uploaded_at < KEPT_BY_WHATSAPP)
-    )
+    """Did we upload it lately, or somebody who sent it to us?"""
+    since = file.uploaded_at if file.sent is not None else file.created_at if file.remote.direct_path else None
+    return file.state is not MediaState.EXPIRED and since is not None and timestamps.now() - since < KEPT_BY_WHATSAPP
 
 
 def _moved(transaction: UnitOfWork, media: MediaId, state: MediaState) -> None:

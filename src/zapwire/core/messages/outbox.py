@@ -21,6 +21,7 @@ from typing import Any
 
 from zapwire.core.messages import inbox
 from zapwire.core.messages.content import sendable
+from zapwire.core.messages.forwarding import forwarded
 from zapwire.core.messages.pacing.bot_pacing import BotPacing
 from zapwire.core.messages.queued_messages import Entry
 from zapwire.core.messages.references import NotSentYet, References, with_quoted
@@ -174,6 +175,26 @@ class Outbox:
         return await self.submit(
             bot, found.to.jid, found.content, idempotency_key=idempotency_key, options=options, resend_of=of
         )
+
+    async def forward(
+        self,
+        bot: str,
+        message: str,
+        to: str,
+        *,
+        chat: str | None = None,
+        idempotency_key: str | None = None,
+        options: SendOptions | None = None,
+    ) -> OutgoingView:
+        """Send the content of a message, ours or WhatsApp's in *chat*, on to *to*, marked as forwarded.
+
+        Its file is not uploaded again while WhatsApp has it. Raises `NotFound`, and what `submit` does.
+        """
+        _check_key(idempotency_key)
+        self._of(bot)
+        place = None if chat is None else str(parse_recipient(chat, field="chat", country=self.country_of(bot)))
+        content = await self._database.read(lambda view: forwarded(view, BotId(bot), message, place))
+        return await self.submit(bot, to, content, idempotency_key=idempotency_key, options=options)
 
     async def recipients(self, bot: str, message: str) -> list[RecipientState]:
         """How far a message got with each of several recipients, of those that said anything. Raises `NotFound`."""

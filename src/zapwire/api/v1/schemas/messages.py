@@ -41,6 +41,12 @@ class Send(Options):
     )
 
 
+class Forward(Send):
+    """Where a message is sent on to."""
+
+    chat: Recipient | None = Field(None, description="Where the message is; needed with WhatsApp's id of it.")
+
+
 class SendText(Send, TextRequest):
     """A text."""
 
