@@ -30,6 +30,7 @@ from pydantic_settings import (
 
 from zapwire.model.content.interactive import Fallback
 from zapwire.model.errors import InvalidInput, SettingsError
+from zapwire.model.ignoring import check_ignore
 from zapwire.model.jid import parse_country
 from zapwire.model.pacing import MOST_PER_DAY, MOST_PER_MINUTE, PacingOptions
 from zapwire.model.pairing import DEVICE_NAME_LONGEST, PLATFORMS, TIMEOUTS
@@ -255,6 +256,11 @@ class Settings(BaseSettings):
         description="Country, like BR, in which phone numbers without a country code are dialled, unless a bot has "
         "one of its own; without it they are refused.",
     )
+    ignore: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Messages that are dropped before they are stored, unless a bot has rules of its own: groups, "
+        "status, channels, broadcast, from_me, and JIDs with * for any characters, separated by commas.",
+    )
     warm_up: bool = Field(
         default=True,
         description="A newly linked number writes to 50 new chats on its first day, and each day to twice as "
@@ -336,6 +342,18 @@ class Settings(BaseSettings):
     def _country(cls, value: str | None) -> str | None:
         try:
             return parse_country(value)
+        except InvalidInput as error:
+            raise ValueError(error.detail) from None
+
+    @field_validator("ignore", mode="before")
+    @classmethod
+    def _ignore(cls, value: object) -> tuple[str, ...]:
+        rules = value.split(",") if isinstance(value, str) else value
+        if not isinstance(rules, list | tuple) or not all(isinstance(one, str) for one in rules):
+            message = "must be a list"
+            raise ValueError(message)
+        try:
+            return check_ignore(one.strip() for one in rules if one.strip())
         except InvalidInput as error:
             raise ValueError(error.detail) from None
 

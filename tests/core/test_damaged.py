@@ -56,7 +56,7 @@ def fill(transaction: SqliteUnitOfWork, url: str) -> None:
         transaction.tokens.insert(replace(token, id=f"tok_{number}"), bytes([number]) * 32)
     for bot in BOTS:
         row = BotRow(bot, bot.upper(), autostart=True, created_at=NOW, proxy=Proxy.parse("socks5://127.0.0.1:9"))
-        row = replace(row, pairing_options=PairingOptions(device_name="Desk"))
+        row = replace(row, pairing_options=PairingOptions(device_name="Desk"), ignore=("groups",))
         transaction.bots.insert(row)
         transaction.bots.update(replace(row, identity=ALICE, wanted=Wanted.CONNECTED))
         hook = Endpoint(f"whk_{bot}", url, ("message.received",), (bot,), enabled=True, created_at=NOW)

@@ -67,6 +67,8 @@ class Tuning:
     """What stands in for lists and buttons where the network shows none."""
     send_lifetime: float = 24 * 3600.0
     """How long a message waits for its bot before it is failed: late answers help nobody."""
+    ignore: tuple[str, ...] = ()
+    """Messages that bots without rules of their own do not want: see `model/ignoring.py`."""
     pacing: PacingOptions = PacingOptions(warm_up=False)  # noqa: RUF009 - it cannot be changed
     """Of bots without options of their own; the daemon's setting is to warm up."""
     strangers_first: float = 1800.0

@@ -173,6 +173,7 @@ def _limits(settings: Settings) -> Tuning:
         keep_media=settings.keep_media_days * day,
         media_quota=settings.media_quota_mb << 20,
         pacing=settings.pacing,
+        ignore=settings.ignore,
     )
 
 

@@ -110,6 +110,8 @@ class BotView:
     """ISO 3166, in which numbers without a country code are dialled; None: that of the daemon, if it has one."""
     pairing_options: PairingOptions = DEFAULTS
     """Its own; the settings say the rest."""
+    ignore: tuple[str, ...] | None = None
+    """Which messages it does not want, see `model/ignoring.py`; None: as the settings say."""
     transport: TransportKind = TransportKind.WHATSAPP_WEB
     actions: tuple[str, ...] = ()
     """What makes sense to ask of it now: see `core/bots/actions.py`."""
@@ -161,6 +163,8 @@ class BotRow:
     """ISO 3166, in which numbers without a country code are dialled; None: that of the daemon, if it has one."""
     pairing_options: PairingOptions = DEFAULTS
     """Its own; the settings say the rest."""
+    ignore: tuple[str, ...] | None = None
+    """Which messages it does not want, see `model/ignoring.py`; None: as the settings say."""
     transport: TransportKind = TransportKind.WHATSAPP_WEB
     """Never changes."""
     damaged: tuple[str, ...] = ()

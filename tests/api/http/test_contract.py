@@ -175,8 +175,10 @@ ALL = list(wrong())
 
 def is_in_pattern(case: Wrong) -> bool:
     """Whether a value meant to break the pattern fits it after all."""
-    schema = next(iter(find(case)))
-    return case.why.endswith("pattern") and re.search(schema["pattern"], case.value) is not None
+    schema, value = next(iter(find(case))), case.value
+    if isinstance(value, list) and value:
+        schema, value = schema_of(schema["items"]), value[0]
+    return case.why.endswith("pattern") and re.search(schema["pattern"], value) is not None
 
 
 def find(case: Wrong) -> Iterator[dict[str, Any]]:

@@ -96,7 +96,13 @@ def fill_newer_columns(transaction: SqliteUnitOfWork) -> None:
     known = MediaFile(MediaId("med_1"), BotId("a"), MediaState.REMOTE, remote, MediaDetails(), timestamps.from_ms(0))
     transaction.media.insert(known)
     transaction.poll_votes.cast(BotId("a"), "P", "prs_1", ("now",), timestamps.from_ms(0))
-    texts = {"headers": "{}", "retired": "[]", "proxy": "socks5://proxy.example:1080", "pairing_options": "{}"}
+    texts = {
+        "headers": "{}",
+        "retired": "[]",
+        "proxy": "socks5://proxy.example:1080",
+        "pairing_options": "{}",
+        "ignored": "[]",
+    }
     for one in encryption.COLUMNS:
         rows = transaction.sql.execute(f"SELECT {one.row} FROM {one.table} WHERE {one.column} IS NULL").fetchall()
         for (row,) in rows:

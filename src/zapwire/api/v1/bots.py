@@ -35,6 +35,7 @@ async def create(request: web.Request) -> web.Response:
             proxy_check=body.proxy_check,
             default_country=body.default_country,
             pairing_options=_options(body.pairing_options),
+            ignore=body.ignore,
             auth_state=None if body.auth_state is None else AuthState(body.auth_state),
             transport=body.transport,
         )
@@ -71,6 +72,7 @@ async def update(request: web.Request) -> web.Response:
         proxy_check=body.proxy_check,
         default_country=body.default_country if "default_country" in body.model_fields_set else KEEP,
         pairing_options=_options(body.pairing_options),
+        ignore=body.ignore if "ignore" in body.model_fields_set else KEEP,
     )
     return answer(bot_json(bot))
 

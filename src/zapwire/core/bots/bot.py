@@ -13,7 +13,7 @@ any time. Three rules keep that simple:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -32,6 +32,7 @@ from zapwire.core.store_retry import retry_until_stored
 from zapwire.model import timestamps
 from zapwire.model.bots import BotRow, BotState, BotView, HistoryEntry, Restriction, Wanted
 from zapwire.model.errors import Condition, Conflict, NotSupported
+from zapwire.model.ignoring import check_ignore
 from zapwire.model.jid import parse_country, parse_phone
 from zapwire.model.pairing import PairingCode, PairingOptions, PasskeyChallenge, QrCode, VerificationCode
 from zapwire.model.proxy import Proxy
@@ -303,45 +304,38 @@ class Bot:
         proxy_check: bool = True,
         default_country: str | Keep | None = KEEP,
         pairing_options: PairingOptions | None = None,
+        ignore: Sequence[str] | Keep | None = KEEP,
     ) -> BotView:
         """Change what is given. A new *autostart* also replaces what the last connect or disconnect said, a new *proxy*
         makes the connection again; with *proxy_check* it has to lead to WhatsApp. *pairing_options* are for the next
         pairing.
 
-        Raises `InvalidInput` (name, proxy, default_country, pairing_options), `NotSupported` (proxy, pairing_options),
-        `TooMany`.
+        Raises `InvalidInput` (name, proxy, default_country, pairing_options, ignore), `NotSupported` (proxy,
+        pairing_options), `TooMany`.
         """
-        name = None if name is None else check_name(name)
-        country = KEEP if isinstance(default_country, Keep) else parse_country(default_country)
+        fields: dict[str, Any] = {} if name is None else {"name": check_name(name)}
+        if autostart is not None:
+            fields |= {"autostart": autostart, "wanted": None}
+        if not isinstance(default_country, Keep):
+            fields["default_country"] = parse_country(default_country)
+        if not isinstance(ignore, Keep):
+            fields["ignore"] = None if ignore is None else check_ignore(ignore)
         if pairing_options is not None:
             if not isinstance(self._transport, TakesPairingOptions):
                 raise NotSupported("bots of this transport are not paired", field="pairing_options")
-            pairing_options = pairing_options.checked()
+            fields["pairing_options"] = pairing_options.checked()
         kind = self._current.row.transport
         way = await self._context.proxies.accept(proxy, kind, check=proxy_check)
-        return await self._change(name, autostart, way, country, pairing_options)
+        return await self._change(fields, way)
 
     @shielded
-    async def _change(
-        self,
-        name: str | None,
-        autostart: bool | None,
-        proxy: Proxy | Keep | None,
-        country: str | Keep | None,
-        options: PairingOptions | None,
-    ) -> BotView:
+    async def _change(self, fields: Mapping[str, Any], proxy: Proxy | Keep | None) -> BotView:
         at = self._current
         async with at.lock:
             at.refuse_when_leaving()
             if at.row.damaged:
                 _refuse_unfit(at.row)
-            row = at.row if name is None else replace(at.row, name=name)
-            if autostart is not None:
-                row = replace(row, autostart=autostart, wanted=None)
-            if not isinstance(country, Keep):
-                row = replace(row, default_country=country)
-            if options is not None:
-                row = replace(row, pairing_options=options)
+            row = replace(at.row, **fields)
             if isinstance(proxy, Keep) or proxy == row.proxy:
                 await at.commit(row, at.status)
                 return at.view

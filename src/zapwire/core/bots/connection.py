@@ -35,7 +35,8 @@ from zapwire.model.errors import (
     TransportError,
 )
 from zapwire.model.events import EventType
-from zapwire.model.messages import Message
+from zapwire.model.ignoring import is_ignored
+from zapwire.model.messages import Message, Undecryptable
 from zapwire.model.pairing import PairingStage, PairingStep, QrCode
 from zapwire.runtime.tasks import spawn
 from zapwire.store.ordered_writes import OrderedWrites
@@ -269,16 +270,24 @@ class Connection:
             case HistoryOffered():
                 await inbox.history(self._writes, bot, event)
             case Withheld():
+                if self._ignores(event.message):
+                    return
                 await inbox.withheld(self._writes, bot, event.message, self._context.outbox.merges)
             case Received():
                 await self._received(event.message)
 
     async def _received(self, message: Message) -> None:
         bot, outbox = self._current.bot, self._context.outbox
-        outbox.heard(bot, message)
+        outbox.heard(bot, message)  # the engine is busy with it all the same
+        if self._ignores(message):
+            return
         stored = await inbox.received(self._writes, bot, message, outbox.merges)
         if stored is not None:
             outbox.wrote(bot, stored)
+
+    def _ignores(self, message: Message | Undecryptable) -> bool:
+        rules = self._current.row.ignore
+        return is_ignored(self._context.limits.ignore if rules is None else rules, message)
 
     async def _take_in(self, event: TransportEvent) -> None:
         bot, current = self._current.bot, self._current

@@ -6,7 +6,7 @@ import asyncio
 import builtins
 import logging
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from enum import StrEnum
@@ -27,6 +27,7 @@ from zapwire.model import timestamps
 from zapwire.model.bots import BotId, BotRow, BotState, BotView, Halt, TransportKind, Wanted
 from zapwire.model.errors import AuthStateFound, Condition, Conflict, NotFound, NotSupported, StoreError
 from zapwire.model.events import EventType
+from zapwire.model.ignoring import check_ignore
 from zapwire.model.jid import parse_country
 from zapwire.model.messages import DAMAGED_ROW, MessageId, MessageState
 from zapwire.model.pairing import PairingOptions
@@ -125,14 +126,15 @@ class BotRegistry:
         proxy_check: bool = True,
         default_country: str | None = None,
         pairing_options: PairingOptions | None = None,
+        ignore: Sequence[str] | None = None,
         auth_state: AuthState | None = None,
         transport: TransportKind = TransportKind.WHATSAPP_WEB,
     ) -> BotView:
         """Make a bot, and start it with *autostart*. Without an id it gets one, without a name its id is the name.
 
-        Raises `InvalidInput` (id, name, proxy, default_country, pairing_options), `NotSupported` (proxy, transport,
-        pairing_options), `Conflict` when the id is taken, and `AuthStateFound` when something is kept under that id
-        unless *auth_state* says what becomes of it.
+        Raises `InvalidInput` (id, name, proxy, default_country, pairing_options, ignore), `NotSupported` (proxy,
+        transport, pairing_options), `Conflict` when the id is taken, and `AuthStateFound` when something is kept under
+        that id unless *auth_state* says what becomes of it.
         """
         slug = check_id(bot)
         name = check_name(slug if name is None else name)
@@ -141,6 +143,7 @@ class BotRegistry:
         way = await self._proxies.accept(proxy, transport, check=proxy_check)
         row = BotRow(slug, name, autostart, timestamps.now(), proxy=None if isinstance(way, Keep) else way)
         row = replace(row, default_country=country, transport=transport)
+        row = replace(row, ignore=None if ignore is None else check_ignore(ignore))
         if pairing_options is not None:
             row = replace(row, pairing_options=self._checked(row, pairing_options))
         return await self.complete(self._create(row, auth_state), f"create-{slug}")

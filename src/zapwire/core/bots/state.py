@@ -228,6 +228,7 @@ def _view(row: BotRow, status: Status, since: datetime) -> BotView:
         proxy=None if row.proxy is None else row.proxy.shown,
         default_country=row.default_country,
         pairing_options=row.pairing_options,
+        ignore=row.ignore,
         transport=row.transport,
         actions=actions.possible(row, status),
         pairing=status.pairing,

@@ -17,6 +17,7 @@ from zapwire.core.bots.registry import BotRegistry
 from zapwire.model import timestamps
 from zapwire.model.bots import BotId, BotRow, BotView, Identity, TransportKind
 from zapwire.model.errors import Conflict, InvalidInput
+from zapwire.model.ignoring import check_ignore
 from zapwire.model.jid import COUNTRIES
 from zapwire.model.pairing import PairingOptions
 from zapwire.model.unset import Keep
@@ -135,6 +136,7 @@ def _write(row: BotRow, state: bytes) -> bytes:
         "proxy": None if row.proxy is None else row.proxy.url,
         "default_country": row.default_country,
         "pairing_options": asdict(row.pairing_options),
+        "ignore": row.ignore,
         "transport": row.transport,
         "exported_at": timestamps.to_ms(timestamps.now()),
     }
@@ -156,6 +158,8 @@ def _read(content: bytes) -> tuple[BotRow, bytes, str | None]:
         )
         row = replace(row, default_country=country if country in COUNTRIES else None, transport=_kind(manifest))
         row = replace(row, pairing_options=PairingOptions(**manifest.get("pairing_options") or {}).checked())
+        ignore = manifest.get("ignore")
+        row = replace(row, ignore=None if ignore is None else check_ignore(map(_text, ignore)))
     except (ValueError, LookupError, TypeError, RecursionError, InvalidInput):
         message = "the bundle does not hold what `zapwire bot export` writes"
         raise BundleError(message) from None

@@ -76,6 +76,7 @@ def bot_json(bot: BotView) -> dict[str, Any]:
         "proxy": bot.proxy,
         "default_country": bot.default_country,
         "pairing_options": asdict(bot.pairing_options),
+        "ignore": None if bot.ignore is None else list(bot.ignore),
         "health": None if bot.health is None else health_json(bot.health),
         "restriction": None if bot.restriction is None else restriction_json(bot.restriction),
         "actions": list(bot.actions),

@@ -53,6 +53,7 @@ COLUMNS: Final = (
     Sealed("bots", "push_name", "id"),
     Sealed("bots", "proxy", "id"),
     Sealed("bots", "pairing_options", "id"),
+    Sealed("bots", "ignored", "id"),
     Sealed("person_addresses", "address", "bot || '/' || person || '/' || told", veiled=True),
     Sealed("messages", "chat", _MESSAGE, veiled=True),
     Sealed("messages", "sender", _MESSAGE, veiled=True),

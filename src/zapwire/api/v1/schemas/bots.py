@@ -6,14 +6,19 @@ it.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from zapwire.api.http.models import Answer, Body, Timestamp
 from zapwire.api.http.string_formats import Base64, Country, DeviceName, Name, NewId, NewPassphrase, ProxyUrl
 from zapwire.model.bots import BotState, TransportKind
+from zapwire.model.ignoring import MOST, PATTERN, WORDS
 from zapwire.model.pairing import PLATFORMS, TIMEOUTS, PairingStep
+
+Ignore = Annotated[
+    list[Annotated[str, Field(pattern=f"^({'|'.join(WORDS)}|{PATTERN.pattern})$")]], Field(max_length=MOST)
+]
 
 
 class PairingOptionsBody(Body):
@@ -55,6 +60,11 @@ class CreateBot(Body):
         None, description="In which numbers without a country code are dialled, like `BR`; null: that of the daemon."
     )
     pairing_options: PairingOptionsBody | None = Field(None, description="How it presents itself when it is paired.")
+    ignore: Ignore | None = Field(
+        None,
+        description="Messages that are dropped before they are stored: `groups`, `status`, `channels`, `broadcast`, "
+        "`from_me`, and JIDs of chats or senders with `*` for any characters; null: as the settings say.",
+    )
     auth_state: Literal["adopt", "destroy"] | None = Field(
         None,
         description="What becomes of auth state that lies there under this id and that the database does not know: "
@@ -77,6 +87,9 @@ class UpdateBot(Body):
     )
     pairing_options: PairingOptionsBody | None = Field(
         None, description="How it presents itself at its next pairing, as a whole; `{}` takes back what was set."
+    )
+    ignore: Ignore | None = Field(
+        None, description="Which messages are dropped, as a whole list; null: as the settings say."
     )
 
 
@@ -153,6 +166,7 @@ class Bot(Answer):
         description="In which numbers without a country code are dialled; null: that of the daemon, if it has one."
     )
     pairing_options: PairingOptions
+    ignore: list[str] | None = Field(description="Which messages are dropped; null: as the settings say.")
     health: Health | None = Field(description="Null while nobody wants it connected.")
     restriction: Restriction | None
     actions: list[str] = Field(description="The calls that make sense now; docs/api.md lists them.")

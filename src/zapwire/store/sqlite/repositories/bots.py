@@ -13,6 +13,7 @@ from typing_extensions import override
 from zapwire.model import timestamps
 from zapwire.model.bots import BotId, BotRow, BotState, Halt, Identity, Restriction, TransportKind, Wanted
 from zapwire.model.errors import Condition, Conflict, InvalidInput
+from zapwire.model.ignoring import check_ignore
 from zapwire.model.pairing import PairingOptions
 from zapwire.model.proxy import Proxy
 from zapwire.store.ports import BotRepository
@@ -24,13 +25,13 @@ _COLUMNS = (
     "id, name, autostart, wanted, phone, lid, push_name, "
     "halt_state, halt_reason, halt_action, halt_at, unlinking, created_at, halt_code, halt_until, "
     "restriction_kind, restriction_reason, restriction_since, restriction_until, restriction_error, proxy, "
-    "default_country, transport, pairing_options"
+    "default_country, transport, pairing_options, ignored"
 )
 
 
 def _row(values: Values, row: Sequence[Any]) -> BotRow:
     bot, name, autostart, wanted, phone, lid, push_name, state, reason, action, since, unlinking, created = row[:13]
-    code, until, kind, limit, limit_since, limit_until, error, proxy, country, transport, options = row[13:]
+    code, until, kind, limit, limit_since, limit_until, error, proxy, country, transport, options, ignored = row[13:]
     opened = values.row("bots", bot)
     found = BotRow(
         id=BotId(bot),
@@ -52,6 +53,7 @@ def _row(values: Values, row: Sequence[Any]) -> BotRow:
         proxy=_proxy(opened, proxy),
         default_country=country,
         pairing_options=_options(opened, options),
+        ignore=_ignore(opened, ignored),
         transport=opened.word("transport", transport, TransportKind) or TransportKind.WHATSAPP_WEB,
     )
     return _damaged(found, tuple(opened.damaged)) if opened.damaged else found
@@ -87,6 +89,21 @@ def _options(opened: Row, sealed: bytes | None) -> PairingOptions:
         return PairingOptions()
 
 
+def _ignore(opened: Row, sealed: bytes | None) -> tuple[str, ...] | None:
+    if sealed is None:
+        return None
+    rules = opened.json("ignored", opened.open("ignored", sealed), list)
+    try:
+        return None if rules is None else check_ignore(map(str, rules))
+    except InvalidInput:
+        opened.spoiled("ignored")
+        return None
+
+
+def _ignore_text(rules: tuple[str, ...] | None) -> str | None:
+    return None if rules is None else json.dumps(rules)
+
+
 def _options_text(options: PairingOptions) -> str | None:
     return None if options == PairingOptions() else json.dumps(asdict(options))
 
@@ -113,12 +130,13 @@ class SqliteBots(Repository, BotRepository):
         values.recent.change(row.id)  # of one that was called so before
         done = self._sql.execute(
             "INSERT INTO bots (id, name, autostart, wanted, created_at, proxy, default_country, transport, "
-            "pairing_options) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            "pairing_options, ignored) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             (
                 *(row.id, values.seal("bots.name", row.id, row.name), row.autostart, row.wanted),
                 *(timestamps.to_ms(row.created_at), values.seal("bots.proxy", row.id, _url(row.proxy))),
                 *(row.default_country, row.transport),
                 values.seal("bots.pairing_options", row.id, _options_text(row.pairing_options)),
+                values.seal("bots.ignored", row.id, _ignore_text(row.ignore)),
             ),
         )
         if done.rowcount == 0 and is_doomed(self._sql, row.id):
@@ -143,7 +161,8 @@ class SqliteBots(Repository, BotRepository):
             "UPDATE bots SET name = ?, autostart = ?, wanted = ?, phone = ?, lid = ?, push_name = ?, "
             "halt_state = ?, halt_reason = ?, halt_action = ?, halt_at = ?, halt_code = ?, halt_until = ?, "
             "restriction_kind = ?, restriction_reason = ?, restriction_since = ?, restriction_until = ?, "
-            "restriction_error = ?, unlinking = ?, proxy = ?, default_country = ?, pairing_options = ? WHERE id = ?",
+            "restriction_error = ?, unlinking = ?, proxy = ?, default_country = ?, pairing_options = ?, "
+            "ignored = ? WHERE id = ?",
             (
                 *(values.seal("bots.name", row.id, row.name), row.autostart, row.wanted),
                 *(values.seal("bots.phone", row.id, identity.phone), identity.lid),
@@ -158,6 +177,7 @@ class SqliteBots(Repository, BotRepository):
                 *(_ms(row.unlinking) or 0, values.seal("bots.proxy", row.id, _url(row.proxy))),
                 row.default_country,
                 values.seal("bots.pairing_options", row.id, _options_text(row.pairing_options)),
+                values.seal("bots.ignored", row.id, _ignore_text(row.ignore)),
                 row.id,
             ),
         )
