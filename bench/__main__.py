@@ -20,6 +20,7 @@ from bench.measure import (
     isolation,
     journal,
     live,
+    media,
     memory,
     pairing,
     pairing_ways,
@@ -34,13 +35,13 @@ from tests.harness.sandbox import Sandbox
 
 async def measure(folder: Path) -> list[Table | Figures]:
     table, seals, events, hooks = Table(), Table(columns=sealing.KINDS), Figures(), Figures()
-    media = Figures()
+    files = Figures()
     ways = Table(columns=pairing_ways.COLUMNS)
     others = Table(columns=("one in ten sick", "all well"))
     sandbox_folder, daemon_folder = folder / "sandbox", folder / "daemon"
     sandbox_folder.mkdir()
     daemon_folder.mkdir()
-    await conversions.measure(media)
+    await conversions.measure(files)
     await journal.measure(events, folder)
     await live.measure(events, folder)
     await webhooks.measure(hooks, folder)
@@ -52,13 +53,14 @@ async def measure(folder: Path) -> list[Table | Figures]:
             await pairing.measure(table, sandbox, daemon, bare)
             await sending.measure(table, sandbox, daemon, bare)
             await inbound.measure(table, sandbox, daemon, bare)
+            await media.measure(table, files, daemon, bare)
         await pairing_ways.measure(ways, folder / "pairing", sandbox)
         await isolation.measure(others, folder / "isolation", sandbox)
         await sealing.measure(seals, folder / "sealing", sandbox)
         await memory.measure(
             table, folder, sandbox, [int(n) for n in os.environ.get("BENCH_BOTS", "1,10,50").split(",")]
         )
-    return [table, ways, others, seals, events, hooks, media]
+    return [table, ways, others, seals, events, hooks, files]
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from pathlib import Path
@@ -13,7 +14,9 @@ from tests.harness.engine_side import answer, jobs, run
 # isort: split
 from neonize.aioze.client import NewAClient
 from neonize.aioze.events import ConnectedEv, MessageEv
+from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import DocumentMessage, Message
 from neonize.utils import build_jid
+from neonize.utils.enum import MediaType
 
 
 async def make_client(name: str, folder: Path, options: str | None) -> Any:
@@ -55,6 +58,36 @@ async def send_all(clients: dict[str, Any], job: dict[str, Any]) -> None:
     answer(done=[*names, to, count])
 
 
+async def media(client: Any, size: int, to: str) -> None:
+    """Upload a document, send it, and download it, as the engine does it: seconds, and MB over idle at the peak."""
+    data = os.urandom(size)
+    idle, began = _memory_from_now_on(), time.time()
+    made = await client.upload(data, MediaType.MediaDocument)
+    up, up_memory = time.time() - began, _peak() - idle
+    document = DocumentMessage(
+        URL=made.url, directPath=made.DirectPath, mediaKey=made.MediaKey, fileEncSHA256=made.FileEncSHA256,
+        fileSHA256=made.FileSHA256, fileLength=size, mimetype="application/octet-stream", fileName="bench.bin",
+    )  # fmt: skip
+    message = Message(documentMessage=document)
+    await client.send_message(build_jid(to), message)
+    del data
+    idle, began = _memory_from_now_on(), time.time()
+    got = await client.download_any(message)
+    assert got is not None
+    assert len(got) == size
+    answer(up=up, up_memory=up_memory, down=time.time() - began, down_memory=_peak() - idle)
+
+
+def _memory_from_now_on() -> float:
+    Path("/proc/self/clear_refs").write_text("5")
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+
+
+def _peak() -> float:
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
+
+
 async def serve(folder: Path) -> None:
     clients: dict[str, Any] = {}
     sending: set[asyncio.Task[None]] = set()
@@ -69,6 +102,8 @@ async def serve(folder: Path) -> None:
             case "send":
                 sending.add(task := asyncio.create_task(send_all(clients, job)))
                 task.add_done_callback(sending.discard)
+            case "media":
+                await media(clients[job["name"]], job["size"], job["to"])
             case "rss":
                 answer(rss=int(Path("/proc/self/statm").read_text().split()[1]) * 4096)
 

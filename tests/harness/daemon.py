@@ -84,6 +84,12 @@ class Daemon:
             self._http = None
 
     @property
+    def http(self) -> aiohttp.ClientSession:
+        """For requests whose bodies are no JSON; it has the token."""
+        assert self._http is not None, "it does not run"
+        return self._http
+
+    @property
     def log(self) -> str:
         return (self.folder / "daemon.log").read_text()
 
