@@ -16,6 +16,7 @@ from bench.compare import __main__ as compare
 from bench.engine import BareEngine
 from bench.measure import (
     conversions,
+    history,
     inbound,
     isolation,
     journal,
@@ -43,6 +44,7 @@ async def measure(folder: Path) -> list[Table | Figures]:
     daemon_folder.mkdir()
     await conversions.measure(files)
     await journal.measure(events, folder)
+    await history.measure(events, folder)
     await live.measure(events, folder)
     await webhooks.measure(hooks, folder)
     async with Sandbox(sandbox_folder) as sandbox:

@@ -95,6 +95,23 @@ async def test_files_that_come_at_once_share_the_room(tmp_path: Path):
         await files.take(STEP)
 
 
+async def test_what_is_written_already_is_not_counted_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    async with Database.open(tmp_path / "db", KEYS) as database:
+        await database.write(bot)
+        files = Files(database, tmp_path / "media", QUICK)
+        free = 3 * STEP
+
+        def left(_: Path) -> tuple[int, int]:
+            written = sum(one.stat().st_size for one in (tmp_path / "media").iterdir())
+            return free - written, 0
+
+        monkeypatch.setattr(space, "_free", left)
+        await files.take(2 * STEP)
+        assert files.space.unwritten == 0
+        with pytest.raises(NoSpace):
+            await files.take(2 * STEP)
+
+
 async def test_a_part_of_the_disk_stays_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     async with Database.open(tmp_path / "db", KEYS) as database:
         await database.write(bot)

@@ -31,6 +31,8 @@ RESERVE: Final = 512 << 20
 """Bytes that stay free on the disk, at most a twentieth of it."""
 NEW: Final = timedelta(minutes=10)
 """Files that somebody wanted so lately do not go to make room: their messages may not be stored yet."""
+COUNTED: Final = 300.0
+"""Seconds for which a count of all files is good enough, with what came since, while it is below the quota."""
 _AT_ONCE: Final = 100
 
 
@@ -40,13 +42,15 @@ class Reservation:
     def __init__(self, space: MediaSpace) -> None:
         self._space = space
         self.granted = 0
-        self._used = 0
+        self.used = 0
+        """Bytes of that which are written, or about to be."""
 
     async def grow(self, size: int) -> None:
         """So many bytes more are to be written. Raises `NoSpace`."""
-        self._used += size
-        if self._used > self.granted:
-            await self._space.grant(self, max(STEP, self._used - self.granted))
+        if self.used + size > self.granted:
+            await self._space.grant(self, max(STEP, self.used + size - self.granted))
+        self.used += size
+        self._space.unwritten -= size
 
     async def counted(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """*pieces*, with room for each. Raises `NoSpace`."""
@@ -64,6 +68,11 @@ class MediaSpace:
         self._quota = limits.media_quota
         self._reserved = 0
         """Bytes that are granted to files which are being written."""
+        self.unwritten = 0
+        """Those of them that the disk does not hold yet."""
+        self._stored = 0
+        """Bytes of all files that are done, as counted last, and of those since."""
+        self._counted_at = -COUNTED
         self._turn = asyncio.Lock()
 
     @contextmanager
@@ -74,6 +83,8 @@ class MediaSpace:
             yield made
         finally:
             self._reserved -= made.granted
+            self.unwritten -= made.granted - made.used
+            self._stored += made.used
 
     async def grant(self, to: Reservation, size: int) -> None:
         """Let a file grow by *size* bytes. Raises `NoSpace`."""
@@ -82,10 +93,11 @@ class MediaSpace:
             await self._make_room(size)
             to.granted += size
             self._reserved += size
+            self.unwritten += size
 
     async def _check_disk(self, size: int) -> None:
         free, reserve = await in_file_thread(_free, self._folder.place)
-        if free - self._reserved - size < reserve:
+        if free - self.unwritten - size < reserve:
             raise NoSpace(
                 f"{free >> 20} MB are free on the disk, of which {reserve >> 20} MB are kept for messages: "
                 "nothing was stored",
@@ -93,8 +105,10 @@ class MediaSpace:
             )
 
     async def _make_room(self, size: int) -> None:
-        _, stored = await self._store.read(lambda view: view.media.stored())
-        over = stored + self._reserved + size - self._quota
+        wanted = self._reserved + size - self._quota
+        over = await self._count(COUNTED) + wanted
+        if over > 0:
+            over = await self._count(0.0) + wanted
         before = timestamps.now() - NEW
         while over > 0 and (old := await self._store.read(lambda view: view.media.oldest(_AT_ONCE, before))):
             some = []
@@ -104,6 +118,7 @@ class MediaSpace:
                 some.append(media)
                 over -= bytes_
             await expire_files(self._store, self._folder, some)
+            self._counted_at = -COUNTED
             log.info("%d files that messages carried were deleted to make room", len(some))
         if over > 0:
             raise NoSpace(
@@ -111,6 +126,16 @@ class MediaSpace:
                 "to go: nothing was stored",
                 field="media",
             )
+
+    async def _count(self, seconds: float) -> int:
+        """Bytes of all files that are done, counted at most so many *seconds* ago: it takes time that grows with their
+        number.
+        """
+        now = asyncio.get_running_loop().time()
+        if now - self._counted_at >= seconds:
+            _, self._stored = await self._store.read(lambda view: view.media.stored())
+            self._counted_at = now
+        return self._stored
 
 
 def _free(folder: Path) -> tuple[int, int]:

@@ -180,8 +180,9 @@ class SendWorker:
 
     def repace(self, options: PacingOptions) -> None:
         """Other rules count from now on, also for what waits by the ones before."""
-        self.pacing.options = options
+        self.pacing.change(options)
         for message in list(self._queue.messages()):
+            message.has_place = False
             if message.paced:
                 self._queue.hurry(message.to, self._loop.time())
         self._pump()

@@ -99,8 +99,13 @@ async def test_so_many_messages_a_minute_after_a_burst(tmp_path: Path):
         assert (await at.core.outbox.pacing("bot")).next_at is not None
         await at.tell("bot", text("IN"))
         assert (await end(at, await say(at, "an answer"))).state is MessageState.SENT
+        await at.core.outbox.set_pacing("bot", {"messages_per_minute": 1})
+        more = [await say(at, f"{number}", OTHERS[number]) for number in range(rules.BURST)]
+        later = await at.core.outbox.get("bot", more[-1].id)
+        assert (await end(at, late)).state is MessageState.SENT, "the burst of the new rule"
+        assert (later.state, (await waiting(at, more[-1]))["code"]) == (MessageState.QUEUED, "rate")
         await at.core.outbox.set_pacing("bot", {"messages_per_minute": 0})
-        assert (await end(at, late)).state is MessageState.SENT
+        assert (await end(at, more[-1])).state is MessageState.SENT
 
 
 async def test_wrong_rules_change_nothing(tmp_path: Path):

@@ -32,6 +32,10 @@ class BotPacing:
         self._heard: OrderedDict[str, float] = OrderedDict()
         self._rate = Rate()
 
+    def change(self, options: PacingOptions) -> None:
+        """Other rules count from now on; places that were taken by the ones before count no more."""
+        self.options, self._rate = options, Rate()
+
     def heard(self, names: Iterable[str], now: float) -> None:
         """The chat of these names has written."""
         if not self.options.messages_per_minute and self.options.quiet_hours is None:
