@@ -104,6 +104,13 @@ async def test_places_contacts_invitations_events(talk: Talk) -> None:
     place = got.locationMessage
     assert (place.degreesLatitude, place.degreesLongitude) == (52.52, 13.405)
     assert (place.name, place.address, place.URL) == ("Here", "Street 1", "https://example.com/")
+    live = {"latitude": 1.5, "longitude": -2, "live": True, "text": "on my way"}
+    answer, got = await talk.send(type="location", **live)
+    moving = got.liveLocationMessage
+    assert (moving.degreesLatitude, moving.degreesLongitude, moving.caption) == (1.5, -2, "on my way")
+    assert answer["content"]["live"] is True
+    assert (await talk.refused(422, type="location", **live, name="Here"))["field"] == "name"
+    assert (await talk.refused(422, type="location", latitude=1, longitude=2, text="x"))["field"] == "text"
     ana = {"name": "Ana; the, first", "phones": [f"+{CONTACT_NUMBER}"], "organization": "Shop"}
     _, got = await talk.send(type="contact", contacts=[ana])
     lines = got.contactMessage.vcard.split("\n")

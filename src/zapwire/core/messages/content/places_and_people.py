@@ -30,11 +30,21 @@ class LocationRequest(ContentRequest):
     name: Annotated[str, Field(max_length=1000)] | None = None
     address: Annotated[str, Field(max_length=1000)] | None = None
     url: Annotated[str, Field(max_length=2048, pattern=r"^https?://[!-~]+$")] | None = None
+    live: bool = False
+    """Shown as a live location, with this as its position; it has a `text`, and no name, address and url."""
+    text: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    """Caption of a live location."""
 
     def content(self, country: str | None, /) -> LocationContent:
         """See `ContentRequest.content`."""
         where: dict[str, Any] = {"latitude": self.latitude, "longitude": self.longitude}
         names: dict[str, Any] = {"name": self.name, "address": self.address, "url": self.url}
+        if self.live:
+            if wrong := next((name for name, one in names.items() if one is not None), None):
+                raise InvalidInput("a live location has none", field=wrong)
+            return LocationContent(**where, live=True, text=self.text, **self.common(country))
+        if self.text is not None:
+            raise InvalidInput("only a live location has one", field="text")
         return LocationContent(**where, **names, **self.common(country))
 
 

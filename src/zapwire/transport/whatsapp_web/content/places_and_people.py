@@ -49,7 +49,14 @@ DECODERS: Final[dict[str, Callable[[Any], AnyContent]]] = {
 
 
 def encode_location(content: LocationContent) -> Any:
-    """The `waE2E.Message` of a place."""
+    """The `waE2E.Message` of a place, or of the first position of a live location."""
+    if content.live:
+        live = e2e.LiveLocationMessage(
+            degreesLatitude=content.latitude, degreesLongitude=content.longitude, sequenceNumber=1, timeOffset=0
+        )
+        if content.text is not None:
+            live.caption = content.text
+        return e2e.Message(liveLocationMessage=live)
     made = e2e.LocationMessage(degreesLatitude=content.latitude, degreesLongitude=content.longitude)
     for field, value in (("name", content.name), ("address", content.address), ("URL", content.url)):
         if value is not None:
