@@ -133,6 +133,22 @@ async def test_places_contacts_invitations_events(talk: Talk) -> None:
     assert len(got.messageContextInfo.messageSecret) == 32
 
 
+async def test_messages_disappear_by_the_timer_of_their_chat(talk: Talk) -> None:
+    _, got = await talk.send(text="stays")
+    assert got.conversation == "stays"
+    timed = e2e.ExtendedTextMessage(text="gone tomorrow", contextInfo=e2e.ContextInfo(expiration=86_400))
+    await talk.receive_raw(
+        e2e.Message(ephemeralMessage=e2e.FutureProofMessage(message=e2e.Message(extendedTextMessage=timed)))
+    )
+    _, got = await talk.send(text="goes")
+    assert (got.extendedTextMessage.text, got.extendedTextMessage.contextInfo.expiration) == ("goes", 86_400)
+    _, got = await talk.send(type="location", latitude=1, longitude=2)
+    assert got.locationMessage.contextInfo.expiration == 86_400
+    await talk.receive(text="switched off")
+    _, got = await talk.send(text="stays again")
+    assert got.conversation == "stays again"
+
+
 async def test_changes_of_earlier_messages(talk: Talk) -> None:
     theirs = await talk.receive(text="hello")
     sent, _ = await talk.send(text="helo")

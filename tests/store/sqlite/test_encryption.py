@@ -186,7 +186,14 @@ READABLE = {
         *(
             *("deliveries.endpoint", "history_notices.bot", "history_notices.whatsapp_id"),
             *("poll_votes.bot", "poll_votes.poll", "media.id", "media.bot"),
-            *("receipts.bot", "receipts.whatsapp_id", "outbox.resend_of", "pacing.bot", "new_chats.bot"),
+            *(
+                "receipts.bot",
+                "receipts.whatsapp_id",
+                "outbox.resend_of",
+                "pacing.bot",
+                "new_chats.bot",
+                "chat_timers.bot",
+            ),
             "deliveries.event",
             "deliveries.bot",
             "dead_letters.endpoint",
@@ -201,6 +208,7 @@ READABLE = {
         "poll_votes.voter",
         "receipts.recipient",
         "new_chats.chat",
+        "chat_timers.chat",
     },
     "LIDs of the bots themselves": {"bots.lid"},
     "idempotency keys": {"outbox.key"},

@@ -9,6 +9,7 @@ from typing import Any, Final, overload
 
 from zapwire.core.events import serializers
 from zapwire.core.messages import answers
+from zapwire.core.messages.references import TIMED
 from zapwire.core.person_merges import PersonMerges
 from zapwire.model import timestamps
 from zapwire.model.bots import BotId
@@ -18,7 +19,16 @@ from zapwire.model.content.kinds import EditContent
 from zapwire.model.content.media import MediaContent
 from zapwire.model.events import EventType
 from zapwire.model.media import UNKNOWN_TYPE, MediaDetails, MediaFile, MediaState, new_media_id
-from zapwire.model.messages import KnownParty, Message, MessageId, MessageState, OutgoingView, Party, Undecryptable
+from zapwire.model.messages import (
+    KnownParty,
+    Message,
+    MessageId,
+    MessageState,
+    Origin,
+    OutgoingView,
+    Party,
+    Undecryptable,
+)
 from zapwire.store.ordered_writes import OrderedWrites
 from zapwire.store.ports import UnitOfWork
 from zapwire.transport.protocol import HistoryOffered, Receipt, SendFailed
@@ -30,6 +40,8 @@ EVENTS: Final = {
     PollVoteContent.kind: EventType.POLL_VOTED,
 }
 """What is emitted of a message, by its type; of all others `message.received`."""
+LONGEST_TIMER: Final = 400 * 86_400
+"""Seconds; WhatsApp's own longest is 90 days."""
 
 
 async def received(
@@ -45,6 +57,7 @@ async def received(
             return None
         if file is not None:
             transaction.media.insert(file)
+        _note_timer(transaction, bot, complete)
         event = EVENTS.get(complete.type, EventType.MESSAGE_RECEIVED)
         if not answers.may_change(transaction, bot, complete):
             event = EventType.MESSAGE_RECEIVED
@@ -52,6 +65,13 @@ async def received(
         return complete
 
     return await writes.write(work)
+
+
+def _note_timer(transaction: UnitOfWork, bot: BotId, message: Message) -> None:
+    """Each message of a chat whose messages disappear says after how long."""
+    if message.chat.id is not None and message.type in TIMED and message.origin in {Origin.PERSON, Origin.GROUP}:
+        seconds = min(max(message.content.expires_in or 0, 0), LONGEST_TIMER)
+        transaction.chat_timers.told(bot, message.chat.id, seconds, message.timestamp)
 
 
 def _with_file(bot: BotId, message: Message) -> tuple[Message, MediaFile | None]:

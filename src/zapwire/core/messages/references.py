@@ -14,8 +14,9 @@ from zapwire.model.bots import BotId
 from zapwire.model.content.base import Person, Quoted
 from zapwire.model.content.changes import DeleteContent, KeepContent, PinContent, ReactionContent
 from zapwire.model.content.interactive import Fallback, PollContent, PollVoteContent
-from zapwire.model.content.kinds import AnyContent, EditContent
+from zapwire.model.content.kinds import MEDIA, AnyContent, EditContent
 from zapwire.model.content.media import MediaContent
+from zapwire.model.content.places_and_people import ContactContent, LocationContent
 from zapwire.model.content.text import TextContent
 from zapwire.model.errors import Conflict, InvalidInput, NotFound, TooLate
 from zapwire.model.jid import GROUP_SERVER
@@ -29,6 +30,8 @@ DELETE_WINDOW: Final = timedelta(hours=60)
 """WhatsApp's: later a change has no effect with the recipient."""
 QUOTED: Final = 200
 """Characters of a quoted text that are shown."""
+TIMED: Final = frozenset({TextContent.kind, LocationContent.kind, ContactContent.kind, PollContent.kind, *MEDIA})
+"""Kinds that disappear by the timer of their chat."""
 _NEVER_SENT: Final = (MessageState.FAILED, MessageState.UNKNOWN, MessageState.CANCELLED, MessageState.EXPIRED)
 _ABOUT: Final = (ReactionContent, EditContent, DeleteContent, PinContent, KeepContent, PollVoteContent)
 
@@ -56,7 +59,16 @@ class References:
             _check(content, target, in_group=self.chat.endswith(f"@{GROUP_SERVER}"))
         if content.quoted is not None:
             quoted = self.find(content.quoted.message_id, "reply_to")
-        return Outgoing(self.chat, shown_as(content, fallback), target, quoted, self._file(content))
+        shown = self._timed(shown_as(content, fallback))
+        return Outgoing(self.chat, shown, target, quoted, self._file(content))
+
+    def _timed(self, content: AnyContent) -> AnyContent:
+        """*content* with the disappearing timer of the chat."""
+        if content.kind not in TIMED:
+            return content
+        chat = self.view.persons.look_up(self.bot, Party(self.chat)).party.id
+        seconds = 0 if chat is None else self.view.chat_timers.of(self.bot, chat)
+        return content.model_copy(update={"expires_in": seconds}) if seconds else content
 
     def _file(self, content: AnyContent) -> MediaFile | None:
         if not isinstance(content, MediaContent) or content.media is None:

@@ -7,6 +7,7 @@ from zapwire.store.ports.journal import ClockRepository as ClockRepository
 from zapwire.store.ports.journal import JournalRepository as JournalRepository
 from zapwire.store.ports.journal import RetentionRepository as RetentionRepository
 from zapwire.store.ports.media import MediaRepository as MediaRepository
+from zapwire.store.ports.messages import ChatTimerRepository as ChatTimerRepository
 from zapwire.store.ports.messages import HistoryNoticeRepository as HistoryNoticeRepository
 from zapwire.store.ports.messages import MessageRepository as MessageRepository
 from zapwire.store.ports.messages import OutboxRepository as OutboxRepository

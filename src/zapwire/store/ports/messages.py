@@ -164,6 +164,16 @@ class ReceiptRepository(Protocol):
         """How far the message with that id has got with each recipient that said anything, the first one first."""
 
 
+class ChatTimerRepository(Protocol):
+    """After how long messages of a chat disappear."""
+
+    def of(self, bot: BotId, chat: str) -> int:
+        """Seconds, in the chat with that id (of a person or a group); 0: they stay."""
+
+    def told(self, bot: BotId, chat: str, seconds: int, at: datetime) -> None:
+        """A message of that moment says so. One that is older than what is known changes nothing."""
+
+
 class PacingRepository(Protocol):
     """How fast each bot may write, and to whom it wrote for the first time today."""
 

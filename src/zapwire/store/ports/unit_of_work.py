@@ -17,6 +17,7 @@ from zapwire.store.ports.bots import BotHistoryRepository, BotRepository
 from zapwire.store.ports.journal import ClockRepository, JournalRepository, RetentionRepository
 from zapwire.store.ports.media import MediaRepository
 from zapwire.store.ports.messages import (
+    ChatTimerRepository,
     HistoryNoticeRepository,
     MessageRepository,
     OutboxRepository,
@@ -61,6 +62,10 @@ class View(Protocol):
     @property
     def poll_votes(self) -> PollVoteRepository:
         """How polls stand."""
+
+    @property
+    def chat_timers(self) -> ChatTimerRepository:
+        """After how long messages disappear."""
 
     @property
     def pacing(self) -> PacingRepository:

@@ -11,6 +11,7 @@ from zapwire.model.events import Event
 from zapwire.store.sqlite.repositories.backlog import SqliteBacklog
 from zapwire.store.sqlite.repositories.bot_history import SqliteBotHistory
 from zapwire.store.sqlite.repositories.bots import SqliteBots
+from zapwire.store.sqlite.repositories.chat_timers import SqliteChatTimers
 from zapwire.store.sqlite.repositories.clock import SqliteClock
 from zapwire.store.sqlite.repositories.delivery_log import SqliteDeliveryLog
 from zapwire.store.sqlite.repositories.delivery_queue import SqliteDeliveryQueue
@@ -85,6 +86,11 @@ class SqliteUnitOfWork:
     def poll_votes(self) -> SqlitePollVotes:
         """See `View.poll_votes`."""
         return SqlitePollVotes(self, self.sql)
+
+    @cached_property
+    def chat_timers(self) -> SqliteChatTimers:
+        """See `View.chat_timers`."""
+        return SqliteChatTimers(self, self.sql)
 
     @cached_property
     def pacing(self) -> SqlitePacing:
