@@ -180,7 +180,7 @@ async def nothing_is_left_behind(at: World) -> None:
     lane = at.core.outbox._workers.get("a")
     if lane is None:
         return
-    await eventually(lambda: not lane._queue.busy and not lane._records and not at.core.outbox._failing)
+    await eventually(lambda: not lane._queue.busy and not lane._records and not at.core.outbox._former._bots)
     rows = await at.database.read(lambda sql: sql.sql.execute("SELECT id, state FROM outbox ORDER BY n").fetchall())
     assert all(state != "sending" for _, state in rows)
     waiting = [message.id for message in lane._queue.messages()]

@@ -418,7 +418,7 @@ async def test_a_stop_does_not_wait_until_all_that_was_lost_is_failed(tmp_path: 
 
         def stop(told: list[Event]) -> None:
             if any(event.data.get("reason") == LOST for event in told):
-                at.core.outbox._closing = True
+                at.core.outbox._former.closing = True
             publish(told)
 
         at.database.tail.publish = stop  # type: ignore[method-assign]

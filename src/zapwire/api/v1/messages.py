@@ -27,7 +27,7 @@ from zapwire.core.messages.content.media import MediaRequest
 from zapwire.core.messages.content.request import ContentRequest
 from zapwire.core.messages.content.text import Preview, TextRequest
 from zapwire.core.messages.history import Filter
-from zapwire.core.messages.outbox import KEY_LONGEST
+from zapwire.core.messages.submission import KEY_LONGEST
 from zapwire.core.wiring import Core
 from zapwire.model.content.kinds import AnyContent
 from zapwire.model.errors import InvalidInput, NotFound, StoreError

@@ -8,8 +8,6 @@ told by `message.status` events, by `get` and by `wait`.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import logging
 import secrets
 from collections.abc import Iterator, Mapping
@@ -19,29 +17,24 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from zapwire.core.messages import inbox
+from zapwire.core.messages import inbox, submission
 from zapwire.core.messages.content import sendable
+from zapwire.core.messages.former_accounts import FormerAccounts
 from zapwire.core.messages.forwarding import forwarded
 from zapwire.core.messages.pacing.bot_pacing import BotPacing
-from zapwire.core.messages.queued_messages import Entry
-from zapwire.core.messages.references import NotSentYet, References, with_quoted
 from zapwire.core.messages.restrictions import RestrictionDetector
 from zapwire.core.messages.send_options import SendOptions
-from zapwire.core.messages.send_worker import UNLINKED, SendWorker, Upload
+from zapwire.core.messages.send_worker import SendWorker, Upload
 from zapwire.core.person_merges import PersonMerges
-from zapwire.core.store_retry import retry_until_stored
 from zapwire.core.tuning import Tuning
 from zapwire.model import timestamps
 from zapwire.model.bots import BotId
-from zapwire.model.content.interactive import Fallback
 from zapwire.model.content.kinds import MEDIA, AnyContent
 from zapwire.model.errors import (
     Conflict,
-    IdempotencyMismatch,
     InProgress,
     InvalidInput,
     NotFound,
-    StoreError,
     TooMany,
     ZapwireError,
 )
@@ -52,9 +45,7 @@ from zapwire.model.messages import (
     MessageId,
     MessageState,
     NewMessage,
-    Outgoing,
     OutgoingView,
-    Party,
     QueuedMessage,
     RecipientState,
 )
@@ -65,9 +56,6 @@ from zapwire.transport.protocol import Transport
 
 log = logging.getLogger(__name__)
 
-KEY_LONGEST = 255
-_FAILED_AT_ONCE = 50
-"""Messages of a former account that are failed in one transaction: some 5 ms."""
 _ENDED_UNSENT = (MessageState.FAILED, MessageState.EXPIRED, MessageState.CANCELLED, MessageState.UNKNOWN)
 _PENDING = frozenset({MessageState.QUEUED, MessageState.SENDING})
 
@@ -95,9 +83,7 @@ class Outbox:
         self._taking: set[tuple[str, str | None]] = set()
         """Bots and keys of requests whose files are being taken."""
         self._steps = Tasks()
-        self._failing: set[BotId] = set()
-        """Bots whose messages to an account that is gone are being failed."""
-        self._closing = False
+        self._former = FormerAccounts(database, limits.store_again, self._steps, self._settled)
         self.upload: Upload | None = None
         """Uploads the files of messages; set before the first bot is attached."""
 
@@ -125,9 +111,9 @@ class Outbox:
         `TooMany` when too many messages wait already.
         """
         worker, chat = self._admitted(bot, to, content.kind)
-        _check_key(idempotency_key)
+        submission.check_key(idempotency_key)
         created, options = timestamps.now(), options or SendOptions()
-        digest = request or _digest(chat, content, options, resend_of)
+        digest = request or submission.digest_of(chat, content, options, resend_of)
         try:
             due, deadline = options.times(created, timedelta(seconds=self._limits.send_lifetime))
         except InvalidInput:  # of a repeat, whose deadline was still to come when it was taken
@@ -155,17 +141,17 @@ class Outbox:
 
     async def repeated(self, bot: str, key: str | None, digest: bytes) -> OutgoingView | None:
         """The message that was taken under *key* for the same request. Raises `IdempotencyMismatch`, `InvalidInput`."""
-        _check_key(key)
+        submission.check_key(key)
         if key is None:
             return None
-        return await self._database.read(lambda view: _known(view, BotId(bot), key, digest))
+        return await self._database.read(lambda view: submission.known_under(view, BotId(bot), key, digest))
 
     async def resend(self, bot: str, message: str, *, idempotency_key: str | None = None) -> OutgoingView:
         """Send a message once more that was not sent, or of which nobody knows: as a new one, now.
 
         Raises `NotFound`, `Conflict` when it was sent or still may be, and what `submit` does.
         """
-        _check_key(idempotency_key)
+        submission.check_key(idempotency_key)
         found = await self.get(bot, message)
         if found.state not in _ENDED_UNSENT:
             raise Conflict(f"it is {found.state}: only {', '.join(_ENDED_UNSENT)} ones are sent again", field="message")
@@ -190,7 +176,7 @@ class Outbox:
 
         Its file is not uploaded again while WhatsApp has it. Raises `NotFound`, and what `submit` does.
         """
-        _check_key(idempotency_key)
+        submission.check_key(idempotency_key)
         self._of(bot)
         place = None if chat is None else str(parse_recipient(chat, field="chat", country=self.country_of(bot)))
         content = await self._database.read(lambda view: forwarded(view, BotId(bot), message, place))
@@ -240,7 +226,9 @@ class Outbox:
         entry = worker.enter(message.chat, direct=direct)
 
         def work(transaction: UnitOfWork) -> OutgoingView:
-            view = _insert(transaction, message, worker, entry, full=full, fallback=self._limits.list_fallback)
+            view = submission.insert(
+                transaction, message, worker, entry, full=full, fallback=self._limits.list_fallback
+            )
             return _with_limit(transaction, worker, view)
 
         try:
@@ -396,7 +384,7 @@ class Outbox:
         worker.load(waiting)
         self._workers[bot] = worker
         if lost:
-            self._fail_lost(bot)
+            self._former.fail(bot)
 
     async def detach(self, bot: BotId) -> None:
         """Stop sending for a bot that goes away."""
@@ -434,28 +422,7 @@ class Outbox:
     def _abandoned(self, bot: BotId, account: int) -> None:
         if bot in self._workers:
             self._workers[bot].abandon(account)
-        self._fail_lost(bot)
-
-    def _fail_lost(self, bot: BotId) -> None:
-        if bot not in self._failing:
-            self._failing.add(bot)
-            self._steps.spawn(self._fail_all_lost(bot), f"failing-{bot}")
-
-    async def _fail_all_lost(self, bot: BotId) -> None:
-        """Fail what waits for an account that is gone, a little at a time, so that no other write waits long.
-
-        What is left when the daemon stops is done at the next start.
-        """
-        try:
-            step = partial(self._database.write, partial(_fail_some, bot=bot))
-            retry = partial(retry_until_stored, step, bot, self._limits.store_again, closing=lambda: self._closing)
-            while not self._closing and (some := await retry()):
-                for view in some:
-                    self._settled(view)
-        except StoreError as error:
-            log.error("bot %s: messages to a former account could not be failed: %s", bot, error)  # noqa: TRY400
-        finally:
-            self._failing.discard(bot)
+        self._former.fail(bot)
 
     def _united(self, bot: BotId, gone: str, person: str) -> None:
         if bot in self._workers:
@@ -473,12 +440,12 @@ class Outbox:
 
     async def drain(self, seconds: float) -> None:
         """Begin no more messages, and wait for those under way, at most *seconds*."""
-        self._closing = True
+        self._former.closing = True
         await asyncio.gather(*(worker.drain(seconds) for worker in self._workers.values()))
 
     async def close(self) -> None:
         """End everything."""
-        self._closing = True
+        self._former.closing = True
         await self._steps.settled()
         await asyncio.gather(*(worker.close() for worker in self._workers.values()))
         self._workers.clear()
@@ -498,81 +465,9 @@ def _existing(view: View, bot: str, message: str) -> OutgoingView:
     return found
 
 
-def _insert(
-    transaction: UnitOfWork,
-    message: NewMessage,
-    worker: SendWorker,
-    entry: Entry,
-    *,
-    full: ZapwireError | None,
-    fallback: Fallback,
-) -> OutgoingView:
-    """Store the message and hand it to *worker*, or find the one stored under its key. A new one raises *full*."""
-    now = transaction.outbox.account(message.bot)
-    if now is None:
-        raise NotFound("no such bot", field="bot")
-    if message.key is not None:
-        known = _known(transaction, message.bot, message.key, message.digest)
-        if known is not None:
-            return known
-    if full is not None:
-        raise full
-    hold = worker.pacing.admit(transaction, Party(message.chat)) if entry.direct else None
-    content = _outgoing(transaction, message, entry, fallback)
-    message = replace(message, content=with_quoted(message.content, content))
-    number, view = transaction.outbox.insert(
-        message, MessageState.SENDING if entry.direct and hold is None else MessageState.QUEUED
-    )
-    if content.media is not None:  # nobody deletes it while the message may still be sent
-        transaction.media.used(content.media.id, message.deadline)
-    if message.account != now:
-        transaction.outbox.finish(message.id, MessageState.FAILED, UNLINKED)
-        return inbox.emit_status(transaction, message.bot, message.id) or view
-    waiting = QueuedMessage(
-        *(number, message.id, message.chat, view.to, message.deadline, message.due or message.created_at),
-        account=now,
-        has_file=message.content.kind in MEDIA,
-        scheduled=message.due is not None,
-    )
-    # On the loop, in the order of the commits, and before anybody hears of it: that is the order of the chat.
-    transaction.after_commit.append(partial(worker.stored, entry, waiting, content if hold is None else None))
-    return view
-
-
-def _known(view: View, bot: BotId, key: str, digest: bytes) -> OutgoingView | None:
-    """The message that is stored under *key*. Raises `IdempotencyMismatch` when it is another one."""
-    known = view.outbox.by_key(bot, key)
-    if known is None:
-        return None
-    if known[1] != digest:
-        raise IdempotencyMismatch("this Idempotency-Key was used for another message", field="Idempotency-Key")
-    return known[0]
-
-
-def _outgoing(transaction: UnitOfWork, message: NewMessage, entry: Entry, fallback: Fallback) -> Outgoing:
-    """The message with those that it is about. Raises what `References.outgoing` does."""
-    try:
-        return References(transaction, message.bot, message.chat).outgoing(message.content, fallback)
-    except NotSentYet:
-        if entry.direct:
-            raise
-        return Outgoing(message.chat, message.content)  # it waits behind that one, and is looked up again
-
-
 def _standing(view: View, bot: BotId) -> tuple[int, list[QueuedMessage], bool]:
     """The number of the bot's account, what waits for it, and whether anything waits for an earlier one."""
     return view.outbox.account(bot) or 0, view.outbox.waiting(bot), bool(view.outbox.lost(bot, 1))
-
-
-def _fail_some(transaction: UnitOfWork, bot: BotId) -> list[OutgoingView]:
-    """Fail some of what waits for an account that is gone, and tell it."""
-    found = []
-    for message in transaction.outbox.lost(bot, _FAILED_AT_ONCE):
-        if transaction.outbox.finish(message, MessageState.FAILED, UNLINKED):
-            view = inbox.emit_status(transaction, bot, message)
-            if view is not None:
-                found.append(view)
-    return found
 
 
 def _with_limit(view: View, worker: SendWorker | None, message: OutgoingView) -> OutgoingView:
@@ -586,19 +481,3 @@ def _with_limit(view: View, worker: SendWorker | None, message: OutgoingView) ->
         return message
     reason = limit.reason if message.state is MessageState.QUEUED else message.reason
     return replace(message, reason=reason, limit=limit)
-
-
-def _check_key(key: str | None) -> None:
-    if key is not None and not (0 < len(key) <= KEY_LONGEST and key.isprintable()):
-        raise InvalidInput(f"1 to {KEY_LONGEST} printable characters", field="Idempotency-Key")
-
-
-def _digest(chat: str, content: AnyContent, options: SendOptions, resend_of: MessageId | None) -> bytes:
-    # the same file given once more gets another id: its hash tells that it is the same
-    fields = {name: value for name, value in content.as_json().items() if name != "media"}
-    said: list[Any] = [chat, content.kind, fields]
-    if options != SendOptions():
-        said.append([options.notes.client_ref, options.notes.metadata, str(options.send_at), str(options.deadline)])
-    if resend_of is not None:
-        said.append({"resend_of": resend_of})
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).digest()
