@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 from aiohttp import web
 from PIL import Image
 
@@ -89,7 +90,16 @@ async def test_a_document_goes_out_and_a_picture_comes_in(talk: Talk) -> None:
     assert (status, found) == (206, sent[17:4001])
     assert headers["Content-Range"] == f"bytes 17-4000/{len(sent)}"
     assert (await got(talk, content["media"], Range="bytes=-10"))[2] == sent[-10:]
-    assert (await got(talk, content["media"], Range=f"bytes={len(sent)}-"))[0] == 416
+    for beyond in (f"bytes={len(sent)}-", "bytes=-0"):
+        assert (await got(talk, content["media"], Range=beyond))[0] == 416
+    assert talk.daemon._http is not None
+    async with talk.daemon._http.head(f"/v1/media/{content['media']}") as answer:
+        assert (answer.status, answer.headers["Content-Length"]) == (200, str(len(sent)))
+    form = aiohttp.FormData({"note": "x" * (1 << 20)})
+    form.add_field("other", "y")
+    form.add_field("file", b"late", filename="late.bin")
+    async with talk.daemon._http.post("/v1/bots/shop/media", data=form) as answer:
+        assert (answer.status, (await answer.json())["field"]) == (422, "file")
     folder = talk.daemon.folder / "sessions" / "media"
     stored = b"".join(one.read_bytes() for one in folder.iterdir())
     assert sent[1000:1100] not in stored

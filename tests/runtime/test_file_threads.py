@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from zapwire.runtime.file_threads import in_file_thread_to_end, write_all
+from tests.core.scripted import eventually
+from zapwire.runtime.file_threads import in_file_thread_to_end, open_in_file_thread, write_all
 
 
 async def test_whoever_is_cancelled_waits_until_the_thread_has_ended() -> None:
@@ -44,3 +45,39 @@ def test_all_is_written_however_little_one_call_takes(tmp_path: Path, monkeypatc
     write_all(file, b"0123456789")
     os.close(file)
     assert (tmp_path / "x").read_bytes() == b"0123456789"
+
+
+async def test_whoever_is_cancelled_while_a_file_is_opened_leaves_none_open(tmp_path: Path) -> None:
+    go_on, opened = threading.Event(), list[int]()
+
+    def slow() -> int:
+        go_on.wait()
+        opened.append(os.open(tmp_path / "file", os.O_CREAT | os.O_RDWR))
+        return opened[0]
+
+    opening = asyncio.create_task(open_in_file_thread(slow))
+    await asyncio.sleep(0)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    go_on.set()
+    await eventually(lambda: opened and not Path(f"/proc/self/fd/{opened[0]}").exists())
+
+
+async def test_who_is_cancelled_twice_still_waits_for_the_end() -> None:
+    go_on, ended = threading.Event(), list[str]()
+
+    def work() -> None:
+        go_on.wait()
+        ended.append("work")
+
+    working = asyncio.create_task(in_file_thread_to_end(work))
+    for _ in range(3):
+        await asyncio.sleep(0)
+        working.cancel()
+    await asyncio.sleep(0)
+    assert not working.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+    assert ended == ["work"]

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
@@ -32,8 +33,26 @@ async def in_file_thread_to_end(function: Callable[P, T], *arguments: P.args, **
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
-        await asyncio.wait([running])
+        while not running.done():  # also when somebody cancels once more meanwhile
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([running])
         raise
+
+
+async def open_in_file_thread(function: Callable[P, int], *arguments: P.args, **options: P.kwargs) -> int:
+    """As `in_file_thread`, for a *function* that returns a descriptor: who is cancelled meanwhile leaves none open."""
+    work = partial(function, *arguments, **options)
+    opening = asyncio.get_running_loop().run_in_executor(_THREADS, work)
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close)
+        raise
+
+
+def _close(opening: asyncio.Future[int]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        os.close(opening.result())
 
 
 def write_all(file: int, data: bytes) -> None:

@@ -25,6 +25,10 @@ KIND: Final = ChoiceParameter(
 )
 FILE_NAME: Final = Parameter("file_name", "Its name, which documents show.", {"minLength": 1, "maxLength": 255})
 CONTENT: Final = UNKNOWN_TYPE
+_MOST_BEFORE: Final = 1 << 20
+"""Bytes of a form before the file."""
+_NOTHING: Final = re.compile(r"bytes\s*=\s*-0+\s*")
+"""The last no bytes of a file."""
 STALLED: Final = 60.0
 """Seconds in which some of an upload has to come."""
 _PIECE: Final = 1 << 18
@@ -58,11 +62,17 @@ async def upload(request: web.Request) -> web.Response:
 
 async def _from_form(request: web.Request, bot: BotId, kind: str, name: str | None) -> MediaFile:
     try:
+        left = _MOST_BEFORE
         async for part in await request.multipart():
             if isinstance(part, BodyPartReader) and part.name == "file":
                 shown = name or part.filename
                 given = shown if shown and _NAME.fullmatch(shown) else None
                 return await request.app[CORE].media.take(bot, _of_part(part), kind=kind, file_name=given)
+            if isinstance(part, BodyPartReader):
+                async for piece in _of_part(part):
+                    left -= len(piece)
+                    if left < 0:
+                        raise InvalidInput(f"more than {_MOST_BEFORE} bytes of the form stand before it", field="file")
     except ValueError:
         raise HttpProblem(400, "bad-request", "the body is not what its Content-Type says") from None
     raise InvalidInput("the form has no field `file`", field="file")
@@ -81,8 +91,9 @@ async def download(request: web.Request) -> web.StreamResponse:
     library = request.app[CORE].media
     file = await library.get(request.match_info["media"])
     start, end, status = _range(request, file.size)
-    await library.fetched(file)
     given = web.StreamResponse(status=status, headers={**_SAFE, **_headers(file)})
+    if request.method != "HEAD" and status != 416:  # neither says a byte of it
+        await library.fetched(file)
     if status == 416:
         given.headers["Content-Range"] = f"bytes */{file.size}"
         return web.Response(status=416, headers=given.headers)
@@ -113,6 +124,8 @@ def _range(request: web.Request, size: int) -> tuple[int, int, int]:
     if "Range" not in request.headers:
         return 0, size, 200
     try:
+        if _NOTHING.fullmatch(request.headers["Range"]):
+            return 0, 0, 416
         wanted = request.http_range
     except ValueError:
         return 0, size, 200  # RFC 9110: what is no range of bytes is ignored

@@ -16,7 +16,7 @@ from typing import Final
 
 from zapwire.model.errors import MediaTooLarge, NoSpace
 from zapwire.model.media import MediaFile, MediaId, RemoteFile
-from zapwire.runtime.file_threads import in_file_thread, in_file_thread_to_end, write_all
+from zapwire.runtime.file_threads import in_file_thread, in_file_thread_to_end, open_in_file_thread, write_all
 from zapwire.wire.media import BLOCK, KEY, Domain, Encryptor, MediaKeys, decrypt_part
 
 PIECE: Final = 1 << 18
@@ -70,7 +70,7 @@ class MediaFolder:
         encrypting = Encryptor(key, domain)
         try:
             with disk_errors():
-                out = await in_file_thread(_create, part)
+                out = await open_in_file_thread(_create, part)
                 try:
                     async for piece in pieces:
                         if encrypting.size + len(piece) > largest:
@@ -89,7 +89,7 @@ class MediaFolder:
         """The bytes of a file from *start* to before *end*, decrypted. Raises OSError."""
         end = file.size if end is None else end
         keys = MediaKeys.derive(file.remote.key, file.remote.domain)
-        source = await in_file_thread(os.open, self.path(file.id), os.O_RDONLY | os.O_CLOEXEC)
+        source = await open_in_file_thread(os.open, self.path(file.id), os.O_RDONLY | os.O_CLOEXEC)
         try:
             place = start // BLOCK * BLOCK
             while place < end:

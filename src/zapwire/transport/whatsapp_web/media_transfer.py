@@ -24,7 +24,7 @@ from urllib.parse import quote
 from zapwire.model.errors import MediaDamaged, MediaExpired, NotSupported, Refused, TransportError
 from zapwire.model.media import MediaFile, RemoteFile
 from zapwire.model.proxy import Proxy
-from zapwire.runtime.file_threads import in_file_thread, in_file_thread_to_end, write_all
+from zapwire.runtime.file_threads import in_file_thread, in_file_thread_to_end, open_in_file_thread, write_all
 from zapwire.transport.protocol import Grow
 from zapwire.transport.whatsapp_web.engine.dial_errors import Unreachable
 from zapwire.transport.whatsapp_web.engine.engine import Engine
@@ -116,7 +116,7 @@ class MediaTransfer:
             if answer.status not in {200, 206}:
                 raise BrokenTransfer(f"WhatsApp's media host answered {answer.status}")
             have = have if answer.status == 206 else 0
-            out = await in_file_thread(_open_at, part, have)
+            out = await open_in_file_thread(_open_at, part, have)
             try:
                 async for piece in answer.pieces():
                     have += len(piece)
@@ -210,7 +210,7 @@ async def _retried(work: Callable[[int], Awaitable[T]]) -> T:
 
 
 async def _pieces(path: Path) -> AsyncIterator[bytes]:
-    file = await in_file_thread(os.open, path, os.O_RDONLY | os.O_CLOEXEC)
+    file = await open_in_file_thread(os.open, path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         while piece := await in_file_thread_to_end(os.read, file, PIECE):
             yield piece

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from zapwire.model.errors import Blocked, Condition, Conflict, TransportError, ZapwireError
 from zapwire.model.pairing import PairingCode, PairingOptions, QrCode
+from zapwire.runtime.tasks import spawn
 from zapwire.transport.protocol import Emit
 from zapwire.transport.whatsapp_web.auth.auth_file import AuthFile
 from zapwire.transport.whatsapp_web.client_version import ClientVersion
@@ -95,10 +96,7 @@ class ChildAttempt:
     async def run(self, emit: Emit) -> None:
         """See `Attempt.run`."""
         await self._file.prepare()
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "zapwire.transport.whatsapp_web.pairing.engine_child.child",
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=_LINE_LIMIT, env=self._environment,
-        )  # fmt: skip
+        self._process = await self._started()
         try:
             await self._tell({
                 "library": str(library_path()),
@@ -113,6 +111,21 @@ class ChildAttempt:
         finally:
             self._close_code()
             await asyncio.shield(_end(self._process))
+
+    async def _started(self) -> asyncio.subprocess.Process:
+        # cancelled halfway, asyncio's own call may leave a process behind that nobody knows of
+        starting = spawn(self._start(), "start of a child that pairs", awaited=True)
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await asyncio.shield(_end_when_started(starting))
+            raise
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "zapwire.transport.whatsapp_web.pairing.engine_child.child",
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=_LINE_LIMIT, env=self._environment,
+        )  # fmt: skip
 
     async def code(self, phone: str) -> PairingCode:
         """See `Attempt.code`."""
@@ -214,6 +227,11 @@ class ChildAttempt:
             if future is not None and not future.done():
                 future.set_exception(over)
                 future.exception()  # nobody may be waiting
+
+
+async def _end_when_started(starting: asyncio.Task[asyncio.subprocess.Process]) -> None:
+    with contextlib.suppress(OSError):  # it did not even begin
+        await _end(await starting)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
