@@ -7,11 +7,12 @@ from typing import Annotated
 from pydantic import Field
 
 from zapwire.api.http.models import Answer, Body, Timestamp
-from zapwire.model.pacing import MOST_PER_DAY, MOST_PER_MINUTE, QUIET_HOURS
+from zapwire.model.pacing import MOST_PER_DAY, MOST_PER_MINUTE
 
 NewChats = Annotated[int, Field(ge=0, le=MOST_PER_DAY)]
 PerMinute = Annotated[int, Field(ge=0, le=MOST_PER_MINUTE)]
-QuietHours = Annotated[str, Field(pattern=f"^{QUIET_HOURS.pattern}$")]
+QuietHours = Annotated[str, Field(max_length=16)]
+"""Checked, and explained when it is wrong, by `PacingOptions`."""
 
 
 class ChangePacing(Body):

@@ -58,7 +58,7 @@ def quiet(options: PacingOptions, now: datetime) -> Hold | None:
 
 def too_many_new_chats(options: PacingOptions, limit: int, now: datetime) -> Hold:
     """A first message to a new chat, when *limit* of them have gone out on this day."""
-    reason = f"{limit} new chats were written to today, which is this bot's limit"
+    reason = f"this bot's limit of {limit} new chats a day is reached"
     return Hold(PacingCode.NEW_CHATS, next_day(options, now), reason)
 
 
