@@ -315,6 +315,8 @@ class QueuedMessage:
     """It carries a file, which is uploaded before it is sent."""
     scheduled: bool = False
     """Somebody wants it to be sent when it is due, and holds nobody up until then; else it is retried then."""
+    paced: bool = False
+    """It waits by its bot's pacing until it is due."""
 
 
 @dataclass(frozen=True, slots=True)

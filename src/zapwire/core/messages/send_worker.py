@@ -278,6 +278,7 @@ class SendWorker:
             attempts=message.attempts,
             account=message.account,
             has_file=message.has_file,
+            paced=message.paced,
         )
 
     # -- the end ----------------------------------------------------------------------------------------------------

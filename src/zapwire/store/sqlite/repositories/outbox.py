@@ -229,12 +229,10 @@ class SqliteOutbox(Repository, OutboxRepository):
         )
 
     def _queued(self, bot: BotId, which: str, *values: object) -> list[QueuedMessage]:
-        rows = self._sql.execute(
-            f"SELECT n, id, chat, deadline, due, attempts, account, type, send_at FROM outbox WHERE bot = ?1 {which}",  # noqa: S608 - constants
-            (bot, *values),
-        )
+        columns = "n, id, chat, deadline, due, attempts, account, type, send_at, code"
+        rows = self._sql.execute(f"SELECT {columns} FROM outbox WHERE bot = ?1 {which}", (bot, *values))  # noqa: S608 - constants
         found, parties = [], dict[str, Party]()
-        for n, ours, veiled, deadline, due, attempts, number, kind, send_at in rows:
+        for n, ours, veiled, deadline, due, attempts, number, kind, send_at, code in rows:
             chat = self._values.row("outbox", ours).unveil("chat", veiled)
             if chat is None:
                 continue
@@ -252,6 +250,7 @@ class SqliteOutbox(Repository, OutboxRepository):
                     number,
                     kind in MEDIA,
                     send_at is not None,
+                    code is not None,
                 )
             )
         return found
